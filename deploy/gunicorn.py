@@ -1,0 +1,25 @@
+"""How gunicorn serves the API: `gunicorn -c deploy/gunicorn.py wsgi:app`, set by environment variables.
+
+BIND_HOST and PORT say where, WEB_CONCURRENCY how many processes, FORWARDED_ALLOW_IPS which proxies
+to believe (gunicorn's own variable).
+"""
+
+import os
+from pathlib import Path
+
+bind = f"{os.environ.get('BIND_HOST') or '0.0.0.0'}:{os.environ.get('PORT') or '8000'}"  # noqa: S104 - a server
+workers = int(os.environ.get("WEB_CONCURRENCY") or "2")
+worker_class = "gevent"  # requests wait for Redis and the database; a callback must not wait behind them
+
+keepalive = 75  # longer than a load balancer's 60 s, so that it and not we close an idle connection
+graceful_timeout = 20  # a long poll may take that long
+timeout = 30
+
+# The application logs each request with its ids; a second line per request says less and costs more.
+accesslog = None
+errorlog = "-"
+
+control_socket_disable = True  # it would lie in the home folder, one for all instances of a user
+
+# Workers prove that they live by touching a file: on a disk that write can block, in memory it cannot.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108

@@ -1,0 +1,135 @@
+"""The processes of the Procfile under one runner, honcho, with the demo's needs on top.
+
+Their output goes to var/log/<name>.log, and to the terminal with a prefix once it is switched on.
+They end with the demo however it ends, and a Ctrl-C during start-up is as good as a later one.
+"""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from multiprocessing import Queue
+from pathlib import Path
+from typing import TextIO
+
+from honcho.environ import parse_procfile
+from honcho.manager import Manager
+from honcho.printer import Message, Printer
+from honcho.process import Process
+
+from dev.child import die_with_parent
+from dev.server_process import CHILD
+
+STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+INTERRUPTED = {128 + signum for signum in STOP_SIGNALS}
+
+
+def procfile_commands(procfile: Path) -> dict[str, str]:
+    """Return each process's shell command by name."""
+    return dict(parse_procfile(procfile.read_text()).processes)
+
+
+class LogPrinter(Printer):  # type: ignore[misc]  # honcho has no types
+    """Writes every line to the log file of its process, and to the terminal while `live`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(sys.stdout)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._files: dict[str, TextIO] = {}
+        self.live = False
+
+    def write(self, message: Message) -> None:
+        """Take one line of output."""
+        if message.name not in self._files:
+            self._files[message.name] = self.log_file(message.name).open("w", encoding="utf-8")
+        text = message.data.decode("utf-8", "replace") if isinstance(message.data, bytes) else message.data
+        file = self._files[message.name]
+        file.write(text)
+        file.flush()
+        if self.live:
+            super().write(message)
+
+    def log_file(self, name: str) -> Path:
+        """Return where the output of a process goes."""
+        return self._folder / f"{name}.log"
+
+    def tail(self, lines: int = 12) -> str:
+        """Return the end of every log."""
+        ends = {name: self.log_file(name).read_text("utf-8").splitlines()[-lines:] for name in self._files}
+        return "\n".join(f"--- {name}\n" + "\n".join(end) for name, end in ends.items() if end)
+
+
+class _GuardedProcess(Process):  # type: ignore[misc]  # honcho has no types
+    """A process that the kernel ends when the demo dies, by whatever death.
+
+    Between the demo and the command stands honcho's own process, which reads the output: the demo's
+    death ends that one, and its death the command.
+    """
+
+    def run(self, events: "Queue[Message] | None" = None, ignore_signals: bool = False) -> None:
+        """Run the command to its end; called by honcho in a process of its own."""
+        command: str = self.cmd
+        for signum in STOP_SIGNALS:  # not SIG_IGN, which the command would inherit
+            signal.signal(signum, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        die_with_parent(signal.SIGKILL, parent=0)
+        guard = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(CHILD),
+            "--parent",
+            str(os.getpid()),
+            "--cwd",
+            self.cwd,
+            "--",
+        ]
+        self.cmd = "exec " + shlex.join([*guard, "/bin/sh", "-c", f"exec {command}"])
+        super().run(events, ignore_signals)
+
+
+class Processes(Manager):  # type: ignore[misc]  # honcho has no types
+    """Starts all, relays their output, and stops all when one ends or a signal comes."""
+
+    def __init__(
+        self, printer: LogPrinter, when_started: Callable[[], None], stopping: threading.Event
+    ) -> None:
+        """`when_started` gets a thread once every process exists, and `stopping` when it should end."""
+        super().__init__(printer)
+        self._process_ctor = _GuardedProcess
+        self._tour = threading.Thread(target=when_started, name="tour", daemon=True)
+        self._stopping = stopping
+
+    def add(self, name: str, command: str, environment: Mapping[str, str], cwd: Path) -> None:
+        """Add a process to start."""
+        self.add_process(name, command, env=dict(environment), cwd=str(cwd))
+
+    def run(self) -> None:
+        """Return when everything has ended.
+
+        Stop signals wait until every process is known: honcho cannot stop what it has not yet
+        heard of.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        self.loop()
+        self._tour.join(timeout=20)  # it sees that all is stopping
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was a signal that ended it, and not a process that did not live."""
+        return self.returncode in INTERRUPTED
+
+    def terminate(self) -> None:
+        """Ask every process to end."""
+        self._stopping.set()
+        super().terminate()
+
+    def _all_started(self) -> bool:
+        started = bool(super()._all_started())
+        if started and self._tour.ident is None:
+            self._tour.start()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        return started
