@@ -69,9 +69,10 @@ class _GuardedProcess(Process):  # type: ignore[misc]  # honcho has no types
     death ends that one, and its death the command.
     """
 
+    cmd: str
+
     def run(self, events: "Queue[Message] | None" = None, ignore_signals: bool = False) -> None:
         """Run the command to its end; called by honcho in a process of its own."""
-        command: str = self.cmd
         for signum in STOP_SIGNALS:  # not SIG_IGN, which the command would inherit
             signal.signal(signum, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
@@ -87,7 +88,7 @@ class _GuardedProcess(Process):  # type: ignore[misc]  # honcho has no types
             self.cwd,
             "--",
         ]
-        self.cmd = "exec " + shlex.join([*guard, "/bin/sh", "-c", f"exec {command}"])
+        self.cmd = "exec " + shlex.join([*guard, "/bin/sh", "-c", f"exec {self.cmd}"])
         super().run(events, ignore_signals)
 
 
