@@ -1,0 +1,153 @@
+"""What a create asks for, checked as Twilio checks it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from simulator.errors import TwilioError
+
+MAX_BODY_CHARACTERS = 1600  # https://www.twilio.com/docs/api/errors/21617
+MAX_MEDIA = 10  # https://www.twilio.com/docs/api/errors/21623
+MAX_VALIDITY_S = 36_000  # https://www.twilio.com/docs/messaging/api/message-resource
+MAX_SCHEDULE_AHEAD = timedelta(days=35)  # https://www.twilio.com/docs/messaging/features/message-scheduling
+
+# https://www.twilio.com/docs/iam/test-credentials
+MAGIC_SENDER = "+15005550006"
+MAGIC_PREFIX = "+1500555000"
+MAGIC_FROM = MappingProxyType({"+15005550001": 21212, "+15005550007": 21606, "+15005550008": 21611})
+MAGIC_TO = MappingProxyType(
+    {
+        "+15005550001": 21211,
+        "+15005550002": 21612,
+        "+15005550003": 21408,
+        "+15005550004": 21610,
+        "+15005550009": 21614,
+    }
+)
+
+_E164 = re.compile(r"(?:whatsapp:|rcs:)?\+[1-9]\d{6,14}")
+_SENDER = re.compile(r"(?:whatsapp:|rcs:)?\+[1-9]\d{6,14}|\d{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 _&+-]{1,11}")
+_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+
+Form = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A create that Twilio could accept. `from_` is None when a Messaging Service picks the sender."""
+
+    to: str
+    from_: str | None
+    messaging_service_sid: str | None
+    body: str
+    num_media: int
+    status_callback: str | None
+    send_at: datetime | None
+
+
+def parse_draft(form: Form, senders: Sequence[str], *, now: datetime, schedule_min: timedelta) -> Draft:
+    """Return the message that a create asks for; without `senders` any well-formed one may send.
+
+    Raises:
+        TwilioError: with the code that Twilio gives to the fault.
+    """
+    to, from_ = _first(form, "To"), _first(form, "From")
+    service = _first(form, "MessagingServiceSid")
+    if not to:
+        raise TwilioError(21604)
+    if not (from_ or service):
+        raise TwilioError(21603)
+    num_media = len(form.get("MediaUrl", ()))
+    body = _check_content(form, num_media)
+    if service and not _SERVICE.fullmatch(service):
+        raise TwilioError(21705)
+    if from_:
+        _check_sender(from_, senders)
+    _check_recipient(to, from_)
+    _check_validity(_first(form, "ValidityPeriod"))
+    return Draft(
+        to=to,
+        from_=from_ or None,
+        messaging_service_sid=service or None,
+        body=body,
+        num_media=num_media,
+        status_callback=_check_callback(_first(form, "StatusCallback")),
+        # Without a Messaging Service Twilio ignores the schedule and sends at once.
+        send_at=_parse_schedule(form, now=now, at_least=schedule_min) if service else None,
+    )
+
+
+def _first(form: Form, name: str) -> str:
+    return form[name][0] if name in form else ""
+
+
+def _check_content(form: Form, num_media: int) -> str:
+    body = _first(form, "Body")
+    if "ContentVariables" in form and "ContentSid" not in form:
+        raise TwilioError(21654)
+    if not (body or num_media or _first(form, "ContentSid")):
+        raise TwilioError(21602)
+    if len(body) > MAX_BODY_CHARACTERS:
+        raise TwilioError(21617)
+    if num_media > MAX_MEDIA:
+        raise TwilioError(21623)
+    return body
+
+
+def _check_sender(from_: str, senders: Sequence[str]) -> None:
+    if from_ in MAGIC_FROM:
+        raise TwilioError(MAGIC_FROM[from_])
+    if not _SENDER.fullmatch(from_):
+        raise TwilioError(21212)
+    if from_ == MAGIC_SENDER:
+        return
+    if from_.startswith(MAGIC_PREFIX) or (senders and from_ not in senders):
+        raise TwilioError(21606)
+
+
+def _check_recipient(to: str, from_: str) -> None:
+    if to in MAGIC_TO:
+        raise TwilioError(MAGIC_TO[to])
+    if not _E164.fullmatch(to):
+        raise TwilioError(21211)
+    if to == from_:
+        raise TwilioError(21266)
+
+
+def _check_validity(text: str) -> None:
+    if text and not (text.isdecimal() and 1 <= int(text) <= MAX_VALIDITY_S):
+        raise TwilioError(21624)
+
+
+def _check_callback(url: str) -> str | None:
+    """Return the callback URL, None when there is none; Twilio takes no underscore in the host name."""
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise TwilioError(21609) from None
+    if parts.scheme not in {"http", "https"} or not host or "_" in host:
+        raise TwilioError(21609)
+    return url
+
+
+def _parse_schedule(form: Form, *, now: datetime, at_least: timedelta) -> datetime | None:
+    schedule_type, send_at = _first(form, "ScheduleType"), _first(form, "SendAt")
+    if not (schedule_type or send_at):
+        return None
+    if schedule_type != "fixed":
+        raise TwilioError(35126)
+    try:
+        at = datetime.fromisoformat(send_at)
+    except ValueError:
+        raise TwilioError(35111) from None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    # Times carry whole seconds, so one computed as "in 15 minutes" may fall short by less than one.
+    if not at_least - timedelta(seconds=1) <= at - now <= MAX_SCHEDULE_AHEAD:
+        raise TwilioError(35114)
+    return at
