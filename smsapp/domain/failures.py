@@ -10,8 +10,11 @@ Sources: https://www.twilio.com/docs/api/errors and the page of each code below 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
+
+
+TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 
 
 class FailureClass(StrEnum):
@@ -63,8 +66,8 @@ class Failure:
 
     @property
     def doc_url(self) -> str:
-        """Twilio's page on the code; the list of all codes when there is none."""
-        return f"https://www.twilio.com/docs/api/errors/{self.code or ''}".rstrip("/")
+        """Twilio's page on the code; the list of all codes for what is not Twilio's."""
+        return TWILIO_ERRORS if self.code < 1000 else f"{TWILIO_ERRORS}/{self.code}"
 
     def resend_delay(self, resends: int) -> timedelta | None:
         """Return the wait before the next re-send, doubling after each of `resends`; None: give up."""
@@ -604,6 +607,61 @@ _BY_HTTP_STATUS: Mapping[int, Failure] = {
 }
 
 
+class OwnCode(IntEnum):
+    """Reasons that are ours, not Twilio's; its codes begin at five digits, so the two never meet."""
+
+    TWILIO_UNREACHABLE = 1
+    ANSWER_LOST = 2
+    GAVE_UP = 3
+    NOT_FOUND_AT_TWILIO = 4
+    DEADLINE_MISSED = 5
+
+
+OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
+    _group(
+        FailureClass.RETRY_LATER,
+        Scope.SERVICE,
+        Actor.OPERATOR,
+        {
+            (OwnCode.TWILIO_UNREACHABLE,): (
+                "Twilio cannot be reached from this server.",
+                "Nothing, if it passes; else check the network and https://status.twilio.com.",
+            ),
+            (OwnCode.GAVE_UP,): (
+                "Twilio could not take the message in all the time it was tried.",
+                "Check the network and the account's limits, then send it again.",
+            ),
+        },
+    )
+    | _group(
+        FailureClass.AMBIGUOUS,
+        Scope.SERVICE,
+        Actor.NOBODY,
+        {
+            (OwnCode.ANSWER_LOST,): (
+                "Twilio's answer was lost, so it may or may not have taken the message.",
+                "Do not send it again before Twilio's records show that it is not there.",
+            ),
+            (OwnCode.NOT_FOUND_AT_TWILIO,): (
+                "Twilio's answer was lost, and its records do not show the message.",
+                "Send it again if a second copy does no harm; it has most likely not gone out.",
+            ),
+        },
+    )
+    | _group(
+        FailureClass.CONTENT,
+        Scope.CONTENT,
+        Actor.CALLER,
+        {
+            (OwnCode.DEADLINE_MISSED,): (
+                "The time by which the message had to be delivered passed before it could be sent.",
+                "Send a new message if its content is still of use.",
+            ),
+        },
+    )
+)
+
+
 def explain(code: int | None, *, http_status: int | None = None, status: str | None = None) -> Failure:
     """Return what is known of a failure, or the cautious default for what is not.
 
@@ -611,7 +669,7 @@ def explain(code: int | None, *, http_status: int | None = None, status: str | N
     unknown code `failed` is never sent again, `undelivered` once; 400 is final, 401 and 403 concern the
     account, 404 our settings, 429 passes, 5xx is ambiguous. `code` None means that Twilio gave none.
     """
-    known = None if code is None else FAILURES.get(code)
+    known = None if code is None else FAILURES.get(code) or OWN_FAILURES.get(code)
     if known is not None:
         return known
     if http_status is not None:
@@ -621,72 +679,3 @@ def explain(code: int | None, *, http_status: int | None = None, status: str | N
         if code is None:
             default = replace(default, sentence="No reason was given.")
     return replace(default, code=code or 0)
-
-
-class Verdict(StrEnum):
-    """What an answer other than acceptance means for one attempt to create a message."""
-
-    REFUSED = "refused"  # permanent: the message has failed
-    RETRY = "retry"  # certainly not processed: safe to try again
-    UNKNOWN = "unknown"  # may have been processed: look it up before anything else
-
-
-class BreakerScope(StrEnum):
-    """How much of the traffic an answer concerns beyond its own message."""
-
-    ACCOUNT = "account"
-    SENDER = "sender"
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What to do with the message, and with the traffic around it."""
-
-    verdict: Verdict
-    failure: Failure
-    breaker: BreakerScope | None = None  # park everything in this scope until a probe succeeds
-    slows: BreakerScope | None = None  # send more slowly in this scope
-
-
-# Every request of the account meets these until someone mends the account or our settings; the daily limit of
-# 63038 mends itself.
-_PARKS_ACCOUNT = frozenset({20003, 20005, 20006, 20008, 20010, 20403, 20404, 20426, 30002, 30037, 63038})
-# Every message of the sender meets these, wherever it goes. Not 21606, 21612 or 21703, which depend on the
-# destination, nor 21659, which a short code gets for a recipient abroad (its page: "Short Code country
-# mismatch"): parking would let one message stop all others.
-_PARKS_SENDER = frozenset({21212, 21401, 21601, 21660, 21661, 21701, 21702, 21704, 21705})
-_SLOWS: Mapping[int, BreakerScope] = {
-    20429: BreakerScope.ACCOUNT,
-    21611: BreakerScope.SENDER,
-    63017: BreakerScope.ACCOUNT,
-    63018: BreakerScope.SENDER,
-}
-
-
-def judge_refusal(code: int | None, http_status: int) -> Judgement:
-    """Return what a create request's error answer means for the message and for the traffic around it.
-
-    A 4xx is never processed, so the message may wait for a fault that is not its own to be mended; a 5xx may
-    have been processed, and a blind retry would send twice. Both 429s are safe to retry.
-    Sources: https://www.twilio.com/docs/api/errors/20500, /20429 and /21611.
-    """
-    failure = explain(code, http_status=http_status)
-    if not 400 <= http_status < 500:
-        return Judgement(Verdict.UNKNOWN, failure)
-    breaker = _breaker(code, http_status)
-    if breaker is not None:
-        return Judgement(Verdict.RETRY, failure, breaker=breaker)
-    slows = _SLOWS.get(failure.code, BreakerScope.ACCOUNT if http_status == 429 else None)
-    if slows is not None or failure.failure_class is FailureClass.RETRY_LATER:
-        return Judgement(Verdict.RETRY, failure, slows=slows)
-    return Judgement(Verdict.REFUSED, failure)
-
-
-def _breaker(code: int | None, http_status: int) -> BreakerScope | None:
-    if code in _PARKS_SENDER:
-        return BreakerScope.SENDER
-    # A create request names nothing but the account in its path, so an unexplained 404 is no message's fault.
-    unexplained = code not in FAILURES and http_status in {403, 404}
-    if code in _PARKS_ACCOUNT or http_status == 401 or unexplained:
-        return BreakerScope.ACCOUNT
-    return None

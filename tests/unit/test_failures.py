@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapp.domain.failures import (
-    FAILURES,
-    Actor,
-    BreakerScope,
-    Failure,
-    FailureClass,
-    Scope,
-    Verdict,
-    explain,
-    judge_refusal,
-)
+from smsapp.domain.failures import FAILURES, Actor, Failure, FailureClass, Scope, explain
+from smsapp.domain.judgement import BreakerScope, Verdict, judge_refusal
 
 # The codes that messages meet and the class of each, from https://www.twilio.com/docs/api/errors, Nov 2026.
 EXPECTED: dict[FailureClass, set[int]] = {

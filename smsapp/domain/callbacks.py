@@ -1,0 +1,95 @@
+"""What Twilio posts to us, read into values; unknown parameters are kept, since Twilio adds them without notice."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from smsapp.domain.ids import parse_target
+from smsapp.domain.tracking import Report, Source
+
+_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+
+
+class InvalidCallbackError(Exception):
+    """A verified callback lacks what makes it one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A text that somebody sent to us. `opt_out_type` is STOP, START or HELP with Advanced Opt-Out, else None."""
+
+    twilio_sid: str
+    sender: str
+    to: str
+    messaging_service_sid: str | None
+    body: str
+    opt_out_type: str | None
+    payload: dict[str, object]
+
+
+def report_from(
+    body: str, *, target: str | None, receipt_id: UUID, received_at: datetime, idempotency_token: str | None
+) -> tuple[UUID | None, Report]:
+    """Return the message that a status callback names (None: only its SID can tell) and what it reports.
+
+    `MessageStatus` is the status, `SmsStatus` a legacy copy
+    (https://www.twilio.com/docs/messaging/guides/track-outbound-message-status).
+
+    Raises:
+        InvalidCallbackError: it has no status at all.
+    """
+    form = _form(body)
+    word = form.get("MessageStatus") or form.get("SmsStatus")
+    if not word:
+        raise InvalidCallbackError("a status callback without MessageStatus")
+    message_id, attempt = (parse_target(target) if target else None) or (None, None)
+    payload: dict[str, object] = dict(form)
+    if idempotency_token:
+        payload["I-Twilio-Idempotency-Token"] = idempotency_token
+    report = Report(
+        source=Source.CALLBACK,
+        word=word,
+        received_at=received_at,
+        receipt_id=receipt_id,
+        attempt=attempt,
+        twilio_sid=_sid(form.get("MessageSid") or form.get("SmsSid")),
+        error_code=_number(form.get("ErrorCode")),
+        payload=payload,
+    )
+    return message_id, report
+
+
+def inbound_from(body: str) -> Inbound:
+    """Return the text that an inbound webhook brings.
+
+    Raises:
+        InvalidCallbackError: it names no message or sender.
+    """
+    form = _form(body)
+    sid = _sid(form.get("MessageSid") or form.get("SmsSid"))
+    if not sid or not form.get("From"):
+        raise InvalidCallbackError("an inbound message without MessageSid or From")
+    return Inbound(
+        twilio_sid=sid,
+        sender=form["From"][:64],
+        to=form.get("To", "")[:64],
+        messaging_service_sid=_sid(form.get("MessagingServiceSid")),
+        body=form.get("Body", ""),
+        opt_out_type=form.get("OptOutType", "")[:8] or None,
+        payload=dict(form),
+    )
+
+
+def _form(body: str) -> dict[str, str]:
+    """Return the parameters; NUL, which no PostgreSQL text can hold, becomes the replacement character."""
+    return {name: value.replace("\x00", "�") for name, value in parse_qsl(body, keep_blank_values=True)}
+
+
+def _sid(text: str | None) -> str | None:
+    return text if text and _SID.fullmatch(text) else None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -1,0 +1,38 @@
+"""What became of a message, in one plain sentence for the person who is asked."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from smsapp.domain.failures import Failure
+from smsapp.domain.status import BAD_NEWS, Outcome, Status
+
+_SENTENCES: Mapping[Status, str] = MappingProxyType({
+    Status.PENDING: "The message waits to be handed to Twilio.",
+    Status.SUBMITTING: "The message is being handed to Twilio.",
+    Status.UNCONFIRMED: "Twilio's answer was lost; whether it took the message is being found out.",
+    Status.ACCEPTED: "Twilio took the message and is choosing a sender.",
+    Status.SCHEDULED: "Twilio holds the message until its time.",
+    Status.QUEUED: "Twilio has the message in its queue.",
+    Status.SENDING: "Twilio is handing the message to the carrier.",
+    Status.SENT: "The carrier took the message; it has not reported on the phone yet.",
+    Status.CANCELED: "The message was canceled before it was sent.",
+    Status.FAILED: "The message was not sent.",
+    Status.UNDELIVERED: "The carrier reports that the message did not reach the phone.",
+    Status.DELIVERED: "The carrier confirms that the message reached the phone.",
+    Status.READ: "The recipient opened the message.",
+})
+
+
+def explain_status(status: Status, outcome: Outcome | None, failure: Failure | None) -> str:
+    """Return one sentence, with the reason where there is one."""
+    if outcome is Outcome.UNCONFIRMED:
+        if status is Status.UNCONFIRMED:
+            return "Twilio's answer was lost and its records do not show the message; it may or may not have gone out."
+        return "The carrier took the message but never said whether it reached the phone."
+    if failure is None:
+        return _SENTENCES[status]
+    if status in BAD_NEWS:
+        return f"{_SENTENCES[status]} {failure.sentence}"
+    if status is Status.PENDING:
+        return f"The message waits for another attempt. {failure.sentence}"
+    return _SENTENCES[status]

@@ -1,0 +1,49 @@
+"""Identifiers as the outside sees them, and the address at which Twilio reports on one attempt of one message."""
+
+import re
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+CONNECTION_OVERRIDES = "#rc=2&rp=ct,rt,5xx&ct=1500&rt=3000"
+"""Asks Twilio to repeat a callback that met a closed door: (2 + 1) x (1.5 s + 3 s) stays within its 15 s in all.
+
+By default it repeats once, and only when no connection was made
+(https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides). The fragment is neither signed nor sent.
+"""
+
+_TARGET = re.compile(
+    r"(?:msg_)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9]\d{0,5}))?", re.I
+)
+
+
+def new_id() -> UUID:
+    """Return a UUIDv7: unique, and in the order of time, so that lists by id are lists by age."""
+    return uuid7()
+
+
+def public_id(message_id: UUID) -> str:
+    """Return the id as callers see it, such as `msg_01890a5d96a07c4b9f3e2d1c0b0a0908`."""
+    return f"msg_{message_id.hex}"
+
+
+def parse_public_id(text: str) -> UUID | None:
+    """Return the id behind `msg_…`, or None for anything else."""
+    parsed = parse_target(text)
+    return parsed[0] if parsed and parsed[1] == 1 and text.startswith("msg_") else None
+
+
+def callback_url(base_url: str, message_id: UUID, attempt: int) -> str:
+    """Return where Twilio shall report on this attempt (1 for the first).
+
+    The id is in the address, so that a callback which overtakes Twilio's answer, or whose answer never came, still
+    finds its message; later attempts add their number, so that no report is taken for another attempt's.
+    """
+    suffix = f"-{attempt}" if attempt > 1 else ""
+    return f"{base_url}/twilio/status/{public_id(message_id)}{suffix}{CONNECTION_OVERRIDES}"
+
+
+def parse_target(text: str) -> tuple[UUID, int] | None:
+    """Return message and attempt from the last part of a callback's path, or None when it names no message."""
+    match = _TARGET.fullmatch(text)
+    return (UUID(match[1]), int(match[2] or 1)) if match else None

@@ -1,0 +1,38 @@
+"""One attempt to hand one message to Twilio, as a value that worker, store and gateway share."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+MAX_VALIDITY_S = 36_000
+MIN_VALIDITY_S = 6
+"""Twilio takes 1 to 36000 seconds and advises more than 5 (https://www.twilio.com/docs/messaging/api/message-resource)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """What Twilio needs to know of one attempt. `attempt` counts submissions of this message from 1."""
+
+    id: UUID
+    attempt: int
+    to: str
+    sender: str | None
+    messaging_service_sid: str | None
+    body: str
+    created_at: datetime
+    media_urls: list[str] | None = None
+    deliver_by: datetime | None = None
+    request_id: str | None = None
+
+    @property
+    def sender_key(self) -> str:
+        """Return the sender whose limits and faults this attempt shares with others."""
+        return self.sender or self.messaging_service_sid or ""
+
+    def validity_period_s(self, now: datetime) -> int | None:
+        """Return for how many seconds Twilio may keep the text in its own queue, None for its default of 10 hours."""
+        if self.deliver_by is None:
+            return None
+        left = math.ceil((self.deliver_by - now).total_seconds())
+        return min(max(left, MIN_VALIDITY_S), MAX_VALIDITY_S)

@@ -1,0 +1,97 @@
+"""The delivery status: a pure fold of evidence that no order, repetition or loss of callbacks can corrupt.
+
+Twilio promises no order of callbacks, repeats them, and may send two in the same second
+(https://www.twilio.com/docs/messaging/guides/track-outbound-message-status). So a status is never "the last
+word that arrived" but the furthest point that any evidence proves: a maximum over a total order, which is
+commutative, associative and idempotent.
+"""
+
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Status(StrEnum):
+    """Delivery status in order of progress: first ours, then Twilio's own words."""
+
+    PENDING = "pending"
+    SUBMITTING = "submitting"
+    UNCONFIRMED = "unconfirmed"  # Twilio's answer was lost; evidence must settle it
+    ACCEPTED = "accepted"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    CANCELED = "canceled"
+    FAILED = "failed"
+    UNDELIVERED = "undelivered"
+    DELIVERED = "delivered"
+    READ = "read"
+
+
+class Outcome(StrEnum):
+    """How a message ended, for the ledger; a message in flight has none yet."""
+
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNCONFIRMED = "unconfirmed"
+
+
+_RANK = MappingProxyType(
+    {
+        Status.PENDING: 0,
+        Status.SUBMITTING: 1,
+        Status.UNCONFIRMED: 2,
+        Status.ACCEPTED: 3,
+        Status.SCHEDULED: 3,
+        Status.QUEUED: 4,
+        Status.SENDING: 5,
+        Status.SENT: 6,
+        # Final ones. Contradicting reports are ordered by how far the message provably came, so that the order of
+        # their arrival cannot matter; delivery is positive evidence and overrules every refusal.
+        Status.CANCELED: 7,
+        Status.FAILED: 8,
+        Status.UNDELIVERED: 9,
+        Status.DELIVERED: 10,
+        Status.READ: 11,
+    }
+)
+
+FINAL = frozenset({Status.CANCELED, Status.FAILED, Status.UNDELIVERED, Status.DELIVERED, Status.READ})
+BAD_NEWS = frozenset({Status.FAILED, Status.UNDELIVERED})
+GOOD_NEWS = frozenset({Status.DELIVERED, Status.READ})
+OURS = frozenset({Status.PENDING, Status.SUBMITTING, Status.UNCONFIRMED})
+"""Statuses from before Twilio is known to have the message; no report carries them."""
+
+_REPORTABLE = MappingProxyType({str(status): status for status in Status if status not in OURS})
+_BIT = MappingProxyType({status: 1 << bit for bit, status in enumerate(_REPORTABLE.values())})
+_OUTCOMES = MappingProxyType(
+    {
+        Status.CANCELED: Outcome.CANCELED,
+        Status.FAILED: Outcome.FAILED,
+        Status.UNDELIVERED: Outcome.UNDELIVERED,
+        Status.DELIVERED: Outcome.DELIVERED,
+        Status.READ: Outcome.DELIVERED,
+    }
+)
+
+
+def parse_status(word: str) -> Status | None:
+    """Return Twilio's status word as a `Status`, or None for a word that Twilio did not have when this was written."""
+    return _REPORTABLE.get(word)
+
+
+def supersedes(reported: Status, current: Status) -> bool:
+    """Return whether a report may replace the current status: only ever forward."""
+    return _RANK[reported] > _RANK[current]
+
+
+def outcome_of(status: Status) -> Outcome | None:
+    """Return how a message with this status ended, or None while it is in flight."""
+    return _OUTCOMES.get(status)
+
+
+def bit_of(status: Status) -> int:
+    """Return the bit that marks a reported status in the set of those already called back."""
+    return _BIT[status]

@@ -1,0 +1,109 @@
+"""The official client's HTTP layer over urllib3 instead of requests.
+
+Three things decide a send that the SDK's own layer hides: separate connect and read timeouts (it takes one number, and
+has none by default), the reply's headers when Twilio refuses (`Retry-After`), and whether a failed request can have
+reached Twilio. It also costs a quarter of the CPU per call; see docs/decisions/0003-twilio-client.md.
+"""
+
+import logging
+import ssl
+from contextlib import suppress
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import orjson
+import urllib3
+from twilio.http import HttpClient
+from twilio.http.response import Response
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, SSLError
+
+
+class NotSentError(Exception):
+    """The request did not leave this machine, so nothing can have been accepted: sending again is safe."""
+
+
+class NoAnswerError(Exception):
+    """The request left, but no usable answer came: Twilio may or may not have accepted it."""
+
+
+class RefusedError(Exception):
+    """Twilio answered with an error.
+
+    `code` is Twilio's error code, None when the body has none (a gateway's HTML, say); `retry_after` is the header
+    as it came.
+    """
+
+    def __init__(self, code: int | None, status: int, retry_after: str | None) -> None:
+        super().__init__(f"http_{status}")
+        self.code = code
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Transport(HttpClient):
+    """Sends the official client's requests; safe to share between threads, connections are kept alive."""
+
+    def __init__(self, *, connect_timeout: timedelta, read_timeout: timedelta, connections: int) -> None:
+        super().__init__(logging.getLogger("smsapp.twilio"), is_async=False)
+        self._timeout = urllib3.Timeout(
+            connect=connect_timeout.total_seconds(), read=read_timeout.total_seconds()
+        )
+        # Never a retry here: urllib3 cannot know that a repeated create is a second text.
+        self._pool = urllib3.PoolManager(
+            num_pools=4, maxsize=connections, block=False, retries=False, timeout=self._timeout
+        )
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        params: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,
+        allow_redirects: bool = False,
+    ) -> Response:
+        """Perform one request.
+
+        Raises:
+            NotSentError: DNS, connect or certificate failure; the request cannot have been processed.
+            NoAnswerError: read timeout, reset or broken reply; the request may have been processed.
+            RefusedError: any reply but a 2xx.
+        """
+        headers = dict(headers or {})
+        if auth:
+            headers |= urllib3.make_headers(basic_auth=f"{auth[0]}:{auth[1]}")
+        url = f"{uri}?{urlencode(params, doseq=True)}" if params else uri
+        body = urlencode(data, doseq=True) if data else None
+        try:
+            reply = self._pool.urlopen(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                redirect=allow_redirects,
+                timeout=self._timeout if timeout is None else timeout,
+            )
+        except (NewConnectionError, ConnectTimeoutError, ProxyError) as error:
+            raise NotSentError(_name(error)) from error
+        except SSLError as error:
+            refused = any(isinstance(arg, ssl.SSLCertVerificationError) for arg in error.args)
+            raise (NotSentError if refused else NoAnswerError)(_name(error)) from error
+        except HTTPError as error:
+            raise NoAnswerError(_name(error)) from error
+        if not 200 <= reply.status < 300:
+            raise RefusedError(_error_code(reply.data), reply.status, reply.headers.get("Retry-After"))
+        return Response(reply.status, reply.data.decode("utf-8", "replace"), reply.headers)
+
+
+def _error_code(body: bytes) -> int | None:
+    """Return Twilio's code from an error body, which may also be anything else."""
+    with suppress(orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+        return int(orjson.loads(body)["code"])
+    return None
+
+
+def _name(error: Exception) -> str:
+    """Return the kind of failure; its text may hold a URL with a phone number."""
+    return type(error).__name__

@@ -1,0 +1,132 @@
+"""The queue as the rest of the service sees it: job names, and waking a worker without a queue full of wake-ups.
+
+The row is the truth and the queue is a hint, so a job carries no work, only the news that there is some. One job drains
+whatever is due, and while it waits or runs, a flag in Redis keeps everybody else from publishing another: publishing
+costs half a millisecond or more, setting a flag a twentieth of that.
+"""
+
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
+
+FLAG_TTL_MS = 5_000
+"""How long a wake-up counts as under way without a sign of life; a lost job is published again after that."""
+
+REDIS_TIMEOUT_S = 0.5
+_PAUSE_AFTER_FAILURE_S = 1.0
+
+
+class Job(StrEnum):
+    """Every task by name; the web publishes by name and never imports the worker."""
+
+    SEND_MESSAGES = "smsapp.send_messages"
+    TRACK_CALLBACKS = "smsapp.track_callbacks"
+    SWEEP = "smsapp.sweep"
+    RECONCILE = "smsapp.reconcile"
+    CHECK_LEDGER = "smsapp.check_ledger"
+
+
+class Queue(StrEnum):
+    """Celery queues; a process may serve one or several."""
+
+    SEND = "send"
+    TRACK = "track"
+    UPKEEP = "upkeep"
+
+
+ROUTES: Mapping[Job, Queue] = {
+    Job.SEND_MESSAGES: Queue.SEND,
+    Job.TRACK_CALLBACKS: Queue.TRACK,
+    Job.SWEEP: Queue.UPKEEP,
+    Job.RECONCILE: Queue.UPKEEP,
+    Job.CHECK_LEDGER: Queue.UPKEEP,
+}
+
+
+class Jobs(Protocol):
+    """What services need of the queue."""
+
+    def wake(self, job: Job, slot: int = 0) -> bool:
+        """Publish the job unless it is under way; never raises: without a broker, the sweep finds the work."""
+
+    def keep(self, job: Job, slot: int = 0) -> None:
+        """Say that this slot's job is still at work."""
+
+    def release(self, job: Job, slot: int = 0) -> None:
+        """Say that this slot's job ended; what comes now needs a new one."""
+
+
+class CeleryJobs:
+    """The real one: flags in Redis, jobs on Celery. Slots let a drain that falls behind call for help."""
+
+    def __init__(self, redis: "Redis[bytes]", celery: Celery) -> None:
+        self._redis = redis
+        self._celery = celery
+        self._paused_until = 0.0
+
+    def wake(self, job: Job, slot: int = 0) -> bool:
+        """Publish the job unless it is under way; never raises: without a broker, the sweep finds the work."""
+        if time.monotonic() < self._paused_until:
+            return False
+        try:
+            if not self._redis.set(_flag(job, slot), b"1", nx=True, px=FLAG_TTL_MS):
+                return False
+            self.publish(job, slot)
+        except (RedisError, OperationalError, OSError) as error:
+            self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
+            log.warning("wake_up_failed", job=str(job), error=type(error).__name__)
+            return False
+        return True
+
+    def publish(self, job: Job, *args: object) -> None:
+        """Put the job on its queue, whatever is there already.
+
+        Raises:
+            kombu.exceptions.OperationalError: the broker does not answer.
+        """
+        self._celery.send_task(str(job), args=args, queue=str(ROUTES[job]), ignore_result=True)
+
+    def keep(self, job: Job, slot: int = 0) -> None:
+        """Say that this slot's job is still at work."""
+        self._redis.set(_flag(job, slot), b"1", px=FLAG_TTL_MS)
+
+    def release(self, job: Job, slot: int = 0) -> None:
+        """Say that this slot's job ended; what comes now needs a new one."""
+        self._redis.delete(_flag(job, slot))
+
+
+def make_publisher(redis_url: str) -> Celery:
+    """Return a Celery application that only publishes, and gives up within half a second.
+
+    With Celery's defaults a publisher waits for more than 15 seconds on a Redis that does not answer.
+    """
+    app = Celery("smsapp.publisher", broker=redis_url, set_as_current=False)
+    app.conf.update(publisher_options())
+    return app
+
+
+def publisher_options() -> dict[str, Any]:
+    """Return the settings that make publishing fail fast."""
+    return {
+        "task_publish_retry": False,
+        "task_ignore_result": True,
+        "broker_connection_retry_on_startup": False,
+        "broker_transport_options": {
+            "socket_timeout": REDIS_TIMEOUT_S,
+            "socket_connect_timeout": REDIS_TIMEOUT_S,
+            "max_retries": 0,
+        },
+    }
+
+
+def _flag(job: Job, slot: int) -> str:
+    return f"smsapp:wake:{job}:{slot}"

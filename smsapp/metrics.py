@@ -1,0 +1,15 @@
+"""Prometheus metrics, each visible here by name. Gauges that the database knows are read when `/metrics` is asked."""
+
+from prometheus_client import Counter, Histogram
+
+CALLBACKS_RECEIVED = Counter(
+    "smsapp_callbacks_received_total", "Callbacks answered, by kind and result.", ["kind", "result"]
+)
+CALLBACKS_PERSISTED = Counter("smsapp_callbacks_persisted_total", "Callbacks written to histories by this process.")
+SUBMISSIONS = Counter("smsapp_submissions_total", "Attempts at Twilio, by what became of them.", ["verdict"])
+REQUESTS = Histogram(
+    "smsapp_request_seconds",
+    "Time to answer an API request.",
+    ["endpoint", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30),
+)

@@ -1,0 +1,58 @@
+"""What a service needs of the world, as one value passed first to every function: no globals, no container."""
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from celery import Celery
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy.orm import Session, sessionmaker
+
+from smsapp.gateway.twilio import Gateway, TwilioGateway
+from smsapp.jobs import REDIS_TIMEOUT_S, CeleryJobs, Jobs
+from smsapp.settings import Settings
+from smsapp.stream import CallbackStream
+
+_WORKER_REDIS_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Ports of one process. `stopping` is set when it was asked to end: loops then finish what they hold."""
+
+    settings: Settings
+    sessions: sessionmaker[Session]
+    jobs: Jobs
+    stream: CallbackStream
+    gateway: Gateway
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    rng: Callable[[], float] = random.random
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+def build_runtime(
+    settings: Settings, *, sessions: sessionmaker[Session], celery: Celery, patient: bool
+) -> Runtime:
+    """Connect the real ports. `patient` processes (workers) wait for Redis; the web gives up within half a second."""
+    timeout_s = _WORKER_REDIS_TIMEOUT_S if patient else REDIS_TIMEOUT_S
+    redis: Redis[bytes] = Redis.from_url(
+        settings.redis_url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        health_check_interval=0,
+    )
+    return Runtime(
+        settings=settings,
+        sessions=sessions,
+        jobs=CeleryJobs(redis, celery),
+        stream=CallbackStream(redis, consumer=f"{socket.gethostname()}-{os.getpid()}"),
+        gateway=TwilioGateway(settings, clock=lambda: datetime.now(UTC)),
+    )

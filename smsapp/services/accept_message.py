@@ -1,0 +1,122 @@
+"""Take a message from a caller: once this returns, it is ours to deliver or to explain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from smsapp.domain.ids import new_id
+from smsapp.domain.phone import Recipient
+from smsapp.domain.resend import MAX_RESENDS
+from smsapp.domain.segments import Measure
+from smsapp.domain.status import Status
+from smsapp.domain.tracking import Event, Source
+from smsapp.jobs import Job
+from smsapp.runtime import Runtime
+from smsapp.store import idempotency, messages
+from smsapp.store.idempotency import Idempotent
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set."""
+
+    recipient: Recipient
+    sender: str | None
+    messaging_service_sid: str | None
+    body: str
+    measure: Measure
+    api_key_id: UUID
+    media_urls: list[str] | None = None
+    client_reference: str | None = None
+    tags: list[str] | None = None
+    request_id: str | None = None
+    on_unconfirmed: str = "hold"
+    resend_after_failure: bool = False
+    deliver_by: datetime | None = None
+
+
+class IdempotencyConflictError(Exception):
+    """The Idempotency-Key was used before, with another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to the caller; `replayed` when it was given before to the same Idempotency-Key."""
+
+    answer: dict[str, Any]
+    replayed: bool
+
+
+def accept_message(
+    rt: Runtime,
+    draft: Draft,
+    *,
+    render: Callable[[dict[str, Any]], dict[str, Any]],
+    request: Idempotent | None = None,
+) -> Accepted:
+    """Store the message and wake a sender; once this returns, we owe it a try.
+
+    The worker is woken after the commit: a job must never look for a row that nobody can see. `render` makes the
+    answer from the stored values; it is kept with the Idempotency-Key in the same transaction.
+
+    Raises:
+        IdempotencyConflictError: the key was used for another request.
+    """
+    now = rt.clock()
+    values = _values(draft, now)
+    answer = render(values)
+    with rt.sessions.begin() as session:
+        if request and not idempotency.remember(session, request, answer, now=now):
+            return _replay(idempotency.recall(session, request), request)
+        messages.insert(session, values, _accepted(draft, now))
+    rt.jobs.wake(Job.SEND_MESSAGES)
+    return Accepted(answer, replayed=False)
+
+
+def _replay(kept: Any, request: Idempotent) -> Accepted:
+    if kept is None or kept.request_sha256 != request.request_sha256:
+        raise IdempotencyConflictError
+    return Accepted(kept.answer, replayed=True)
+
+
+def _values(draft: Draft, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "api_key_id": draft.api_key_id,
+        "to": draft.recipient.e164,
+        "sender": draft.sender,
+        "messaging_service_sid": draft.messaging_service_sid,
+        "body": draft.body,
+        "media_urls": draft.media_urls,
+        "client_reference": draft.client_reference,
+        "tags": draft.tags,
+        "request_id": draft.request_id,
+        "encoding": draft.measure.encoding,
+        "segments": draft.measure.segments,
+        "on_unconfirmed": draft.on_unconfirmed,
+        "deliver_by": draft.deliver_by,
+        "status": Status.PENDING,
+        "attempt": 1,
+        "resends_left": MAX_RESENDS if draft.resend_after_failure else 0,
+        "version": 1,
+        "reported": 0,
+        "due_at": now,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _accepted(draft: Draft, now: datetime) -> Event:
+    return Event(
+        source=Source.REQUEST,
+        word=Status.PENDING,
+        applied=True,
+        reason=None,
+        attempt=1,
+        error_code=None,
+        twilio_sid=None,
+        received_at=now,
+        receipt_id=new_id(),
+        payload={"request_id": draft.request_id} if draft.request_id else None,
+    )

@@ -1,0 +1,78 @@
+"""Fold reports into messages inside one transaction: callbacks, Twilio's answers and polls all come through here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from smsapp.domain.ids import new_id
+from smsapp.domain.resend import resend
+from smsapp.domain.tracking import Event, Report, Tracked, fold
+from smsapp.runtime import Runtime
+from smsapp.store import messages
+from smsapp.store.messages import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A report and the message it names; None when only its SID can tell."""
+
+    message_id: UUID | None
+    report: Report
+
+
+def record_reports(
+    rt: Runtime, session: Session, reports: Sequence[Addressed]
+) -> tuple[list[Change], list[Addressed]]:
+    """Store the reports in the histories of their messages and move those messages forward.
+
+    Returns what changed, and the reports whose message is not known. The caller commits.
+
+    Raises:
+        StaleMessageError: another transaction was faster; try the whole again.
+    """
+    ids = {item.message_id for item in reports if item.message_id}
+    sids = {item.report.twilio_sid for item in reports if item.report.twilio_sid}
+    before, owners = messages.lock_for_reports(session, list(ids), list(sids))
+
+    after = dict(before)
+    events: dict[UUID, list[Event]] = {}
+    unknown: list[Addressed] = []
+    for item in reports:
+        found = _find(item, after, owners)
+        if found is None:
+            unknown.append(item)
+            continue
+        message, report = found
+        after[message.id], event = fold(message, report)
+        events.setdefault(message.id, []).append(event)
+
+    for message_id, kept in events.items():
+        retried = resend(
+            before[message_id],
+            after[message_id],
+            now=rt.clock(),
+            receipt_id=new_id(),
+            rng=rt.rng,
+        )
+        if retried:
+            after[message_id], event = retried
+            kept.append(event)
+
+    changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
+    messages.save(session, changes)
+    return changes, unknown
+
+
+def _find(
+    item: Addressed, known: dict[UUID, Tracked], owners: dict[str, tuple[UUID, int | None]]
+) -> tuple[Tracked, Report] | None:
+    """Return the message a report is about, and the report with the attempt that its SID belongs to."""
+    if item.message_id in known:
+        return known[item.message_id], item.report
+    owner = owners.get(item.report.twilio_sid or "")
+    if owner is None:
+        return None
+    message_id, attempt = owner
+    return known[message_id], replace(item.report, attempt=attempt)

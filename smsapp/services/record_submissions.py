@@ -1,0 +1,125 @@
+"""Write down what became of attempts at Twilio: accepted, refused, to be tried again, or not known."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from smsapp.domain import retry
+from smsapp.domain.failures import OwnCode
+from smsapp.domain.ids import new_id
+from smsapp.domain.judgement import Verdict
+from smsapp.domain.outbound import Outbound
+from smsapp.domain.retry import POLICIES
+from smsapp.domain.status import Status
+from smsapp.domain.tracking import Report, Source, Step, Tracked, note, take
+from smsapp.gateway.twilio import Submission, TwilioMessage
+from smsapp.metrics import SUBMISSIONS
+from smsapp.runtime import Runtime
+from smsapp.services.record_reports import Addressed, record_reports
+from smsapp.services.trip_breakers import is_callers_own_sender, trip_breakers
+from smsapp.store import messages
+from smsapp.store.messages import Change
+
+log = structlog.get_logger(__name__)
+
+Result = tuple[Outbound, Submission]
+
+
+def record_submissions(rt: Runtime, results: Sequence[Result]) -> None:
+    """Store the outcomes of attempts; one transaction for what Twilio accepted, one for the rest.
+
+    A callback may have overtaken an answer: then the answer is only evidence, and the status stays where it is.
+    """
+    accepted = [(message, result.message) for message, result in results if result.message]
+    others = [item for item in results if item[1].message is None]
+    now = rt.clock()
+    if accepted:
+        with rt.sessions.begin() as session:
+            record_reports(rt, session, [_answer(rt, message, reply, now) for message, reply in accepted])
+    if others:
+        with rt.sessions.begin() as session:
+            _record_others(rt, session, others, now)
+            trip_breakers(rt, session, others, now)
+    for message, result in results:
+        _log(message, result)
+
+
+def _answer(rt: Runtime, message: Outbound, reply: TwilioMessage, now: datetime) -> Addressed:
+    report = Report(
+        source=Source.API,
+        word=reply.status,
+        received_at=now,
+        receipt_id=new_id(),
+        attempt=message.attempt,
+        twilio_sid=reply.sid,
+        error_code=reply.error_code,
+        num_segments=reply.num_segments,
+        price=reply.price,
+        price_unit=reply.price_unit,
+        poll_at=now + rt.settings.poll_ages[0],
+    )
+    return Addressed(message.id, report)
+
+
+def _record_others(rt: Runtime, session: Session, results: Sequence[Result], now: datetime) -> None:
+    locked = messages.lock(session, [message.id for message, _ in results])
+    changes = []
+    for outbound, result in results:
+        before = locked[outbound.id]
+        step = _step(rt, outbound, result, now)
+        ours = before.status in {Status.SUBMITTING, Status.UNCONFIRMED} and before.attempt == outbound.attempt
+        after, event = take(before, step) if ours else note(before, step)
+        changes.append(Change(before, after, [event]))
+    messages.save(session, changes)
+
+
+def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) -> Step:
+    """Return what to do with a message that Twilio did not accept for all we know."""
+    judgement = result.judgement
+    assert judgement is not None
+    step = Step(
+        source=Source.API,
+        status=Status.FAILED,
+        attempt=outbound.attempt,
+        at=now,
+        receipt_id=new_id(),
+        due_at=None,
+        error_code=judgement.code,
+        reason=result.cause,
+    )
+    if judgement.verdict is Verdict.REFUSED or is_callers_own_sender(rt, outbound, judgement):
+        return step
+    if judgement.verdict is Verdict.UNKNOWN:
+        look_at = now + rt.settings.unconfirmed_lookup_after
+        return replace(step, status=Status.UNCONFIRMED, due_at=look_at)
+    policy = POLICIES[judgement.wait]
+    due_at = retry.next_due(
+        replace(policy, max_age=min(policy.max_age, rt.settings.send_max_age)),
+        attempt=outbound.attempt,
+        now=now,
+        created_at=outbound.created_at,
+        deliver_by=outbound.deliver_by,
+        retry_after=retry.retry_after(result.retry_after, now=now),
+        rng=rt.rng,
+    )
+    if due_at is None:
+        return replace(step, error_code=judgement.code or OwnCode.GAVE_UP)
+    return replace(step, status=Status.PENDING, attempt=outbound.attempt + 1, due_at=due_at)
+
+
+def _log(message: Outbound, result: Submission) -> None:
+    verdict = "accepted" if result.message else str(result.judgement.verdict) if result.judgement else "unknown"
+    SUBMISSIONS.labels(verdict).inc()
+    log.info(
+        "message_submitted",
+        message_id=str(message.id),
+        request_id=message.request_id,
+        attempt=message.attempt,
+        verdict=verdict,
+        twilio_sid=result.message.sid if result.message else None,
+        error_code=result.judgement.code if result.judgement else None,
+        cause=result.cause,
+    )

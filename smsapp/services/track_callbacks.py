@@ -1,0 +1,159 @@
+"""Persist verified callbacks: drain the stream in batches, one transaction each, acknowledged after the commit."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from smsapp.domain.callbacks import InvalidCallbackError, inbound_from, report_from
+from smsapp.domain.ids import new_id
+from smsapp.jobs import Job
+from smsapp.metrics import CALLBACKS_PERSISTED
+from smsapp.runtime import Runtime
+from smsapp.services.drain import DATABASE_AWAY, draining, outlast
+from smsapp.services.record_reports import Addressed, record_reports
+from smsapp.store import dead_letters, inbound, inbox
+from smsapp.store.messages import StaleMessageError
+from smsapp.stream import Callback, Entry
+
+log = structlog.get_logger(__name__)
+
+_CONFLICTS = 5
+_MAX_SLOTS = 4
+
+
+def track_callbacks(rt: Runtime, slot: int = 0) -> int:
+    """Persist everything that waits in the stream and return how many callbacks that was.
+
+    A drain that finds full batches calls for help in the next slot, so several worker processes share a burst.
+    """
+    total = 0
+    while True:
+        with draining(rt, Job.TRACK_CALLBACKS, slot) as again:
+            while again() and (entries := rt.stream.read(rt.settings.callback_batch)):
+                if len(entries) == rt.settings.callback_batch and slot + 1 < _MAX_SLOTS:
+                    rt.jobs.wake(Job.TRACK_CALLBACKS, slot + 1)
+                persist_entries(rt, entries)
+                total += len(entries)
+        if rt.stopping.is_set() or not (entries := rt.stream.read(rt.settings.callback_batch)):
+            return total
+        persist_entries(rt, entries)
+        total += len(entries)
+
+
+def reclaim_callbacks(rt: Runtime) -> int:
+    """Persist callbacks that a dead worker took and never acknowledged."""
+    total = 0
+    while not rt.stopping.is_set():
+        entries = rt.stream.reclaim(rt.settings.callback_batch, idle=rt.settings.stream_reclaim_after)
+        if not entries:
+            break
+        persist_entries(rt, entries)
+        total += len(entries)
+    return total
+
+
+def persist_entries(rt: Runtime, entries: Sequence[Entry]) -> None:
+    """Commit a batch and acknowledge it; what cannot be processed becomes a dead letter and blocks nothing."""
+    readable = [entry.callback for entry in entries if entry.callback]
+    outlast(rt, lambda: _persist(rt, readable))
+    for entry in entries:
+        if entry.callback is None:
+            bury(rt, "callback", entry.raw, "unreadable stream entry")
+    rt.stream.acknowledge(entry.entry_id for entry in entries)
+
+
+def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
+    """Commit the callbacks together; if one of them cannot be, halve the batch until it stands alone.
+
+    Raises:
+        OperationalError: the database is away; nothing is acknowledged and everything comes again.
+    """
+    if not callbacks:
+        return
+    try:
+        _persist_together(rt, callbacks)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001 - a poison callback must cost only itself, whatever it breaks
+        if len(callbacks) == 1:
+            bury(rt, "callback", _letter(callbacks[0]), f"{type(error).__name__}: {_cause(error)}")
+            return
+        middle = len(callbacks) // 2
+        _persist(rt, callbacks[:middle])
+        _persist(rt, callbacks[middle:])
+    else:
+        CALLBACKS_PERSISTED.inc(len(callbacks))
+
+
+def _persist_together(rt: Runtime, callbacks: Sequence[Callback]) -> None:
+    for conflict in range(_CONFLICTS):
+        try:
+            with rt.sessions.begin() as session:
+                store_callbacks(rt, session, callbacks)
+        except (StaleMessageError, DBAPIError) as error:
+            if conflict == _CONFLICTS - 1 or not _is_conflict(error):
+                raise
+            time.sleep(rt.rng() * 0.05)
+        else:
+            return
+
+
+def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> int:
+    """Store callbacks within the caller's transaction; return how many are about no message that we know (yet)."""
+    reports: list[Addressed] = []
+    origin: dict[Any, Callback] = {}
+    for callback in callbacks:
+        if callback.kind == "inbound":
+            inbound.add(session, inbound_from(callback.body), receipt=callback)
+            continue
+        message_id, report = report_from(
+            callback.body,
+            target=callback.target,
+            receipt_id=callback.receipt_id,
+            received_at=callback.received_at,
+            idempotency_token=callback.idempotency_token,
+        )
+        origin[callback.receipt_id] = callback
+        reports.append(Addressed(message_id, report))
+    _, unknown = record_reports(rt, session, reports) if reports else ([], [])
+    for item in unknown:
+        inbox.add(
+            session, origin[item.report.receipt_id], reason=inbox.UNKNOWN_MESSAGE, twilio_sid=item.report.twilio_sid
+        )
+    return len(unknown)
+
+
+def bury(rt: Runtime, kind: str, payload: dict[str, Any], cause: str) -> None:
+    """Keep what could not be processed, with its cause, for somebody to look at and replay."""
+    log.error("dead_letter", kind=kind, cause=cause)
+    with rt.sessions.begin() as session:
+        dead_letters.add(session, id=new_id(), kind=kind, payload=payload, cause=cause, now=rt.clock())
+
+
+def _is_conflict(error: Exception) -> bool:
+    """Return whether trying again can help: a lost race, a deadlock (40P01) or a serialization failure (40001)."""
+    if isinstance(error, StaleMessageError):
+        return True
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in {"40P01", "40001"}
+
+
+def _cause(error: Exception) -> str:
+    """Return the failure without its parameters, which are personal data."""
+    text = str(getattr(error, "orig", None) or error) if not isinstance(error, InvalidCallbackError) else str(error)
+    return text.splitlines()[0][:200] if text else ""
+
+
+def _letter(callback: Callback) -> dict[str, Any]:
+    return {
+        "receipt_id": callback.receipt_id.hex,
+        "kind": callback.kind,
+        "target": callback.target,
+        "body": callback.body.replace("\x00", "\\0"),
+        "idempotency_token": callback.idempotency_token,
+        "received_at": callback.received_at.isoformat(),
+        "request_id": callback.request_id,
+    }

@@ -1,0 +1,162 @@
+"""Configuration from the environment (and a `.env` file in development), checked once at start-up.
+
+Every field is one environment variable of the same name in capitals; `.env.example` explains each.
+"""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SPAN_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class ConfigurationError(Exception):
+    """The environment does not describe a service that can run; the text lists every fault."""
+
+
+def _parse_span(value: object) -> object:
+    """Read `90s`, `2m`, `72h`, `3d` or `500ms`; leave anything else to pydantic."""
+    match = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
+    return timedelta(**{_SPAN_UNITS[match[2]]: float(match[1])}) if match else value
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _blank_is_unset(value: object) -> object:
+    return None if value == "" else value
+
+
+Span = Annotated[timedelta, BeforeValidator(_parse_span), Field(gt=timedelta(0))]
+Optional = BeforeValidator(_blank_is_unset)
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Spans are written as `90s`, `2m`, `72h` or `3d`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    database_url: str = "sqlite:///var/smsapp.db"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    app_base_url: str
+
+    twilio_account_sid: Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")]
+    twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+    twilio_phone_number: Annotated[str | None, Optional] = None
+    twilio_messaging_service_sid: Annotated[str | None, Field(pattern=r"^MG[0-9a-fA-F]{32}$"), Optional] = None
+    twilio_api_base_url: str = "https://api.twilio.com"
+    twilio_connect_timeout: Span = timedelta(seconds=3)
+    twilio_read_timeout: Span = timedelta(seconds=10)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    send_concurrency: Annotated[int, Field(ge=1, le=512)] = 32
+    send_lease: Span = timedelta(seconds=60)
+    send_max_age: Span = timedelta(hours=24)
+    unconfirmed_lookup_after: Span = timedelta(minutes=1)
+    unconfirmed_grace: Span = timedelta(minutes=10)
+    on_unconfirmed: Literal["hold", "resend", "fail"] = "hold"
+    resend_after_failure: bool = False
+    confirm_within: Span = timedelta(hours=72)
+    poll_ages: Annotated[tuple[Span, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = (
+        timedelta(minutes=2),
+        timedelta(minutes=10),
+        timedelta(hours=1),
+        timedelta(hours=6),
+        timedelta(hours=24),
+        timedelta(hours=72),
+    )
+    sweep_every: Span = timedelta(seconds=5)
+    stream_reclaim_after: Span = timedelta(seconds=30)
+    callback_batch: Annotated[int, Field(ge=1, le=5000)] = 500
+    max_stream_length: Annotated[int, Field(ge=1)] = 1_000_000
+    max_due_messages: Annotated[int, Field(ge=1)] = 1_000_000
+
+    @field_validator("app_base_url", "twilio_api_base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        """Keep scheme, host and prefix; Twilio refuses underscores in a callback's host name (code 21609)."""
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an http(s) URL without query or fragment, such as https://sms.example.com")
+        if "_" in parts.hostname:
+            raise ValueError("the host name must not contain an underscore")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: str) -> str:
+        """Accept the common spellings of PostgreSQL URLs; the driver is always psycopg."""
+        for prefix in ("postgres://", "postgresql://"):
+            if value.startswith(prefix):
+                return "postgresql+psycopg://" + value.removeprefix(prefix)
+        if not value.startswith(("postgresql+psycopg://", "sqlite:///")):
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: str) -> str:
+        if not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("twilio_phone_number")
+    @classmethod
+    def _sender(cls, value: str | None) -> str | None:
+        from smsapp.domain.phone import InvalidSender, parse_sender  # noqa: PLC0415 - settings load before the domain
+
+        try:
+            return parse_sender(value) if value else None
+        except InvalidSender as error:
+            raise ValueError("must be an E.164 number, a short code or an alphanumeric sender ID") from error
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not (self.twilio_phone_number or self.twilio_messaging_service_sid):
+            raise ValueError("set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID: messages need a sender")
+        if self.send_lease <= self.twilio_connect_timeout + self.twilio_read_timeout:
+            raise ValueError("SEND_LEASE must be longer than TWILIO_CONNECT_TIMEOUT + TWILIO_READ_TIMEOUT")
+        return self
+
+    @property
+    def auth_tokens(self) -> tuple[str, ...]:
+        """Tokens that may have signed a callback; the first one authenticates our requests."""
+        return tuple(token.get_secret_value() for token in self.twilio_auth_token)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is the single-machine default."""
+        return self.database_url.startswith("sqlite")
+
+
+def load_settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        ConfigurationError: with one line per fault, all of them at once.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        lines = [f"  {_variable(fault['loc'])}: {_reason(fault['type'], fault['msg'])}" for fault in error.errors()]
+        raise ConfigurationError("smsapp cannot start; fix these settings:\n" + "\n".join(lines)) from None
+    if settings.is_sqlite:
+        Path(settings.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return settings
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return str(location[0]).upper() if location else "settings"
+
+
+def _reason(kind: str, message: str) -> str:
+    return "is missing" if kind == "missing" else message.removeprefix("Value error, ")

@@ -1,0 +1,298 @@
+"""Messages and their histories: every query on them, each on a Session, none of them committing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, bindparam, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from smsapp.domain.ids import new_id
+from smsapp.domain.outbound import Outbound
+from smsapp.domain.status import Outcome, Status
+from smsapp.domain.tracking import Event, Source, Tracked
+from smsapp.store.tables import FormerSid, Message, MessageEvent
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]
+_EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
+_FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
+
+_TRACKED = tuple(field.name for field in fields(Tracked))
+_TRACKED_COLUMNS = tuple(_MESSAGES.c[name] for name in _TRACKED)
+_MUTABLE = tuple(name for name in _TRACKED if name not in {"id", "created_at", "deliver_by"})
+
+
+_SENDER_KEY = func.coalesce(_MESSAGES.c.sender, _MESSAGES.c.messaging_service_sid)
+
+
+class StaleMessageError(Exception):
+    """A message changed between reading and writing it; the transaction must be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What evidence or a step did to one message: its state before and after, and the events in order."""
+
+    before: Tracked
+    after: Tracked
+    events: Sequence[Event]
+
+
+def tracked(row: Any) -> Tracked:
+    """Return the row's part that evidence can change."""
+    values = {name: getattr(row, name) for name in _TRACKED}
+    values["status"] = Status(values["status"])
+    values["outcome"] = values["outcome"] and Outcome(values["outcome"])
+    return Tracked(**values)
+
+
+def insert(session: Session, values: dict[str, Any], event: Event) -> None:
+    """Add a new message and the first event of its history."""
+    session.execute(_MESSAGES.insert(), values)
+    session.execute(_EVENTS.insert(), _event_values(values["id"], 1, event))
+
+
+def claim_due(
+    session: Session,
+    *,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+    parked_senders: Iterable[str] = (),
+    only_sender: str | None = None,
+) -> list[Outbound]:
+    """Take up to `limit` pending messages that are due for one attempt each, oldest first.
+
+    One conditional UPDATE: of two workers that want the same row, one gets it. The claim ends with the lease; what is
+    then still submitting was left by a worker that died.
+    """
+    parked = list(parked_senders)
+    due = (
+        select(_MESSAGES.c.id)
+        .where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
+        .order_by(_MESSAGES.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if parked:
+        due = due.where(_SENDER_KEY.not_in(parked))
+    if only_sender:
+        due = due.where(_SENDER_KEY == only_sender)
+    rows = session.execute(
+        update(_MESSAGES)
+        .where(_MESSAGES.c.id.in_(due.scalar_subquery()), _MESSAGES.c.status == Status.PENDING)
+        .values(status=Status.SUBMITTING, version=_MESSAGES.c.version + 1, due_at=now + lease, updated_at=now)
+        .returning(
+            _MESSAGES.c.id,
+            _MESSAGES.c.attempt,
+            _MESSAGES.c.version,
+            _MESSAGES.c.to,
+            _MESSAGES.c.sender,
+            _MESSAGES.c.messaging_service_sid,
+            _MESSAGES.c.body,
+            _MESSAGES.c.media_urls,
+            _MESSAGES.c.deliver_by,
+            _MESSAGES.c.created_at,
+            _MESSAGES.c.request_id,
+        )
+    ).all()
+    if rows:
+        session.execute(_EVENTS.insert(), [_claim_event(row, now) for row in rows])
+    return [
+        Outbound(
+            id=row.id,
+            attempt=row.attempt,
+            to=row.to,
+            sender=row.sender,
+            messaging_service_sid=row.messaging_service_sid,
+            body=row.body,
+            created_at=row.created_at,
+            media_urls=row.media_urls,
+            deliver_by=row.deliver_by,
+            request_id=row.request_id,
+        )
+        for row in rows
+    ]
+
+
+def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, Tracked]:
+    """Return the messages by id, locked in the order of their ids, so that two batches can never wait for each other."""
+    return _locked(session, _MESSAGES.c.id.in_(list(ids)))
+
+
+def lock_for_reports(
+    session: Session, ids: Sequence[UUID], sids: Sequence[str]
+) -> tuple[dict[UUID, Tracked], dict[str, tuple[UUID, int | None]]]:
+    """Return the messages that reports with these ids and SIDs are about, locked, and whom each SID belongs to.
+
+    The second mapping gives, for a SID that is known, the message and the attempt; None stands for the current one.
+    """
+    former = {
+        row.twilio_sid: (row.message_id, row.attempt)
+        for row in session.execute(select(_FORMER).where(_FORMER.c.twilio_sid.in_(sids))).all()
+    } if sids else {}
+    wanted = [*ids, *(message_id for message_id, _ in former.values())]
+    messages = _locked(session, or_(_MESSAGES.c.id.in_(wanted), _MESSAGES.c.twilio_sid.in_(sids)))
+    current: dict[str, tuple[UUID, int | None]] = {
+        message.twilio_sid: (message.id, None) for message in messages.values() if message.twilio_sid
+    }
+    return messages, current | former
+
+
+def _locked(session: Session, condition: ColumnElement[bool]) -> dict[UUID, Tracked]:
+    rows = session.execute(
+        select(*_TRACKED_COLUMNS).where(condition).order_by(_MESSAGES.c.id).with_for_update(key_share=True)
+    ).all()
+    return {row.id: tracked(row) for row in rows}
+
+
+_CAS = (
+    update(_MESSAGES)
+    .where(_MESSAGES.c.id == bindparam("b_id"), _MESSAGES.c.version == bindparam("b_version"))
+    .values({name: bindparam(name) for name in _MUTABLE})
+)
+
+
+def save(session: Session, changes: Sequence[Change]) -> None:
+    """Write changed messages and append their events; an event whose receipt is there already is not written again.
+
+    Raises:
+        StaleMessageError: a message is no longer at the version it was read at; nothing may be committed.
+    """
+    if not changes:
+        return
+    rows = [_cas_values(change) for change in changes]
+    written = session.connection().execute(_CAS, rows).rowcount
+    if written != len(rows):
+        raise StaleMessageError(f"{len(rows) - written} of {len(rows)} messages changed meanwhile")
+    append(
+        session,
+        [
+            _event_values(change.before.id, change.before.version + number, event)
+            for change in changes
+            for number, event in enumerate(change.events, start=1)
+        ],
+    )
+    superseded = [
+        {"twilio_sid": c.before.twilio_sid, "message_id": c.before.id, "attempt": c.before.attempt}
+        for c in changes
+        if c.before.twilio_sid and c.after.twilio_sid is None
+    ]
+    if superseded:
+        session.execute(_FORMER.insert(), superseded)
+
+
+def append(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Append event rows, skipping those whose receipt is already in the history."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(_EVENTS).on_conflict_do_nothing(index_elements=[_EVENTS.c.receipt_id])
+    session.connection().execute(statement, list(rows))
+
+
+def has_due(session: Session, *, now: datetime) -> bool:
+    """Return whether any pending message is due."""
+    query = select(_MESSAGES.c.id).where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now).limit(1)
+    return session.execute(query).first() is not None
+
+
+def has_pending(session: Session, *, sender: str) -> bool:
+    """Return whether any message of this sender waits, due or not."""
+    query = select(_MESSAGES.c.id).where(_MESSAGES.c.status == Status.PENDING, _SENDER_KEY == sender).limit(1)
+    return session.execute(query).first() is not None
+
+
+def count_due(session: Session, *, now: datetime) -> int:
+    """Return how many pending messages are due."""
+    query = select(func.count()).where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
+    return session.scalar(query) or 0
+
+
+def expired_claims(session: Session, *, now: datetime, limit: int) -> list[UUID]:
+    """Return messages whose lease ended while they were being submitted, oldest first."""
+    query = (
+        select(_MESSAGES.c.id)
+        .where(_MESSAGES.c.status == Status.SUBMITTING, _MESSAGES.c.due_at <= now)
+        .order_by(_MESSAGES.c.due_at)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def get(session: Session, message_id: UUID) -> Message | None:
+    """Return the message, or None."""
+    return session.get(Message, message_id, populate_existing=True)
+
+
+def find(
+    session: Session,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    status: str | None = None,
+    to: str | None = None,
+    client_reference: str | None = None,
+    created_from: datetime | None = None,
+    created_until: datetime | None = None,
+) -> Sequence[Message]:
+    """Return messages that match, newest first; `before` is the id after which the last page ended."""
+    conditions = [
+        (before, Message.id < before),
+        (status, Message.status == status),
+        (to, Message.to == to),
+        (client_reference, Message.client_reference == client_reference),
+        (created_from, Message.created_at >= created_from),
+        (created_until, Message.created_at < created_until),
+    ]
+    query = select(Message).where(*(condition for value, condition in conditions if value is not None))
+    return session.scalars(query.order_by(Message.id.desc()).limit(limit)).all()
+
+
+def history(session: Session, message_id: UUID, *, after: int = 0, limit: int = 1000) -> Sequence[MessageEvent]:
+    """Return the message's events in the order in which they were recorded, after the given number."""
+    query = (
+        select(MessageEvent)
+        .where(MessageEvent.message_id == message_id, MessageEvent.seq > after)
+        .order_by(MessageEvent.seq)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def _cas_values(change: Change) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(change.after, name) for name in _MUTABLE}
+    return values | {"b_id": change.before.id, "b_version": change.before.version}
+
+
+def _claim_event(row: Any, now: datetime) -> dict[str, Any]:
+    event = Event(
+        source=Source.SYSTEM,
+        word=Status.SUBMITTING,
+        applied=True,
+        reason="claimed",
+        attempt=row.attempt,
+        error_code=None,
+        twilio_sid=None,
+        received_at=now,
+        receipt_id=new_id(),
+    )
+    return _event_values(row.id, row.version, event)
+
+
+def _event_values(message_id: UUID, seq: int, event: Event) -> dict[str, Any]:
+    return {
+        "message_id": message_id,
+        "seq": seq,
+        "receipt_id": event.receipt_id,
+        "source": event.source,
+        "status": event.word[:32],
+        "applied": event.applied,
+        "reason": event.reason,
+        "attempt": event.attempt,
+        "error_code": event.error_code,
+        "twilio_sid": event.twilio_sid,
+        "payload": event.payload,
+        "received_at": event.received_at,
+    }

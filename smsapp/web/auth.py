@@ -1,0 +1,88 @@
+"""Bearer API keys. A key is looked up once in a few seconds per process, not once per request."""
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from apiflask import APIFlask, HTTPTokenAuth
+from flask import Response, current_app, g
+
+from smsapp.runtime import Runtime
+from smsapp.store import api_keys
+from smsapp.web.problems import problem_response
+
+CACHE_S = 5.0
+"""A revoked key works for at most this long."""
+
+_TOUCH_EVERY = timedelta(minutes=1)
+_MAX_CACHED = 10_000
+
+auth = HTTPTokenAuth(scheme="Bearer", description="An API key, from `python -m smsapp keys create NAME`.")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes the request."""
+
+    key_id: UUID
+    mode: str
+
+
+class KeyCache:
+    """Keys that were valid a moment ago, by the digest of their secret."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._known: dict[str, tuple[float, Caller]] = {}
+
+    def find(self, secret: str) -> Caller | None:
+        """Return the caller behind a secret, or None."""
+        digest = api_keys.digest(secret)
+        now = time.monotonic()
+        known = self._known.get(digest)
+        if known and known[0] > now:
+            return known[1]
+        caller = self._look_up(secret)
+        if caller is None:
+            self._known.pop(digest, None)
+            return None
+        if len(self._known) >= _MAX_CACHED:
+            self._known.clear()
+        self._known[digest] = (now + CACHE_S, caller)
+        return caller
+
+    def _look_up(self, secret: str) -> Caller | None:
+        now = self._rt.clock()
+        with self._rt.sessions() as session:
+            key = api_keys.find_active(session, secret)
+            if key is None:
+                return None
+            if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
+                api_keys.touch(session, key.id, now=now)
+                session.commit()
+            return Caller(key.id, key.mode)
+
+
+def init_app(app: APIFlask, rt: Runtime) -> None:
+    """Check keys against the runtime's database."""
+    app.extensions["smsapp_keys"] = KeyCache(rt)
+
+
+@auth.verify_token
+def _verify(token: str) -> Caller | None:
+    cache: KeyCache = current_app.extensions["smsapp_keys"]
+    caller = cache.find(token) if token else None
+    if caller:
+        g.caller = caller
+    return caller
+
+
+@auth.error_processor
+def _refuse(_error: object) -> Response:
+    return problem_response(
+        401,
+        "unauthorized",
+        "Send a valid API key as `Authorization: Bearer <key>`.",
+        headers={"WWW-Authenticate": 'Bearer realm="smsapp"'},
+    )

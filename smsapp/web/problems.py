@@ -1,0 +1,106 @@
+"""Errors as the caller sees them: RFC 9457 problem documents, one map from what happened to what is answered.
+
+A problem never echoes input, which may be personal data, and never shows the inside of the service.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, g
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+_RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One faulty part of a request. `pointer` is a JSON Pointer into the body, or `?name` or `Header-Name`."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class ProblemError(Exception):
+    """A request that is answered with a problem document."""
+
+    status: int
+    code: str
+    detail: str
+    faults: list[Fault] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def problem_response(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    faults: list[Fault] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the problem document as a response."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": g.get("request_id"),
+    }
+    if faults:
+        document["errors"] = [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in faults]
+    return Response(orjson.dumps(document), status, headers, content_type=PROBLEM_TYPE)
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error with a problem document."""
+
+    @app.errorhandler(ProblemError)
+    def _problem(error: ProblemError) -> Response:
+        return problem_response(
+            error.status, error.code, error.detail, faults=error.faults, headers=error.headers
+        )
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        status = error.code or 500
+        code = HTTPStatus(status).name.lower()
+        kept = ("Allow", "Retry-After", "Location")
+        headers = {name: value for name, value in error.get_headers() if name in kept}
+        return problem_response(status, code, _DETAILS.get(status, HTTPStatus(status).description), headers=headers)
+
+    def _database_away(error: Exception) -> Response:
+        log.error("database_away", error=type(error).__name__)
+        return problem_response(
+            503,
+            "database_unavailable",
+            "The database does not answer; nothing was stored. Try again.",
+            headers={"Retry-After": str(_RETRY_AFTER_S)},
+        )
+
+    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
+        app.register_error_handler(kind, _database_away)
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response:
+        log.exception("unexpected_error", error=type(error).__name__)
+        return problem_response(500, "internal_error", "Something broke on our side; the request id finds it in our logs.")
+
+
+_DETAILS = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    413: "The request body is larger than 64 KiB.",
+    415: "The body must be JSON, with Content-Type: application/json.",
+}

@@ -1,0 +1,92 @@
+"""Rows as the documents that callers see."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from smsapp.domain.explain import explain_status
+from smsapp.domain.failures import Failure, explain
+from smsapp.domain.ids import public_id
+from smsapp.domain.status import BAD_NEWS, Outcome, Status
+from smsapp.store.tables import Message, MessageEvent
+
+
+def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a message as callers see it, from its row or from the values of one about to be written."""
+    get = message.get if isinstance(message, Mapping) else lambda name: getattr(message, name)
+    status = Status(get("status"))
+    outcome = Outcome(get("outcome")) if get("outcome") else None
+    failure = _failure(status, get("error_code"))
+    return {
+        "id": public_id(get("id")),
+        "status": status,
+        "outcome": outcome,
+        "explanation": explain_status(status, outcome, failure),
+        "error": _error(failure) if failure else None,
+        "to": get("to"),
+        "from": get("sender"),
+        "messaging_service_sid": get("messaging_service_sid"),
+        "body": get("body"),
+        "media_urls": get("media_urls"),
+        "client_reference": get("client_reference"),
+        "tags": get("tags"),
+        "encoding": get("encoding"),
+        "segments": get("num_segments") or get("segments"),
+        "twilio_sid": get("twilio_sid"),
+        "attempt": get("attempt"),
+        "next_attempt_at": _time(get("due_at")) if status is Status.PENDING else None,
+        "price": get("price"),
+        "price_unit": get("price_unit"),
+        "on_unconfirmed": get("on_unconfirmed"),
+        "deliver_by": _time(get("deliver_by")),
+        "created_at": _time(get("created_at")),
+        "submitted_at": _time(get("submitted_at")),
+        "sent_at": _time(get("sent_at")),
+        "finished_at": _time(get("finished_at")),
+        "updated_at": _time(get("updated_at")),
+        "warnings": list(warnings),
+    }
+
+
+def event_view(event: MessageEvent) -> dict[str, Any]:
+    """Return an event as callers see it."""
+    return {
+        "seq": event.seq,
+        "source": event.source,
+        "status": event.status,
+        "applied": event.applied,
+        "reason": event.reason,
+        "attempt": event.attempt,
+        "error_code": event.error_code,
+        "twilio_sid": event.twilio_sid,
+        "received_at": _time(event.received_at),
+        "payload": event.payload,
+    }
+
+
+def _failure(status: Status, code: int | None) -> Failure | None:
+    """Return why it failed, or why it waits; a message that goes well has no error, whatever it met on its way."""
+    if status in BAD_NEWS:
+        return explain(code, status=status)
+    waiting = status in {Status.PENDING, Status.UNCONFIRMED}
+    return explain(code, status=status) if waiting and code is not None else None
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    return {
+        "code": failure.code or None,
+        "class": failure.failure_class,
+        "sentence": failure.sentence,
+        "advice": failure.advice,
+        "retryable": failure.retryable,
+        "scope": failure.scope,
+        "who_acts": failure.actor,
+        "doc_url": failure.doc_url if failure.code else None,
+    }
+
+
+def _time(value: datetime | None) -> str | None:
+    """Return RFC 3339 in UTC, with milliseconds."""
+    if value is None:
+        return None
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
