@@ -6,8 +6,10 @@
 .NOTPARALLEL:
 
 # A Python that works, not just a name on the PATH: version managers leave names that only complain.
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
     "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; done)
+endif
 
 # Tools run as modules: a console script's first line cannot hold a path with spaces.
 VENV := .venv/bin/python

