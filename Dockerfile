@@ -1,0 +1,31 @@
+# One image for every process of the service; docker-compose.yml says which one a container runs.
+
+FROM python:3.12-slim AS packages
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/venv
+COPY requirements.txt .
+# Wheels only: a package without one would need a compiler, and run its own code while it builds.
+RUN /opt/venv/bin/python -m pip install --require-hashes --only-binary :all: -r requirements.txt
+
+FROM python:3.12-slim AS service
+# A fixed number, so that a volume's owner stays the same over rebuilds.
+RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin smsapp
+COPY --from=packages /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    LOG_FORMAT=json
+WORKDIR /app
+COPY . .
+USER smsapp
+EXPOSE 8000
+CMD ["python", "-m", "gunicorn", "-c", "deploy/gunicorn.py", "wsgi:app"]
+
+# Adds the local Twilio, for trying the service out. Not part of what runs in production.
+FROM service AS simulator
+COPY simulator simulator
+EXPOSE 8900
+CMD ["python", "-m", "simulator"]
+
+# The last stage is what `docker build .` makes.
+FROM service
