@@ -68,7 +68,7 @@ class Jobs(Protocol):
 class CeleryJobs:
     """The real one: flags in Redis, jobs on Celery. Slots let a drain that falls behind call for help."""
 
-    def __init__(self, redis: "Redis[bytes]", celery: Celery) -> None:
+    def __init__(self, redis: Redis, celery: Celery) -> None:
         self._redis = redis
         self._celery = celery
         self._paused_until = 0.0

@@ -41,7 +41,7 @@ def build_runtime(
 ) -> Runtime:
     """Connect the real ports. `patient` processes (workers) wait for Redis; the web gives up within half a second."""
     timeout_s = _WORKER_REDIS_TIMEOUT_S if patient else REDIS_TIMEOUT_S
-    redis: Redis[bytes] = Redis.from_url(
+    redis = Redis.from_url(
         settings.redis_url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,

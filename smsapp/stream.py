@@ -52,7 +52,7 @@ class Entry:
 class CallbackStream:
     """Appends and consumes callbacks. `consumer` names this process in the group."""
 
-    def __init__(self, redis: "Redis[bytes]", *, consumer: str) -> None:
+    def __init__(self, redis: Redis, *, consumer: str) -> None:
         self._redis = redis
         self._consumer = consumer
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from smsapp.domain.ids import new_id
 from smsapp.domain.resend import resend
-from smsapp.domain.tracking import Event, Report, Tracked, fold
+from smsapp.domain.tracking import Event, Report, Source, Tracked, fold
+from smsapp.gateway.twilio import TwilioMessage
 from smsapp.runtime import Runtime
 from smsapp.store import messages
 from smsapp.store.messages import Change
@@ -63,6 +65,23 @@ def record_reports(
     changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
     messages.save(session, changes)
     return changes, unknown
+
+
+def report_of(found: TwilioMessage, source: Source, *, attempt: int, now: datetime, poll_at: datetime) -> Report:
+    """Return what an answer of Twilio's says as a report."""
+    return Report(
+        source=source,
+        word=found.status,
+        received_at=now,
+        receipt_id=new_id(),
+        attempt=attempt,
+        twilio_sid=found.sid,
+        error_code=found.error_code,
+        num_segments=found.num_segments,
+        price=found.price,
+        price_unit=found.price_unit,
+        poll_at=poll_at,
+    )
 
 
 def _find(

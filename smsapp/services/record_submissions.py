@@ -14,11 +14,11 @@ from smsapp.domain.judgement import Verdict
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.retry import POLICIES
 from smsapp.domain.status import Status
-from smsapp.domain.tracking import Report, Source, Step, Tracked, note, take
+from smsapp.domain.tracking import Source, Step, Tracked, note, take
 from smsapp.gateway.twilio import Submission, TwilioMessage
 from smsapp.metrics import SUBMISSIONS
 from smsapp.runtime import Runtime
-from smsapp.services.record_reports import Addressed, record_reports
+from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.trip_breakers import is_callers_own_sender, trip_breakers
 from smsapp.store import messages
 from smsapp.store.messages import Change
@@ -48,19 +48,8 @@ def record_submissions(rt: Runtime, results: Sequence[Result]) -> None:
 
 
 def _answer(rt: Runtime, message: Outbound, reply: TwilioMessage, now: datetime) -> Addressed:
-    report = Report(
-        source=Source.API,
-        word=reply.status,
-        received_at=now,
-        receipt_id=new_id(),
-        attempt=message.attempt,
-        twilio_sid=reply.sid,
-        error_code=reply.error_code,
-        num_segments=reply.num_segments,
-        price=reply.price,
-        price_unit=reply.price_unit,
-        poll_at=now + rt.settings.poll_ages[0],
-    )
+    poll_at = now + rt.settings.poll_ages[0]
+    report = report_of(reply, Source.API, attempt=message.attempt, now=now, poll_at=poll_at)
     return Addressed(message.id, report)
 
 

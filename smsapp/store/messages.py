@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, func, or_, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -39,6 +39,19 @@ class Change:
     before: Tracked
     after: Tracked
     events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A message without a SID, as far as it matters for finding it in Twilio's records."""
+
+    id: UUID
+    status: Status
+    to: str
+    sender: str | None
+    body: str
+    on_unconfirmed: str
+    claimed_at: datetime
 
 
 def tracked(row: Any) -> Tracked:
@@ -210,6 +223,12 @@ def count_due(session: Session, *, now: datetime) -> int:
     return session.scalar(query) or 0
 
 
+def oldest_due(session: Session, *, now: datetime) -> datetime | None:
+    """Return since when the longest-waiting pending message has been due, or None."""
+    query = select(func.min(_MESSAGES.c.due_at)).where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
+    return session.scalar(query)
+
+
 def expired_claims(session: Session, *, now: datetime, limit: int) -> list[UUID]:
     """Return messages whose lease ended while they were being submitted, oldest first."""
     query = (
@@ -219,6 +238,55 @@ def expired_claims(session: Session, *, now: datetime, limit: int) -> list[UUID]
         .limit(limit)
     )
     return list(session.scalars(query))
+
+
+def waiting_due(session: Session, *, now: datetime, limit: int) -> list[Tracked]:
+    """Return messages that Twilio should be asked about now, the longest due first."""
+    query = (
+        select(*_TRACKED_COLUMNS)
+        .where(
+            _MESSAGES.c.due_at <= now, _MESSAGES.c.status != Status.PENDING, _MESSAGES.c.status != Status.SUBMITTING
+        )
+        .order_by(_MESSAGES.c.due_at)
+        .limit(limit)
+    )
+    return [tracked(row) for row in session.execute(query)]
+
+
+def twins(session: Session, message_id: UUID) -> list[Twin]:
+    """Return the message and those like it, same text to the same number, whose SID is not known."""
+    me = _MESSAGES.alias("me")
+    claimed_at = (
+        select(func.max(_EVENTS.c.received_at))
+        .where(_EVENTS.c.message_id == _MESSAGES.c.id, _EVENTS.c.status == Status.SUBMITTING)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            _MESSAGES.c.id,
+            _MESSAGES.c.status,
+            _MESSAGES.c.to,
+            _MESSAGES.c.sender,
+            _MESSAGES.c.body,
+            _MESSAGES.c.on_unconfirmed,
+            func.coalesce(claimed_at, _MESSAGES.c.created_at, type_=_MESSAGES.c.created_at.type).label("claimed_at"),
+        )
+        .join(me, and_(me.c.id == message_id, _MESSAGES.c.to == me.c.to, _MESSAGES.c.body == me.c.body))
+        .where(_MESSAGES.c.status.in_([Status.SUBMITTING, Status.UNCONFIRMED]), _MESSAGES.c.twilio_sid.is_(None))
+    )
+    return [
+        Twin(row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at)
+        for row in session.execute(query)
+    ]
+
+
+def bound_sids(session: Session, sids: Sequence[str]) -> set[str]:
+    """Return those of the SIDs that belong to some message of ours."""
+    query = union_all(
+        select(_MESSAGES.c.twilio_sid).where(_MESSAGES.c.twilio_sid.in_(sids)),
+        select(_FORMER.c.twilio_sid).where(_FORMER.c.twilio_sid.in_(sids)),
+    )
+    return {row[0] for row in session.execute(query)}
 
 
 def get(session: Session, message_id: UUID) -> Message | None:
@@ -259,6 +327,23 @@ def history(session: Session, message_id: UUID, *, after: int = 0, limit: int = 
         .limit(limit)
     )
     return session.scalars(query).all()
+
+
+def page_by_id(session: Session, *, after: UUID | None, limit: int) -> list[Tracked]:
+    """Return messages in the order of their ids, after the given one."""
+    query = select(*_TRACKED_COLUMNS).order_by(_MESSAGES.c.id).limit(limit)
+    if after is not None:
+        query = query.where(_MESSAGES.c.id > after)
+    return [tracked(row) for row in session.execute(query)]
+
+
+def histories(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[MessageEvent]]:
+    """Return the events of several messages, each history in the order of recording."""
+    query = select(MessageEvent).where(MessageEvent.message_id.in_(ids)).order_by(MessageEvent.seq)
+    grouped: dict[UUID, list[MessageEvent]] = {}
+    for event in session.scalars(query):
+        grouped.setdefault(event.message_id, []).append(event)
+    return grouped
 
 
 def _cas_values(change: Change) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from smsapp.store.idempotency import Idempotent
 from smsapp.store.sessions import reading
 from smsapp.web import schemas
 from smsapp.web.auth import auth
+from smsapp.web.json_response import json_response
 from smsapp.web.problems import Fault, ProblemError
 from smsapp.web.views import event_view, message_view
 
@@ -67,7 +68,7 @@ def send(json_data: schemas.SendRequest) -> Response:
     headers = {"Location": url_for("messages.show", message_id=accepted.answer["id"])}
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return _json(accepted.answer, 202, headers)
+    return json_response(accepted.answer, 202, headers)
 
 
 @bp.get("/messages/<message_id>")
@@ -91,7 +92,7 @@ def show(message_id: str, query_data: schemas.WaitQuery) -> Response:
             if message is None:
                 raise _no_such_message()
             if message.outcome or time.monotonic() >= deadline or rt.stopping.is_set():
-                return _json(message_view(message))
+                return json_response(message_view(message))
         time.sleep(_LOOK_EVERY_S)
 
 
@@ -207,8 +208,4 @@ def _page(data: list[dict[str, Any]], has_more: bool, next_cursor: str | None, *
     if next_cursor:
         arguments = {**request.args.to_dict(), parameter: next_cursor, **(request.view_args or {})}
         headers["Link"] = f'<{url_for(request.endpoint or "", **arguments)}>; rel="next"'
-    return _json({"data": data, "has_more": has_more, "next_cursor": next_cursor}, 200, headers)
-
-
-def _json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(document), status, headers, content_type="application/json")
+    return json_response({"data": data, "has_more": has_more, "next_cursor": next_cursor}, 200, headers)

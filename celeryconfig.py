@@ -1,0 +1,53 @@
+"""Celery's settings, each with its reason. The queue is a hint: every job may be lost or come twice."""
+
+from datetime import timedelta
+from typing import Any
+
+import kombu
+
+from smsapp.jobs import ROUTES, Job, Queue
+from smsapp.settings import Settings
+
+VISIBILITY_TIMEOUT_S = 120
+"""When Redis gives a dead worker's job to another one; longer than any job (a drain ends after 20 s and a submission)."""
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Return the worker's and the scheduler's configuration."""
+    return {
+        "broker_url": settings.redis_url,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            # With the defaults a lost job comes back up to 100 s after its timeout; with these, within 1 s.
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+            "max_connections": 64,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+        # A worker serves all of these unless -Q says otherwise.
+        "task_queues": [kombu.Queue(str(queue)) for queue in Queue],
+        "task_default_queue": str(Queue.UPKEEP),
+        "task_routes": {str(job): {"queue": str(queue)} for job, queue in ROUTES.items()},
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "timezone": "UTC",
+        "beat_schedule": {
+            "sweep": _every(Job.SWEEP, settings.sweep_every),
+            "reconcile": _every(Job.RECONCILE, settings.sweep_every),
+            "check-ledger": _every(Job.CHECK_LEDGER, timedelta(minutes=5)),
+        },
+    }
+
+
+def _every(job: Job, span: timedelta) -> dict[str, Any]:
+    """Schedule a job; one that nobody took in time is dropped, since the next one does the same."""
+    return {"task": str(job), "schedule": span, "options": {"expires": span.total_seconds(), "queue": str(ROUTES[job])}}

@@ -1,0 +1,116 @@
+"""Find out whether Twilio has a message whose answer was lost, and act on the caller's wish when it cannot be known.
+
+A create is not idempotent and has no key: after a lost answer, sending again may send twice
+(https://www.twilio.com/docs/api/errors/20500). So Twilio's messages to that number are listed and matched by body, time
+and by not being another message's; a callback, which carries our id, may settle it earlier.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from smsapp.domain.failures import OwnCode
+from smsapp.domain.ids import new_id
+from smsapp.domain.refold import HELD
+from smsapp.domain.status import Outcome, Status
+from smsapp.domain.tracking import Source, Step, Tracked, take
+from smsapp.gateway.twilio import TwilioMessage
+from smsapp.runtime import Runtime
+from smsapp.services.record_reports import Addressed, record_reports, report_of
+from smsapp.store import messages
+from smsapp.store.messages import Change, Twin
+from smsapp.store.sessions import reading
+
+log = structlog.get_logger(__name__)
+
+_LISTED = 200
+_CLOCK_SKEW = timedelta(minutes=2)
+
+
+def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
+    """Adopt the message's SID if Twilio lists it, else wait or follow the policy; return whether it was found.
+
+    Raises:
+        TwilioUnavailableError: Twilio could not be asked; the message stays due.
+    """
+    with reading(rt.sessions) as session:
+        twins = messages.twins(session, message.id)
+    mine = next((twin for twin in twins if twin.id == message.id), None)
+    if mine is None:
+        return False  # a callback was faster
+    listed = list(rt.gateway.list_to(mine.to, limit=_LISTED))
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        locked = messages.lock(session, [message.id]).get(message.id)
+        if locked is None or locked.status is not Status.UNCONFIRMED or locked.attempt != message.attempt:
+            return False
+        found = _match(session, mine, twins, listed)
+        if found is not None:
+            record_reports(rt, session, [Addressed(message.id, report_of(found, Source.POLL, attempt=locked.attempt, now=now, poll_at=now + rt.settings.poll_ages[0]))])
+            log.info("unconfirmed_found", message_id=str(message.id), twilio_sid=found.sid)
+            return True
+        after, event = take(locked, _not_found(rt, locked, mine, now))
+        messages.save(session, [Change(locked, after, [event])])
+    return False
+
+
+def _match(
+    session: Session, mine: Twin, twins: Sequence[Twin], listed: Sequence[TwilioMessage]
+) -> TwilioMessage | None:
+    """Return the listed message that must be ours, or None.
+
+    Identical texts to one number are told apart by time: each lost one takes the earliest unbound candidate, in the
+    order in which they were submitted. While a twin is still being submitted its SID is not known, and what looks
+    unbound may be its own; then nothing is adopted yet.
+    """
+    if any(twin.status is Status.SUBMITTING for twin in twins):
+        return None
+    earliest = mine.claimed_at - _CLOCK_SKEW
+    candidates = sorted(
+        (
+            found
+            for found in listed
+            if found.body == mine.body
+            and found.created_at is not None
+            and found.created_at >= earliest
+            and (mine.sender is None or found.sender in {None, mine.sender})
+        ),
+        key=lambda found: (found.created_at, found.sid),
+    )
+    bound = messages.bound_sids(session, [found.sid for found in candidates])
+    free = [found for found in candidates if found.sid not in bound]
+    lost = sorted((twin.claimed_at, twin.id) for twin in twins if twin.status is Status.UNCONFIRMED)
+    place = lost.index((mine.claimed_at, mine.id))
+    return free[place] if place < len(free) else None
+
+
+def _not_found(rt: Runtime, message: Tracked, mine: Twin, now: datetime) -> Step:
+    """Return what to do with a message that Twilio does not list: look again, or after the grace what was wished."""
+    step = Step(
+        source=Source.SYSTEM,
+        status=Status.UNCONFIRMED,
+        attempt=message.attempt,
+        at=now,
+        receipt_id=new_id(),
+        due_at=now + rt.settings.unconfirmed_lookup_after,
+        error_code=message.error_code,
+        reason="not_found_yet",
+    )
+    if now - mine.claimed_at < rt.settings.unconfirmed_grace:
+        return step
+    if mine.on_unconfirmed == "resend":
+        return replace(step, status=Status.PENDING, attempt=message.attempt + 1, due_at=now, reason="resend_unconfirmed")
+    if mine.on_unconfirmed == "fail":
+        return replace(
+            step, status=Status.FAILED, due_at=None, error_code=OwnCode.NOT_FOUND_AT_TWILIO, reason="not_found"
+        )
+    return replace(
+        step,
+        due_at=now + rt.settings.poll_ages[-1],
+        error_code=OwnCode.NOT_FOUND_AT_TWILIO,
+        reason=HELD,
+        outcome=Outcome.UNCONFIRMED,
+    )

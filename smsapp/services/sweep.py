@@ -1,0 +1,111 @@
+"""Find work that nobody was woken for: the queue may lose anything, the rows lose nothing."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsapp.domain.failures import OwnCode
+from smsapp.domain.ids import new_id
+from smsapp.domain.status import Status
+from smsapp.domain.tracking import Source, Step, take
+from smsapp.jobs import Job
+from smsapp.runtime import Runtime
+from smsapp.services.track_callbacks import reclaim_callbacks, store_callbacks
+from smsapp.services.trip_breakers import probe_breakers
+from smsapp.store import idempotency, inbox, messages
+from smsapp.store.messages import Change, StaleMessageError
+from smsapp.store.sessions import reading
+
+log = structlog.get_logger(__name__)
+
+ORPHAN_AGE = timedelta(days=7)
+"""How long a callback may wait for its message; Twilio itself forgets nothing earlier than that."""
+
+KEEP_IDEMPOTENCY_KEYS = timedelta(hours=48)
+
+_BATCH = 500
+
+
+def sweep(rt: Runtime) -> None:
+    """Do each part of the round, whatever became of the part before."""
+    parts: tuple[Callable[[Runtime], int], ...] = (
+        expire_claims,
+        process_inbox,
+        reclaim_callbacks,
+        probe_breakers,
+        wake_for_due,
+        wake_for_callbacks,
+        forget_idempotency_keys,
+    )
+    for part in parts:
+        try:
+            done = part(rt)
+        except (SQLAlchemyError, RedisError, StaleMessageError) as error:
+            log.warning("sweep_part_failed", part=part.__name__, error=type(error).__name__)
+        else:
+            if done:
+                log.info("swept", part=part.__name__, count=done)
+
+
+def expire_claims(rt: Runtime) -> int:
+    """Turn messages whose worker died while submitting into unconfirmed ones: they may be at Twilio, or not."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        locked = messages.lock(session, messages.expired_claims(session, now=now, limit=_BATCH))
+        changes = []
+        for message in locked.values():
+            if message.status is not Status.SUBMITTING or message.due_at is None or message.due_at > now:
+                continue
+            step = Step(
+                source=Source.SYSTEM,
+                status=Status.UNCONFIRMED,
+                attempt=message.attempt,
+                at=now,
+                receipt_id=new_id(),
+                due_at=now,
+                error_code=OwnCode.ANSWER_LOST,
+                reason="worker_lost",
+            )
+            after, event = take(message, step)
+            changes.append(Change(message, after, [event]))
+        messages.save(session, changes)
+    return len(changes)
+
+
+def process_inbox(rt: Runtime) -> int:
+    """Process callbacks that Redis could not take, and those whose message has appeared meanwhile."""
+    with rt.sessions.begin() as session:
+        entries = inbox.ready(session, limit=_BATCH, orphans_since=rt.clock() - ORPHAN_AGE)
+        if not entries:
+            return 0
+        callbacks = [inbox.as_callback(entry) for entry in entries]
+        inbox.remove(session, [entry.receipt_id for entry in entries])
+        session.flush()
+        store_callbacks(rt, session, callbacks)
+    return len(entries)
+
+
+def wake_for_due(rt: Runtime) -> int:
+    """Wake a sender when messages are due, for instance because the first wake-up was lost with the broker."""
+    with reading(rt.sessions) as session:
+        due = messages.has_due(session, now=rt.clock())
+    return int(due and rt.jobs.wake(Job.SEND_MESSAGES))
+
+
+def wake_for_callbacks(rt: Runtime) -> int:
+    """Wake a drain when callbacks wait in the stream."""
+    return int(rt.stream.length() > 0 and rt.jobs.wake(Job.TRACK_CALLBACKS))
+
+
+def forget_idempotency_keys(rt: Runtime) -> int:
+    """Remove answers that no caller can still be waiting to repeat."""
+    limit = rt.clock() - KEEP_IDEMPOTENCY_KEYS
+    with reading(rt.sessions) as session:
+        oldest = idempotency.oldest(session)
+    if oldest is None or oldest >= limit:
+        return 0
+    with rt.sessions.begin() as session:
+        return idempotency.forget(session, before=limit)

@@ -1,0 +1,91 @@
+"""The web application: factory, request context, and the pieces put together."""
+
+import re
+import time
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from apiflask import APIFlask
+from flask import Response, g, request
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import sessionmaker
+
+from smsapp import __version__
+from smsapp.domain.ids import new_id
+from smsapp.jobs import make_publisher
+from smsapp.metrics import REQUESTS
+from smsapp.runtime import Runtime, build_runtime
+from smsapp.settings import Settings
+from smsapp.store.engine import engine_options, prepare_engine
+from smsapp.store.tables import Base
+from smsapp.web import auth, docs, health, inputs, messages, problems, twilio
+from smsapp.web.callbacks import MAX_BYTES, CallbackIntake
+
+log = structlog.get_logger(__name__)
+
+POSTGRES_CONNECTIONS = 10
+SQLITE_CONNECTIONS = 1
+"""In one process SQLite's calls block its whole event loop, so a second writer could only wait for itself."""
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
+
+def create_app(settings: Settings) -> APIFlask:
+    """Return the application over real ports: it can be run by any WSGI server."""
+    inputs.install()
+    app = APIFlask("smsapp", title="smsapp", version=__version__, spec_path=None, docs_path=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BYTES,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(
+            settings.database_url, pool_size=SQLITE_CONNECTIONS if settings.is_sqlite else POSTGRES_CONNECTIONS
+        ),
+    )
+    database = SQLAlchemy(metadata=Base.metadata)
+    database.init_app(app)
+    with app.app_context():
+        sessions = sessionmaker(prepare_engine(database.engine), expire_on_commit=False)
+    rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False)
+    app.extensions["smsapp"] = rt
+    _register(app, rt)
+    app.wsgi_app = CallbackIntake(app.wsgi_app, rt)  # type: ignore[method-assign]
+    return app
+
+
+def _register(app: APIFlask, rt: Runtime) -> None:
+    problems.init_app(app)
+    auth.init_app(app, rt)
+    docs.init_app(app)
+    app.register_blueprint(messages.bp)
+    app.register_blueprint(twilio.bp)
+    app.register_blueprint(health.bp)
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    """Give the request an id, the caller's own where it sent a plain one."""
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id().hex
+    g.began = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end(response: Response) -> Response:
+    elapsed = timedelta(seconds=time.perf_counter() - g.began)
+    response.headers["X-Request-Id"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    endpoint = request.endpoint or "none"
+    REQUESTS.labels(endpoint, response.status_code).observe(elapsed.total_seconds())
+    details: dict[str, Any] = {"message_id": (request.view_args or {}).get("message_id") or g.get("message_id")}
+    log.info(
+        "request_answered",
+        method=request.method,
+        endpoint=endpoint,
+        status=response.status_code,
+        ms=round(elapsed.total_seconds() * 1000, 1),
+        **details,
+    )
+    return response

@@ -1,0 +1,40 @@
+"""The Celery application of workers, beat and Flower: `celery -A worker.app worker`."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_shutting_down
+
+from celeryconfig import celery_settings
+from smsapp import logs
+from smsapp.runtime import Runtime, build_runtime
+from smsapp.settings import load_settings
+from smsapp.store.engine import make_sessions
+
+DATABASE_CONNECTIONS = 16
+
+_settings = load_settings()
+app = Celery("smsapp", set_as_current=True, include=["worker.tasks"])
+app.conf.update(celery_settings(_settings))
+
+_runtime: list[Runtime] = []
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    logs.configure(_settings)
+
+
+@worker_shutting_down.connect
+def _stop_drains(**_: Any) -> None:
+    """Let drains finish what they hold and leave the rest to others."""
+    for rt in _runtime:
+        rt.stopping.set()
+
+
+def runtime() -> Runtime:
+    """Return this process's runtime; the first call connects it."""
+    if not _runtime:
+        sessions = make_sessions(_settings.database_url, pool_size=DATABASE_CONNECTIONS)
+        _runtime.append(build_runtime(_settings, sessions=sessions, celery=app, patient=True))
+    return _runtime[0]

@@ -1,0 +1,39 @@
+"""One task per job, each two lines: the service decides."""
+
+from smsapp.jobs import Job
+from smsapp.services.check_ledger import check_ledger as check
+from smsapp.services.reconcile import reconcile as ask_twilio
+from smsapp.services.send_messages import send_messages as send
+from smsapp.services.sweep import sweep as sweep_up
+from smsapp.services.track_callbacks import track_callbacks as track
+from worker.app import app, runtime
+
+
+@app.task(name=str(Job.SEND_MESSAGES))
+def send_messages(slot: int = 0) -> None:
+    """Submit what is due to Twilio."""
+    send(runtime(), slot)
+
+
+@app.task(name=str(Job.TRACK_CALLBACKS))
+def track_callbacks(slot: int = 0) -> None:
+    """Persist the callbacks that wait."""
+    track(runtime(), slot)
+
+
+@app.task(name=str(Job.SWEEP))
+def sweep() -> None:
+    """Find work that nobody was woken for."""
+    sweep_up(runtime())
+
+
+@app.task(name=str(Job.RECONCILE))
+def reconcile() -> None:
+    """Ask Twilio about what it has not told us."""
+    ask_twilio(runtime())
+
+
+@app.task(name=str(Job.CHECK_LEDGER))
+def check_ledger() -> None:
+    """Check that every accepted message is accounted for."""
+    check(runtime())
