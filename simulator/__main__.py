@@ -14,7 +14,10 @@ def main() -> None:
     # The ledger only grows: scanning it over and over for garbage took 8 % of a load run.
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    asyncio.run(serve(settings, behaviour))
+    try:
+        asyncio.run(serve(settings, behaviour))
+    except OSError as error:
+        sys.exit(f"simulator: {error}")  # most likely the port is taken
 
 
 if __name__ == "__main__":

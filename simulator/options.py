@@ -129,7 +129,10 @@ def parse_options(
             _check_range(item, given[item.name])
     except OptionError as error:
         parser.error(str(error))
-    return Settings(**{item.name: given[item.name] for item in fields(Settings)}), behaviour
+    settings = Settings(**{item.name: given[item.name] for item in fields(Settings)})
+    if not settings.auth_tokens:
+        parser.error("--auth-token names no token")
+    return settings, behaviour
 
 
 def environment_name(item: Field[Any]) -> str:

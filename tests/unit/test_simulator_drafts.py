@@ -1,0 +1,117 @@
+"""Creates are checked as Twilio checks them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from simulator.drafts import Draft, Form, parse_draft
+from simulator.errors import TwilioError
+from simulator.segments import count_segments
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SERVICE = "MG" + "1" * 32
+VALID = {"To": ["+15550100001"], "From": ["+15550109999"], "Body": ["Hello"]}
+
+
+def parse(form: Form, senders: tuple[str, ...] = ()) -> Draft:
+    return parse_draft(form, senders, now=NOW, schedule_min=timedelta(minutes=15))
+
+
+def code_of(form: Form, senders: tuple[str, ...] = ()) -> int:
+    with pytest.raises(TwilioError) as refused:
+        parse(form, senders)
+    return refused.value.code
+
+
+def without(*names: str) -> Form:
+    return {name: values for name, values in VALID.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("form", "code"),
+    [
+        pytest.param(without("To"), 21604, id="no-recipient"),
+        pytest.param(without("From"), 21603, id="no-sender"),
+        pytest.param(without("Body"), 21602, id="no-content"),
+        pytest.param(VALID | {"Body": [""]}, 21602, id="blank-body"),
+        pytest.param(VALID | {"Body": ["x" * 1601]}, 21617, id="body-too-long"),
+        pytest.param(VALID | {"MediaUrl": ["https://example.com/1.png"] * 11}, 21623, id="too-many-media"),
+        pytest.param(VALID | {"ContentVariables": ["{}"]}, 21654, id="variables-without-content"),
+        pytest.param(VALID | {"To": ["5550100001"]}, 21211, id="recipient-without-plus"),
+        pytest.param(VALID | {"To": ["+0550100001"]}, 21211, id="recipient-without-country"),
+        pytest.param(VALID | {"To": ["12345"]}, 21211, id="recipient-is-a-short-code"),
+        pytest.param(VALID | {"To": VALID["From"]}, 21266, id="to-oneself"),
+        pytest.param(VALID | {"From": ["+1 (555) 010"]}, 21212, id="malformed-sender"),
+        pytest.param(VALID | {"MessagingServiceSid": ["MG12"]}, 21705, id="malformed-service"),
+        pytest.param(VALID | {"ValidityPeriod": ["36001"]}, 21624, id="validity-too-long"),
+        pytest.param(VALID | {"ValidityPeriod": ["soon"]}, 21624, id="validity-no-number"),
+        pytest.param(VALID | {"StatusCallback": ["https://sms_app.example.com/"]}, 21609, id="underscore"),
+        pytest.param(VALID | {"StatusCallback": ["/twilio/status"]}, 21609, id="relative-callback"),
+        pytest.param(VALID | {"StatusCallback": ["ftp://example.com/"]}, 21609, id="not-http"),
+        pytest.param(VALID | {"StatusCallback": ["https://example.com:x/"]}, 21609, id="malformed-port"),
+        pytest.param(VALID | {"From": ["+15005550001"]}, 21212, id="magic-sender-invalid"),
+        pytest.param(VALID | {"From": ["+15005550007"]}, 21606, id="magic-sender-not-owned"),
+        pytest.param(VALID | {"From": ["+15005550008"]}, 21611, id="magic-sender-queue-full"),
+        pytest.param(VALID | {"From": ["+15005550002"]}, 21606, id="any-other-magic-sender"),
+        pytest.param(VALID | {"To": ["+15005550001"]}, 21211, id="magic-recipient-invalid"),
+        pytest.param(VALID | {"To": ["+15005550002"]}, 21612, id="magic-recipient-no-route"),
+        pytest.param(VALID | {"To": ["+15005550003"]}, 21408, id="magic-recipient-not-permitted"),
+        pytest.param(VALID | {"To": ["+15005550004"]}, 21610, id="magic-recipient-opted-out"),
+        pytest.param(VALID | {"To": ["+15005550009"]}, 21614, id="magic-recipient-no-mobile"),
+    ],
+)
+def test_faulty_creates_get_twilios_codes(form: Form, code: int) -> None:
+    assert code_of(form) == code
+
+
+def test_only_the_accounts_own_senders_may_send() -> None:
+    assert code_of(VALID, ("+15550107777",)) == 21606
+    assert parse(VALID, ("+15550107777", "+15550109999")).from_ == "+15550109999"
+
+
+@pytest.mark.parametrize("sender", ["12345", "ACME Shop", "+15005550006"])
+def test_short_codes_names_and_the_magic_number_may_send(sender: str) -> None:
+    assert parse(VALID | {"From": [sender]}).from_ == sender
+
+
+@pytest.mark.parametrize(
+    ("ahead", "code"),
+    [(timedelta(minutes=14), 35114), (timedelta(days=36), 35114), (timedelta(hours=-1), 35114)],
+)
+def test_schedules_outside_the_window_are_refused(ahead: timedelta, code: int) -> None:
+    assert code_of(scheduled((NOW + ahead).isoformat())) == code
+
+
+def test_a_schedule_needs_a_type_and_a_time() -> None:
+    assert code_of(scheduled("tomorrow")) == 35111
+    assert code_of(scheduled("2026-03-01T13:00:00Z") | {"ScheduleType": [""]}) == 35126
+
+
+def test_a_schedule_is_kept_with_a_service_and_ignored_without() -> None:
+    form = scheduled("2026-03-01T13:00:00Z")
+
+    assert parse(form).send_at == NOW + timedelta(hours=1)
+    assert parse(VALID | {"SendAt": form["SendAt"], "ScheduleType": ["fixed"]}).send_at is None
+
+
+def scheduled(send_at: str) -> Form:
+    return VALID | {"MessagingServiceSid": [SERVICE], "ScheduleType": ["fixed"], "SendAt": [send_at]}
+
+
+@pytest.mark.parametrize(
+    ("body", "segments"),
+    [
+        ("", 1),
+        ("x" * 160, 1),
+        ("x" * 161, 2),
+        ("x" * 1600, 11),
+        ("€" * 80, 1),
+        ("€" * 81, 2),
+        ("ж" * 70, 1),
+        ("ж" * 71, 2),
+        ("ж" * 1600, 24),
+        ("😀" * 36, 2),
+    ],
+)
+def test_segments_are_counted_by_alphabet(body: str, segments: int) -> None:
+    assert count_segments(body) == segments
