@@ -103,4 +103,8 @@ def running_simulator(**options: object) -> Iterator[SimulatorProcess]:
             yield SimulatorProcess(line.split()[-1], process)
         finally:
             process.terminate()
-            process.wait(STOP_S)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 
@@ -185,6 +186,35 @@ def test_a_refused_connection_is_tried_once_more(sim: SimulatorProcess, client: 
     sim.wait_until_idle()
 
     assert records(sim, to) == [("unreachable", None, 2)] * 2
+
+
+def test_an_idle_connection_that_died_is_replaced_without_counting(
+    sim: SimulatorProcess, client: Client
+) -> None:
+    """Callbacks share connections, which Twilio's do not: that must not cost smsapp one."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server, ThreadPoolExecutor(1) as pool:
+        server.settimeout(5)
+        requests_served = pool.submit(serve_dying_connections, server)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        for to in ("+15550490007", "+15550590007"):  # one callback each
+            send(client, to, f"{url}#rc=0")
+            sim.wait_until_idle()
+
+        assert requests_served.result(5) == 3
+    assert records(sim, "+15550490007") == records(sim, "+15550590007") == [("delivered", 204, 1)]
+
+
+def serve_dying_connections(server: socket.socket) -> int:
+    """Answer one request, close the connection upon the next, answer that on a new one; return how many came."""
+    answer = b"HTTP/1.1 204 No Content\r\n\r\n"
+    with server.accept()[0] as first:
+        assert first.recv(65536)
+        first.sendall(answer)
+        assert first.recv(65536)
+    with server.accept()[0] as second:
+        assert second.recv(65536)
+        second.sendall(answer)
+    return 3
 
 
 def test_redirects_are_not_followed(
