@@ -16,7 +16,11 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     LOG_FORMAT=json
 WORKDIR /app
-COPY . .
+COPY wsgi.py celeryconfig.py ./
+COPY deploy/gunicorn.py deploy/
+COPY migrations migrations
+COPY worker worker
+COPY smsapp smsapp
 USER smsapp
 EXPOSE 8000
 CMD ["python", "-m", "gunicorn", "-c", "deploy/gunicorn.py", "wsgi:app"]

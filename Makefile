@@ -18,6 +18,9 @@ RUN := $(VENV) -m
 # These would lead Python out of .venv or out of this folder.
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH
 
+# Without stored bytecode each of the demo's processes compiles every package anew, which doubles its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile

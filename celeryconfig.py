@@ -3,13 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
-import kombu
+from kombu.entity import Queue as CeleryQueue
 
 from smsapp.jobs import ROUTES, Job, Queue
 from smsapp.settings import Settings
 
 VISIBILITY_TIMEOUT_S = 120
-"""When Redis gives a dead worker's job to another one; longer than any job (a drain ends after 20 s and a submission)."""
+"""When Redis gives a dead worker's job to another one; longer than any job (drains end after 20 s)."""
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             "health_check_interval": 10,
         },
         # A worker serves all of these unless -Q says otherwise.
-        "task_queues": [kombu.Queue(str(queue)) for queue in Queue],
+        "task_queues": [CeleryQueue(str(queue)) for queue in Queue],
         "task_default_queue": str(Queue.UPKEEP),
         "task_routes": {str(job): {"queue": str(queue)} for job, queue in ROUTES.items()},
         "task_ignore_result": True,
@@ -50,4 +50,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 def _every(job: Job, span: timedelta) -> dict[str, Any]:
     """Schedule a job; one that nobody took in time is dropped, since the next one does the same."""
-    return {"task": str(job), "schedule": span, "options": {"expires": span.total_seconds(), "queue": str(ROUTES[job])}}
+    return {
+        "task": str(job),
+        "schedule": span,
+        "options": {"expires": span.total_seconds(), "queue": str(ROUTES[job])},
+    }

@@ -22,6 +22,7 @@ from dev.var_folder import ROOT, VAR, AlreadyRunningError, sole_use
 
 SECRETS = VAR / "dev.env"
 LOGS = VAR / "log"
+DATABASE = VAR / "smsapp.db"
 PREFERRED_PORTS = {"web": 8000, "console": 8080, "flower": 5555, "simulator": 8900}
 OURS = ("web", "worker", "beat", "flower", "simulator", "console")  # Redis is started apart: it stops last
 START_DEADLINE_S = 60
@@ -124,7 +125,7 @@ def make_environment(
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
-        "DATABASE_URL": "sqlite:///var/smsapp.db",  # relative: a folder's name may hold what a URL may not
+        "DATABASE_URL": f"sqlite:///{DATABASE}",
         "REDIS_URL": redis_url,
         "APP_BASE_URL": f"http://{local}:{ports['web']}",
         "TWILIO_API_BASE_URL": f"http://{local}:{ports['simulator']}",
@@ -159,7 +160,7 @@ def redis() -> Iterator[str]:
 
 def prepare(environment: Mapping[str, str], credentials: dict[str, str]) -> str:
     """Bring the database up to date and return an API key for it, the same one every time."""
-    had_database = (VAR / "smsapp.db").exists()
+    had_database = DATABASE.exists()
     with step("bring the database up to date"):
         manage(environment, "db", "upgrade")
     if not had_database or "DEMO_API_KEY" not in credentials:

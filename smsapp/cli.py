@@ -1,13 +1,10 @@
 """The command line: `python -m smsapp …`."""
 
-import json
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import urllib3
 from alembic import command
 from alembic.config import Config
 
@@ -77,7 +74,9 @@ def keys_revoke(prefix: str) -> None:
 def alembic_config(settings: Settings) -> Config:
     """Return the migrations' configuration for this database."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations").replace("%", "%%"))
+    config.set_main_option(
+        "script_location", str(Path(__file__).parent.parent / "migrations").replace("%", "%%")
+    )
     config.attributes["database_url"] = settings.database_url
     return config
 

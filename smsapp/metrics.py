@@ -5,7 +5,9 @@ from prometheus_client import Counter, Histogram
 CALLBACKS_RECEIVED = Counter(
     "smsapp_callbacks_received_total", "Callbacks answered, by kind and result.", ["kind", "result"]
 )
-CALLBACKS_PERSISTED = Counter("smsapp_callbacks_persisted_total", "Callbacks written to histories by this process.")
+CALLBACKS_PERSISTED = Counter(
+    "smsapp_callbacks_persisted_total", "Callbacks written to histories by this process."
+)
 SUBMISSIONS = Counter("smsapp_submissions_total", "Attempts at Twilio, by what became of them.", ["verdict"])
 REQUESTS = Histogram(
     "smsapp_request_seconds",

@@ -48,9 +48,13 @@ class Settings(BaseSettings):
     app_base_url: str
 
     twilio_account_sid: Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")]
-    twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+    twilio_auth_token: Annotated[
+        tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)
+    ]
     twilio_phone_number: Annotated[str | None, Optional] = None
-    twilio_messaging_service_sid: Annotated[str | None, Field(pattern=r"^MG[0-9a-fA-F]{32}$"), Optional] = None
+    twilio_messaging_service_sid: Annotated[str | None, Field(pattern=r"^MG[0-9a-fA-F]{32}$"), Optional] = (
+        None
+    )
     twilio_api_base_url: str = "https://api.twilio.com"
     twilio_connect_timeout: Span = timedelta(seconds=3)
     twilio_read_timeout: Span = timedelta(seconds=10)
@@ -86,7 +90,9 @@ class Settings(BaseSettings):
         """Keep scheme, host and prefix; Twilio refuses underscores in a callback's host name (code 21609)."""
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("must be an http(s) URL without query or fragment, such as https://sms.example.com")
+            raise ValueError(
+                "must be an http(s) URL without query or fragment, such as https://sms.example.com"
+            )
         if "_" in parts.hostname:
             raise ValueError("the host name must not contain an underscore")
         return value.rstrip("/")
@@ -122,7 +128,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not (self.twilio_phone_number or self.twilio_messaging_service_sid):
-            raise ValueError("set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID: messages need a sender")
+            raise ValueError(
+                "set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID: messages need a sender"
+            )
         if self.send_lease <= self.twilio_connect_timeout + self.twilio_read_timeout:
             raise ValueError("SEND_LEASE must be longer than TWILIO_CONNECT_TIMEOUT + TWILIO_READ_TIMEOUT")
         return self
@@ -147,7 +155,9 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        lines = [f"  {_variable(fault['loc'])}: {_reason(fault['type'], fault['msg'])}" for fault in error.errors()]
+        lines = [
+            f"  {_variable(fault['loc'])}: {_reason(fault['type'], fault['msg'])}" for fault in error.errors()
+        ]
         raise ConfigurationError("smsapp cannot start; fix these settings:\n" + "\n".join(lines)) from None
     if settings.is_sqlite:
         Path(settings.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,10 @@ def _fields(callback: Callback) -> dict[Any, Any]:
 
 
 def _entry(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Entry:
-    raw = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in (fields or {}).items()}
+    raw = {
+        name.decode("utf-8", "replace"): value.decode("utf-8", "replace")
+        for name, value in (fields or {}).items()
+    }
     try:
         kind: Kind = "inbound" if raw["k"] == "inbound" else "status"
         callback = Callback(

@@ -6,21 +6,23 @@ from types import MappingProxyType
 from smsapp.domain.failures import Failure
 from smsapp.domain.status import BAD_NEWS, Outcome, Status
 
-_SENTENCES: Mapping[Status, str] = MappingProxyType({
-    Status.PENDING: "The message waits to be handed to Twilio.",
-    Status.SUBMITTING: "The message is being handed to Twilio.",
-    Status.UNCONFIRMED: "Twilio's answer was lost; whether it took the message is being found out.",
-    Status.ACCEPTED: "Twilio took the message and is choosing a sender.",
-    Status.SCHEDULED: "Twilio holds the message until its time.",
-    Status.QUEUED: "Twilio has the message in its queue.",
-    Status.SENDING: "Twilio is handing the message to the carrier.",
-    Status.SENT: "The carrier took the message; it has not reported on the phone yet.",
-    Status.CANCELED: "The message was canceled before it was sent.",
-    Status.FAILED: "The message was not sent.",
-    Status.UNDELIVERED: "The carrier reports that the message did not reach the phone.",
-    Status.DELIVERED: "The carrier confirms that the message reached the phone.",
-    Status.READ: "The recipient opened the message.",
-})
+_SENTENCES: Mapping[Status, str] = MappingProxyType(
+    {
+        Status.PENDING: "The message waits to be handed to Twilio.",
+        Status.SUBMITTING: "The message is being handed to Twilio.",
+        Status.UNCONFIRMED: "Twilio's answer was lost; whether it took the message is being found out.",
+        Status.ACCEPTED: "Twilio took the message and is choosing a sender.",
+        Status.SCHEDULED: "Twilio holds the message until its time.",
+        Status.QUEUED: "Twilio has the message in its queue.",
+        Status.SENDING: "Twilio is handing the message to the carrier.",
+        Status.SENT: "The carrier took the message; it has not reported on the phone yet.",
+        Status.CANCELED: "The message was canceled before it was sent.",
+        Status.FAILED: "The message was not sent.",
+        Status.UNDELIVERED: "The carrier reports that the message did not reach the phone.",
+        Status.DELIVERED: "The carrier confirms that the message reached the phone.",
+        Status.READ: "The recipient opened the message.",
+    }
+)
 
 
 def explain_status(status: Status, outcome: Outcome | None, failure: Failure | None) -> str:

@@ -13,7 +13,6 @@ from datetime import timedelta
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 
-
 TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 
 

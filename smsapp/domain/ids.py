@@ -13,7 +13,7 @@ By default it repeats once, and only when no connection was made
 """
 
 _TARGET = re.compile(
-    r"(?:msg_)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9]\d{0,5}))?", re.I
+    r"(?:msg_)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9]\d{0,5}))?", re.IGNORECASE
 )
 
 

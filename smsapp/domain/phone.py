@@ -37,7 +37,7 @@ _LENGTH_PROBLEMS: dict[int, PhoneProblem] = {
 }
 
 
-class InvalidPhoneNumber(ValueError):  # noqa: N818 -- named after the fact, as the house style asks
+class InvalidPhoneNumber(ValueError):
     """No phone can have this number; `reason` says why in one word for machines."""
 
     def __init__(self, reason: PhoneProblem) -> None:
@@ -45,7 +45,7 @@ class InvalidPhoneNumber(ValueError):  # noqa: N818 -- named after the fact, as 
         self.reason: PhoneProblem = reason
 
 
-class InvalidSender(ValueError):  # noqa: N818 -- as above
+class InvalidSender(ValueError):
     """Twilio knows no such kind of sender; `reason` is that of the number, or "not_a_sender"."""
 
     def __init__(self, reason: SenderProblem) -> None:

@@ -48,10 +48,10 @@ class Reason(StrEnum):
 class Tracked:
     """The part of a message that evidence can change.
 
-    `attempt` is the number of the present one, from 1, also before it is made; `resends_left` is how often a text that
-    failed after Twilio had accepted it may be tried again; `reported` is the set of statuses called back for it, as bits;
-    `version` is the number of events in the history; `due_at` is when the message next needs one of us, None when
-    it never does again.
+    `attempt` is the number of the present one, from 1, also before it is made; `resends_left` is how often a text
+    that failed after Twilio had accepted it may be tried again; `reported` is the set of statuses called back for
+    it, as bits; `version` is the number of events in the history; `due_at` is when the message next needs one of
+    us, None when it never does again.
     """
 
     id: UUID

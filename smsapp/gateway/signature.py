@@ -44,7 +44,11 @@ def parse_form(body: bytes) -> list[tuple[str, str]]:
         ValueError: not a form that Twilio could have sent (more than 1000 fields, or no UTF-8).
     """
     return parse_qsl(
-        body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict", strict_parsing=False
+        body.decode("utf-8"),
+        keep_blank_values=True,
+        max_num_fields=_MAX_FIELDS,
+        errors="strict",
+        strict_parsing=False,
     )
 
 

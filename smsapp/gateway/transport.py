@@ -53,7 +53,7 @@ class Transport(HttpClient):
             num_pools=4, maxsize=connections, block=False, retries=False, timeout=self._timeout
         )
 
-    def request(
+    def request(  # noqa: PLR0917 - the SDK fixes this signature
         self,
         method: str,
         uri: str,

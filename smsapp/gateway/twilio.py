@@ -10,8 +10,8 @@ from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from smsapp.domain.judgement import Judgement, judge_refusal
 from smsapp.domain.ids import callback_url
+from smsapp.domain.judgement import Judgement, judge_refusal
 from smsapp.domain.outbound import Outbound
 from smsapp.gateway.transport import NoAnswerError, NotSentError, RefusedError, Transport
 from smsapp.settings import Settings
@@ -25,7 +25,7 @@ _UNREADABLE = (TwilioException, ValueError, KeyError, TypeError, AttributeError)
 
 @dataclass(frozen=True, slots=True)
 class TwilioMessage:
-    """One message as Twilio's API shows it. `num_segments` is None until Twilio knows; `price` is a negative decimal."""
+    """One message as Twilio shows it. `num_segments` is None until Twilio knows; `price` is a negative decimal."""
 
     sid: str
     status: str
@@ -56,7 +56,12 @@ class TwilioUnavailableError(Exception):
     """Twilio could not be asked now. `retry_after` is its header as it came, `code` and `status` its refusal if any."""
 
     def __init__(
-        self, cause: str, *, code: int | None = None, status: int | None = None, retry_after: str | None = None
+        self,
+        cause: str,
+        *,
+        code: int | None = None,
+        status: int | None = None,
+        retry_after: str | None = None,
     ) -> None:
         super().__init__(cause)
         self.code = code
@@ -195,7 +200,9 @@ def _failure(error: NotSentError | NoAnswerError | RefusedError) -> Submission:
 
 def _unavailable(error: Exception) -> TwilioUnavailableError:
     if isinstance(error, RefusedError):
-        return TwilioUnavailableError(str(error), code=error.code, status=error.status, retry_after=error.retry_after)
+        return TwilioUnavailableError(
+            str(error), code=error.code, status=error.status, retry_after=error.retry_after
+        )
     return TwilioUnavailableError(str(error) if isinstance(error, _FAILURES) else "unreadable_answer")
 
 

@@ -17,6 +17,7 @@ from smsapp.runtime import Runtime
 from smsapp.store import idempotency, messages
 from smsapp.store.idempotency import Idempotent
 
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set."""

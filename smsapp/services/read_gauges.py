@@ -39,7 +39,9 @@ class _Collector:
             "For how long the oldest due message has waited.",
             value=(now - oldest).total_seconds() if oldest else 0,
         )
-        kept = GaugeMetricFamily("smsapp_inbox", "Callbacks that wait in the database, by reason.", labels=["reason"])
+        kept = GaugeMetricFamily(
+            "smsapp_inbox", "Callbacks that wait in the database, by reason.", labels=["reason"]
+        )
         for reason, count in waiting.items():
             kept.add_metric([reason], count)
         totals = CounterMetricFamily("smsapp_counted", "Counted for all processes, by name.", labels=["name"])
@@ -50,14 +52,18 @@ class _Collector:
             age,
             kept,
             totals,
-            GaugeMetricFamily("smsapp_dead_letters", "What could not be processed and waits for somebody.", value=dead),
-            GaugeMetricFamily("smsapp_closed_scopes", "Account or senders closed to sending.", value=len(closed)),
+            GaugeMetricFamily(
+                "smsapp_dead_letters", "What could not be processed and waits for somebody.", value=dead
+            ),
+            GaugeMetricFamily(
+                "smsapp_closed_scopes", "Account or senders closed to sending.", value=len(closed)
+            ),
         ]
 
 
 def read_gauges(rt: Runtime) -> bytes:
     """Return what the database and Redis know now; what does not answer is left out."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(rt))  # type: ignore[arg-type]
+    registry.register(_Collector(rt))
     text: bytes = generate_latest(registry)
     return text

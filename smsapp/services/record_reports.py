@@ -67,7 +67,9 @@ def record_reports(
     return changes, unknown
 
 
-def report_of(found: TwilioMessage, source: Source, *, attempt: int, now: datetime, poll_at: datetime) -> Report:
+def report_of(
+    found: TwilioMessage, source: Source, *, attempt: int, now: datetime, poll_at: datetime
+) -> Report:
     """Return what an answer of Twilio's says as a report."""
     return Report(
         source=source,

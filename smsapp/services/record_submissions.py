@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy.orm import Session
@@ -14,7 +14,7 @@ from smsapp.domain.judgement import Verdict
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.retry import POLICIES
 from smsapp.domain.status import Status
-from smsapp.domain.tracking import Source, Step, Tracked, note, take
+from smsapp.domain.tracking import Source, Step, note, take
 from smsapp.gateway.twilio import Submission, TwilioMessage
 from smsapp.metrics import SUBMISSIONS
 from smsapp.runtime import Runtime
@@ -100,7 +100,9 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
 
 
 def _log(message: Outbound, result: Submission) -> None:
-    verdict = "accepted" if result.message else str(result.judgement.verdict) if result.judgement else "unknown"
+    verdict = (
+        "accepted" if result.message else str(result.judgement.verdict) if result.judgement else "unknown"
+    )
     SUBMISSIONS.labels(verdict).inc()
     log.info(
         "message_submitted",

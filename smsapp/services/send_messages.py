@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -51,7 +52,7 @@ def _drain_due(rt: Runtime, again: Callable[[], bool], slot: int) -> int:
             now = time.monotonic()
             if free and (free * 4 >= capacity or now - glanced >= _GLANCE_S) and again():
                 glanced = now
-                claimed = outlast(rt, lambda limit=free: _claim(rt, limit))
+                claimed = outlast(rt, partial(_claim, rt, free))
                 flying.update({pool.submit(rt.gateway.submit, message): message for message in claimed})
                 total += len(claimed)
                 if len(claimed) == capacity and slot + 1 < _MAX_SLOTS:
@@ -61,7 +62,7 @@ def _drain_due(rt: Runtime, again: Callable[[], bool], slot: int) -> int:
             done, _ = wait(flying, timeout=_GLANCE_S, return_when=FIRST_COMPLETED)
             results = [(flying.pop(future), future.result()) for future in done]
             if results:
-                outlast(rt, lambda batch=results: record_submissions(rt, batch), patience=_RECORD_PATIENCE)
+                outlast(rt, partial(record_submissions, rt, results), patience=_RECORD_PATIENCE)
 
 
 def _claim(rt: Runtime, limit: int) -> Sequence[Outbound]:

@@ -49,7 +49,22 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
             return False
         found = _match(session, mine, twins, listed)
         if found is not None:
-            record_reports(rt, session, [Addressed(message.id, report_of(found, Source.POLL, attempt=locked.attempt, now=now, poll_at=now + rt.settings.poll_ages[0]))])
+            record_reports(
+                rt,
+                session,
+                [
+                    Addressed(
+                        message.id,
+                        report_of(
+                            found,
+                            Source.POLL,
+                            attempt=locked.attempt,
+                            now=now,
+                            poll_at=now + rt.settings.poll_ages[0],
+                        ),
+                    )
+                ],
+            )
             log.info("unconfirmed_found", message_id=str(message.id), twilio_sid=found.sid)
             return True
         after, event = take(locked, _not_found(rt, locked, mine, now))
@@ -102,10 +117,16 @@ def _not_found(rt: Runtime, message: Tracked, mine: Twin, now: datetime) -> Step
     if now - mine.claimed_at < rt.settings.unconfirmed_grace:
         return step
     if mine.on_unconfirmed == "resend":
-        return replace(step, status=Status.PENDING, attempt=message.attempt + 1, due_at=now, reason="resend_unconfirmed")
+        return replace(
+            step, status=Status.PENDING, attempt=message.attempt + 1, due_at=now, reason="resend_unconfirmed"
+        )
     if mine.on_unconfirmed == "fail":
         return replace(
-            step, status=Status.FAILED, due_at=None, error_code=OwnCode.NOT_FOUND_AT_TWILIO, reason="not_found"
+            step,
+            status=Status.FAILED,
+            due_at=None,
+            error_code=OwnCode.NOT_FOUND_AT_TWILIO,
+            reason="not_found",
         )
     return replace(
         step,

@@ -122,7 +122,10 @@ def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]
     _, unknown = record_reports(rt, session, reports) if reports else ([], [])
     for item in unknown:
         inbox.add(
-            session, origin[item.report.receipt_id], reason=inbox.UNKNOWN_MESSAGE, twilio_sid=item.report.twilio_sid
+            session,
+            origin[item.report.receipt_id],
+            reason=inbox.UNKNOWN_MESSAGE,
+            twilio_sid=item.report.twilio_sid,
         )
     return len(unknown)
 
@@ -143,7 +146,11 @@ def _is_conflict(error: Exception) -> bool:
 
 def _cause(error: Exception) -> str:
     """Return the failure without its parameters, which are personal data."""
-    text = str(getattr(error, "orig", None) or error) if not isinstance(error, InvalidCallbackError) else str(error)
+    text = (
+        str(getattr(error, "orig", None) or error)
+        if not isinstance(error, InvalidCallbackError)
+        else str(error)
+    )
     return text.splitlines()[0][:200] if text else ""
 
 

@@ -31,7 +31,9 @@ def is_callers_own_sender(rt: Runtime, outbound: Outbound, judgement: Judgement)
     return judgement.breaker is BreakerScope.SENDER and outbound.sender_key not in configured
 
 
-def trip_breakers(rt: Runtime, session: Session, results: Sequence[tuple[Outbound, Submission]], now: datetime) -> None:
+def trip_breakers(
+    rt: Runtime, session: Session, results: Sequence[tuple[Outbound, Submission]], now: datetime
+) -> None:
     """Close the scopes that these refusals concern; each once, however many messages met it."""
     for outbound, result in results:
         judgement = result.judgement
@@ -52,7 +54,9 @@ def trip_breakers(rt: Runtime, session: Session, results: Sequence[tuple[Outboun
             probe_at=now + pause,
         )
         if opened and judgement.breaker:
-            log.error("sending_parked", scope=str(scope), error_code=judgement.code, advice=judgement.failure.advice)
+            log.error(
+                "sending_parked", scope=str(scope), error_code=judgement.code, advice=judgement.failure.advice
+            )
 
 
 def _pause(rt: Runtime, judgement: Judgement, result: Submission, now: datetime) -> timedelta:
@@ -102,7 +106,9 @@ def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
 
     now = rt.clock()
     with rt.sessions.begin() as session:
-        claimed = messages.claim_due(session, now=now, lease=rt.settings.send_lease, limit=1, only_sender=sender)
+        claimed = messages.claim_due(
+            session, now=now, lease=rt.settings.send_lease, limit=1, only_sender=sender
+        )
     if not claimed:
         return not _anything_waits(rt, sender)
     results = [(message, rt.gateway.submit(message)) for message in claimed]

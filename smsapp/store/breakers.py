@@ -12,7 +12,14 @@ ACCOUNT = "account"
 
 
 def trip(
-    session: Session, scope: str, *, parked: bool, error_code: int | None, reason: str, now: datetime, probe_at: datetime
+    session: Session,
+    scope: str,
+    *,
+    parked: bool,
+    error_code: int | None,
+    reason: str,
+    now: datetime,
+    probe_at: datetime,
 ) -> bool:
     """Close a scope, or keep it closed for longer; return whether it was open before."""
     breaker = session.get(Breaker, scope, with_for_update=True)

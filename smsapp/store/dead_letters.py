@@ -24,7 +24,10 @@ def waiting(session: Session, *, limit: int) -> Sequence[DeadLetter]:
 
 def count(session: Session) -> int:
     """Return how many wait for somebody."""
-    return session.scalar(select(func.count()).select_from(DeadLetter).where(DeadLetter.replayed_at.is_(None))) or 0
+    return (
+        session.scalar(select(func.count()).select_from(DeadLetter).where(DeadLetter.replayed_at.is_(None)))
+        or 0
+    )
 
 
 def mark_replayed(session: Session, letter_id: UUID, *, now: datetime) -> None:

@@ -46,7 +46,9 @@ def ready(session: Session, *, limit: int, orphans_since: datetime) -> Sequence[
             and_(InboxEntry.reason == UNKNOWN_MESSAGE, InboxEntry.received_at >= orphans_since, appeared),
         )
     )
-    return session.scalars(query.order_by(InboxEntry.receipt_id).limit(limit).with_for_update(skip_locked=True)).all()
+    return session.scalars(
+        query.order_by(InboxEntry.receipt_id).limit(limit).with_for_update(skip_locked=True)
+    ).all()
 
 
 def remove(session: Session, receipt_ids: Sequence[UUID]) -> None:

@@ -24,6 +24,10 @@ def count(session: Session) -> tuple[int, dict[str, int]]:
 
 def astray(session: Session, *, now: datetime) -> Sequence[UUID]:
     """Return messages under way that nobody will look at again, and those whose outcome belies their status."""
-    unattended = and_(Message.outcome.is_(None), or_(Message.due_at.is_(None), Message.due_at < now - OVERDUE))
+    unattended = and_(
+        Message.outcome.is_(None), or_(Message.due_at.is_(None), Message.due_at < now - OVERDUE)
+    )
     belied = and_(Message.status.in_(FINAL), Message.outcome.is_(None))
-    return session.scalars(select(Message.id).where(or_(unattended, belied)).order_by(Message.id).limit(_LIMIT)).all()
+    return session.scalars(
+        select(Message.id).where(or_(unattended, belied)).order_by(Message.id).limit(_LIMIT)
+    ).all()

@@ -25,7 +25,7 @@ _TRACKED_COLUMNS = tuple(_MESSAGES.c[name] for name in _TRACKED)
 _MUTABLE = tuple(name for name in _TRACKED if name not in {"id", "created_at", "deliver_by"})
 
 
-_SENDER_KEY = func.coalesce(_MESSAGES.c.sender, _MESSAGES.c.messaging_service_sid)
+_SENDER_KEY: ColumnElement[str] = func.coalesce(_MESSAGES.c.sender, _MESSAGES.c.messaging_service_sid)
 
 
 class StaleMessageError(Exception):
@@ -132,7 +132,7 @@ def claim_due(
 
 
 def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, Tracked]:
-    """Return the messages by id, locked in the order of their ids, so that two batches can never wait for each other."""
+    """Return the messages, locked in the order of their ids: two batches can never wait for each other."""
     return _locked(session, _MESSAGES.c.id.in_(list(ids)))
 
 
@@ -143,10 +143,14 @@ def lock_for_reports(
 
     The second mapping gives, for a SID that is known, the message and the attempt; None stands for the current one.
     """
-    former = {
-        row.twilio_sid: (row.message_id, row.attempt)
-        for row in session.execute(select(_FORMER).where(_FORMER.c.twilio_sid.in_(sids))).all()
-    } if sids else {}
+    former = (
+        {
+            row.twilio_sid: (row.message_id, row.attempt)
+            for row in session.execute(select(_FORMER).where(_FORMER.c.twilio_sid.in_(sids))).all()
+        }
+        if sids
+        else {}
+    )
     wanted = [*ids, *(message_id for message_id, _ in former.values())]
     messages = _locked(session, or_(_MESSAGES.c.id.in_(wanted), _MESSAGES.c.twilio_sid.in_(sids)))
     current: dict[str, tuple[UUID, int | None]] = {
@@ -207,7 +211,9 @@ def append(session: Session, rows: Sequence[dict[str, Any]]) -> None:
 
 def has_due(session: Session, *, now: datetime) -> bool:
     """Return whether any pending message is due."""
-    query = select(_MESSAGES.c.id).where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now).limit(1)
+    query = (
+        select(_MESSAGES.c.id).where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now).limit(1)
+    )
     return session.execute(query).first() is not None
 
 
@@ -225,8 +231,11 @@ def count_due(session: Session, *, now: datetime) -> int:
 
 def oldest_due(session: Session, *, now: datetime) -> datetime | None:
     """Return since when the longest-waiting pending message has been due, or None."""
-    query = select(func.min(_MESSAGES.c.due_at)).where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
-    return session.scalar(query)
+    query = select(func.min(_MESSAGES.c.due_at)).where(
+        _MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now
+    )
+    oldest: datetime | None = session.scalar(query)
+    return oldest
 
 
 def expired_claims(session: Session, *, now: datetime, limit: int) -> list[UUID]:
@@ -245,7 +254,9 @@ def waiting_due(session: Session, *, now: datetime, limit: int) -> list[Tracked]
     query = (
         select(*_TRACKED_COLUMNS)
         .where(
-            _MESSAGES.c.due_at <= now, _MESSAGES.c.status != Status.PENDING, _MESSAGES.c.status != Status.SUBMITTING
+            _MESSAGES.c.due_at <= now,
+            _MESSAGES.c.status != Status.PENDING,
+            _MESSAGES.c.status != Status.SUBMITTING,
         )
         .order_by(_MESSAGES.c.due_at)
         .limit(limit)
@@ -269,10 +280,14 @@ def twins(session: Session, message_id: UUID) -> list[Twin]:
             _MESSAGES.c.sender,
             _MESSAGES.c.body,
             _MESSAGES.c.on_unconfirmed,
-            func.coalesce(claimed_at, _MESSAGES.c.created_at, type_=_MESSAGES.c.created_at.type).label("claimed_at"),
+            func.coalesce(claimed_at, _MESSAGES.c.created_at, type_=_MESSAGES.c.created_at.type).label(
+                "claimed_at"
+            ),
         )
         .join(me, and_(me.c.id == message_id, _MESSAGES.c.to == me.c.to, _MESSAGES.c.body == me.c.body))
-        .where(_MESSAGES.c.status.in_([Status.SUBMITTING, Status.UNCONFIRMED]), _MESSAGES.c.twilio_sid.is_(None))
+        .where(
+            _MESSAGES.c.status.in_([Status.SUBMITTING, Status.UNCONFIRMED]), _MESSAGES.c.twilio_sid.is_(None)
+        )
     )
     return [
         Twin(row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at)
@@ -306,19 +321,21 @@ def find(
     created_until: datetime | None = None,
 ) -> Sequence[Message]:
     """Return messages that match, newest first; `before` is the id after which the last page ended."""
-    conditions = [
-        (before, Message.id < before),
-        (status, Message.status == status),
-        (to, Message.to == to),
-        (client_reference, Message.client_reference == client_reference),
-        (created_from, Message.created_at >= created_from),
-        (created_until, Message.created_at < created_until),
-    ]
-    query = select(Message).where(*(condition for value, condition in conditions if value is not None))
-    return session.scalars(query.order_by(Message.id.desc()).limit(limit)).all()
+    query = select(Message).order_by(Message.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Message.id < before)
+    if created_from is not None:
+        query = query.where(Message.created_at >= created_from)
+    if created_until is not None:
+        query = query.where(Message.created_at < created_until)
+    exact = {Message.status: status, Message.to: to, Message.client_reference: client_reference}
+    query = query.where(*(column == value for column, value in exact.items() if value is not None))
+    return session.scalars(query).all()
 
 
-def history(session: Session, message_id: UUID, *, after: int = 0, limit: int = 1000) -> Sequence[MessageEvent]:
+def history(
+    session: Session, message_id: UUID, *, after: int = 0, limit: int = 1000
+) -> Sequence[MessageEvent]:
     """Return the message's events in the order in which they were recorded, after the given number."""
     query = (
         select(MessageEvent)

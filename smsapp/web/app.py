@@ -39,7 +39,8 @@ def create_app(settings: Settings) -> APIFlask:
         MAX_CONTENT_LENGTH=MAX_BYTES,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(
-            settings.database_url, pool_size=SQLITE_CONNECTIONS if settings.is_sqlite else POSTGRES_CONNECTIONS
+            settings.database_url,
+            pool_size=SQLITE_CONNECTIONS if settings.is_sqlite else POSTGRES_CONNECTIONS,
         ),
     )
     database = SQLAlchemy(metadata=Base.metadata)
@@ -79,7 +80,9 @@ def _end(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     endpoint = request.endpoint or "none"
     REQUESTS.labels(endpoint, response.status_code).observe(elapsed.total_seconds())
-    details: dict[str, Any] = {"message_id": (request.view_args or {}).get("message_id") or g.get("message_id")}
+    details: dict[str, Any] = {
+        "message_id": (request.view_args or {}).get("message_id") or g.get("message_id")
+    }
     log.info(
         "request_answered",
         method=request.method,

@@ -35,7 +35,7 @@ _PAUSE_AFTER_FAILURE_S = 1.0
 _FORM = "application/x-www-form-urlencoded"
 
 
-class _Refused(Exception):  # noqa: N818 - an answer rather than an error
+class _Refused(Exception):
     """A request that is answered with a problem document."""
 
     def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
@@ -71,7 +71,9 @@ class CallbackIntake:
             return _problem(start_response, refused, request_id)
         CALLBACKS_RECEIVED.labels(kind, "accepted").inc()
         if kind == "inbound":
-            start_response("200 OK", [("Content-Type", "text/xml"), ("Content-Length", str(len(_EMPTY_TWIML)))])
+            start_response(
+                "200 OK", [("Content-Type", "text/xml"), ("Content-Length", str(len(_EMPTY_TWIML)))]
+            )
             return [_EMPTY_TWIML]
         start_response("204 No Content", [])
         return []
@@ -80,7 +82,9 @@ class CallbackIntake:
         """Return the form as it came, once it is certain that Twilio sent it."""
         signature = environ.get("HTTP_X_TWILIO_SIGNATURE")
         if not signature:
-            raise _Refused(HTTPStatus.FORBIDDEN, "signature_missing", "There is no X-Twilio-Signature header.")
+            raise _Refused(
+                HTTPStatus.FORBIDDEN, "signature_missing", "There is no X-Twilio-Signature header."
+            )
         body = _read(environ)
         if not environ.get("CONTENT_TYPE", "").startswith(_FORM):
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", f"Send {_FORM}.")
@@ -92,7 +96,9 @@ class CallbackIntake:
         if not self._verifier.verify(raw_target, form, signature):
             log.warning("callback_refused", kind=kind, raw_target=raw_target.partition("?")[0][:200])
             raise _Refused(
-                HTTPStatus.FORBIDDEN, "signature_invalid", "The signature does not fit this address and these parameters."
+                HTTPStatus.FORBIDDEN,
+                "signature_invalid",
+                "The signature does not fit this address and these parameters.",
             )
         return body.decode("utf-8")
 
@@ -115,9 +121,11 @@ class CallbackIntake:
             with self._rt.sessions.begin() as session:
                 inbox.add(session, callback, reason=inbox.REDIS_UNAVAILABLE)
         except SQLAlchemyError as error:
-            log.error("callback_not_kept", error=type(error).__name__)
+            log.warning("callback_not_kept", error=type(error).__name__)
             raise _Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Neither Redis nor the database took the callback."
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Neither Redis nor the database took the callback.",
             ) from None
 
 
@@ -138,10 +146,12 @@ def _read(environ: "WSGIEnvironment") -> bytes:
     try:
         length = int(environ.get("CONTENT_LENGTH") or 0)
     except ValueError:
-        raise _Refused(HTTPStatus.BAD_REQUEST, "bad_content_length", "Content-Length is not a number.") from None
+        raise _Refused(
+            HTTPStatus.BAD_REQUEST, "bad_content_length", "Content-Length is not a number."
+        ) from None
     if length > MAX_BYTES:
         raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than 64 KiB.")
-    body: bytes = environ["wsgi.input"].read(length if length else MAX_BYTES + 1)
+    body: bytes = environ["wsgi.input"].read(length or MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than 64 KiB.")
     return body

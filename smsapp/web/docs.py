@@ -32,9 +32,11 @@ def init_app(app: APIFlask) -> None:
     )
 
     @app.spec_processor
-    def _add_components(spec: dict[str, Any]) -> dict[str, Any]:
+    def _add_components(spec: dict[str, Any] | str) -> dict[str, Any] | str:
+        assert isinstance(spec, dict)
         _, definitions = models_json_schema(
-            [(model, "serialization") for model in schemas.COMPONENTS], ref_template="#/components/schemas/{model}"
+            [(model, "serialization") for model in schemas.COMPONENTS],
+            ref_template="#/components/schemas/{model}",
         )
         spec.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
         return spec

@@ -18,7 +18,7 @@ bp = APIBlueprint("health", __name__, tag="Health")
 
 
 @bp.get("/livez")
-@bp.doc(summary="Is the process alive?", responses={200: {"description": "Yes."}})
+@bp.doc(summary="Is the process alive?", responses={200: "Yes."})
 def livez() -> Response:
     """Answer without asking anybody else: restarting the process would not mend a database."""
     return json_response({"status": "ok"})
@@ -27,7 +27,7 @@ def livez() -> Response:
 @bp.get("/readyz")
 @bp.doc(
     summary="Can it take requests?",
-    responses={200: {"description": "Yes."}, 503: {"description": "No: messages could not be stored."}},
+    responses={200: "Yes.", 503: "No: messages could not be stored."},
 )
 def readyz() -> Response:
     """Check what a request needs. Without Redis messages are still stored and callbacks kept, so that only degrades."""
@@ -43,12 +43,14 @@ def readyz() -> Response:
     except (RedisError, OSError) as error:
         checks["redis"] = type(error).__name__
     ready = checks["database"] == "ok"
-    status = "ok" if all(value == "ok" for value in checks.values()) else "degraded" if ready else "unavailable"
+    status = (
+        "ok" if all(value == "ok" for value in checks.values()) else "degraded" if ready else "unavailable"
+    )
     return json_response({"status": status, "checks": checks}, 200 if ready else 503)
 
 
 @bp.get("/metrics")
-@bp.doc(summary="Prometheus metrics", responses={200: {"description": "Text format."}})
+@bp.doc(summary="Prometheus metrics", responses={200: "Text format."})
 def metrics() -> Response:
     """Return this process's counters and what the database knows for all of them."""
     rt: Runtime = current_app.extensions["smsapp"]

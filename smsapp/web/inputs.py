@@ -15,7 +15,7 @@ from smsapp.web.problems import Fault, ProblemError
 class InputAdapter(PydanticAdapter):
     """Validates JSON bodies and query strings strictly."""
 
-    def validate_input(self, request: Request, location: str, **kwargs: Any) -> BaseModel:
+    def validate_input(self, request: Request, location: str, **_kwargs: Any) -> BaseModel:
         """Return the input as its model.
 
         Raises:

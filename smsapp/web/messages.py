@@ -39,7 +39,10 @@ def _problems(*statuses: int) -> dict[int | str, Any]:
 @bp.doc(
     summary="Send a text",
     responses={
-        202: {"description": "Stored; it will be sent or explained.", "content": schemas.json_content(schemas.MessageOut)},
+        202: {
+            "description": "Stored; it will be sent or explained.",
+            "content": schemas.json_content(schemas.MessageOut),
+        },
         **_problems(400, 401, 409, 413, 415, 422, 503),
     },
     extensions={"x-idempotency": "Idempotency-Key"},
@@ -52,7 +55,9 @@ def send(json_data: schemas.SendRequest) -> Response:
     """
     rt: Runtime = current_app.extensions["smsapp"]
     draft = _draft(rt, json_data)
-    warnings = [] if draft.recipient.valid else ["to: this number is possible, but no such number is known to exist"]
+    warnings = (
+        [] if draft.recipient.valid else ["to: this number is possible, but no such number is known to exist"]
+    )
 
     def render(values: Mapping[str, Any]) -> dict[str, Any]:
         document: dict[str, Any] = orjson.loads(orjson.dumps(message_view(values, warnings=warnings)))
@@ -62,7 +67,9 @@ def send(json_data: schemas.SendRequest) -> Response:
         accepted = accept_message(rt, draft, render=render, request=_idempotent())
     except IdempotencyConflictError:
         raise ProblemError(
-            422, "idempotency_key_reused", "This Idempotency-Key was used before, with another request.",
+            422,
+            "idempotency_key_reused",
+            "This Idempotency-Key was used before, with another request.",
             [Fault("Idempotency-Key", "reused", "Use a new key for a new request.")],
         ) from None
     headers = {"Location": url_for("messages.show", message_id=accepted.answer["id"])}
@@ -136,7 +143,10 @@ def index(query_data: schemas.ListQuery) -> Response:
     before = parse_public_id(query.cursor) if query.cursor else None
     if query.cursor and before is None:
         raise ProblemError(
-            400, "invalid_request", "The cursor is not one of ours.", [Fault("?cursor", "invalid", "Use `next_cursor`.")]
+            400,
+            "invalid_request",
+            "The cursor is not one of ours.",
+            [Fault("?cursor", "invalid", "Use `next_cursor`.")],
         )
     with reading(rt.sessions) as session:
         rows = messages.find(

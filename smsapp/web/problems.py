@@ -78,7 +78,9 @@ def init_app(app: Flask) -> None:
         code = HTTPStatus(status).name.lower()
         kept = ("Allow", "Retry-After", "Location")
         headers = {name: value for name, value in error.get_headers() if name in kept}
-        return problem_response(status, code, _DETAILS.get(status, HTTPStatus(status).description), headers=headers)
+        return problem_response(
+            status, code, _DETAILS.get(status, HTTPStatus(status).description), headers=headers
+        )
 
     def _database_away(error: Exception) -> Response:
         log.error("database_away", error=type(error).__name__)
@@ -94,8 +96,10 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
-        log.exception("unexpected_error", error=type(error).__name__)
-        return problem_response(500, "internal_error", "Something broke on our side; the request id finds it in our logs.")
+        log.error("unexpected_error", error=type(error).__name__, exc_info=error)
+        return problem_response(
+            500, "internal_error", "Something broke on our side; the request id finds it in our logs."
+        )
 
 
 _DETAILS = {

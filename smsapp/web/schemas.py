@@ -62,26 +62,34 @@ class SendRequest(BaseModel):
     to: Annotated[
         Recipient,
         PlainValidator(_recipient),
-        WithJsonSchema({
-            "type": "string",
-            "maxLength": 64,
-            "description": "The recipient in E.164 form.",
-            "examples": ["+14155552671"],
-        }),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "maxLength": 64,
+                "description": "The recipient in E.164 form.",
+                "examples": ["+14155552671"],
+            }
+        ),
     ]
     body: Annotated[Text, Field(min_length=1, max_length=MAX_BODY_CHARS, description="The text.")]
     sender: Annotated[
         Text | None,
-        Field(alias="from", max_length=64, description="A number, short code or alphanumeric ID of the account."),
+        Field(
+            alias="from", max_length=64, description="A number, short code or alphanumeric ID of the account."
+        ),
     ] = None
     messaging_service_sid: Annotated[
         str | None, Field(pattern=r"^MG[0-9a-fA-F]{32}$", description="Lets Twilio choose the sender.")
     ] = None
-    media_urls: Annotated[list[Url] | None, Field(min_length=1, max_length=10, description="Makes it an MMS.")] = None
+    media_urls: Annotated[
+        list[Url] | None, Field(min_length=1, max_length=10, description="Makes it an MMS.")
+    ] = None
     client_reference: Annotated[
         Text | None, Field(min_length=1, max_length=255, description="Your own id for the message.")
     ] = None
-    tags: Annotated[list[Tag] | None, Field(max_length=10, description="Words to find the message by.")] = None
+    tags: Annotated[list[Tag] | None, Field(max_length=10, description="Words to find the message by.")] = (
+        None
+    )
     on_unconfirmed: Annotated[
         Literal["hold", "resend", "fail"] | None,
         Field(
@@ -93,7 +101,8 @@ class SendRequest(BaseModel):
         bool | None, Field(description="Send again, later, what failed for a reason that passes by itself.")
     ] = None
     deliver_by: Annotated[
-        AwareDatetime | None, Field(description="Stop trying at this time; Twilio drops it from its queue then, too.")
+        AwareDatetime | None,
+        Field(description="Stop trying at this time; Twilio drops it from its queue then, too."),
     ] = None
 
     @field_validator("sender")
@@ -167,7 +176,10 @@ class EventOut(BaseModel):
     source: Annotated[str, Field(examples=[str(source) for source in Source])]
     status: Annotated[str, Field(description="As it was reported, also a word that smsapp does not know.")]
     applied: bool
-    reason: Annotated[str | None, Field(description="Why it changed nothing, or why we did it.", examples=[str(Reason.LATE)])]
+    reason: Annotated[
+        str | None,
+        Field(description="Why it changed nothing, or why we did it.", examples=[str(Reason.LATE)]),
+    ]
     attempt: int | None
     error_code: int | None
     twilio_sid: str | None
@@ -223,7 +235,9 @@ class ListQuery(BaseModel):
     client_reference: Annotated[str | None, Field(max_length=255)] = None
     created_from: Annotated[AwareDatetime | None, Field(description="At or after this time.")] = None
     created_until: Annotated[AwareDatetime | None, Field(description="Before this time.")] = None
-    cursor: Annotated[str | None, Field(max_length=64, description="`next_cursor` of the page before.")] = None
+    cursor: Annotated[str | None, Field(max_length=64, description="`next_cursor` of the page before.")] = (
+        None
+    )
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
     @model_validator(mode="after")

@@ -13,7 +13,8 @@ from smsapp.web.problems import ProblemError
 bp = APIBlueprint("twilio", __name__, url_prefix="/twilio", tag="Twilio")
 
 _REFUSALS: dict[int | str, Any] = {
-    status: {"description": "Problem", "content": schemas.PROBLEM_CONTENT} for status in (400, 403, 413, 415, 503)
+    status: {"description": "Problem", "content": schemas.PROBLEM_CONTENT}
+    for status in (400, 403, 413, 415, 503)
 }
 
 

@@ -13,7 +13,10 @@ from smsapp.store.tables import Message, MessageEvent
 
 def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Return a message as callers see it, from its row or from the values of one about to be written."""
-    get = message.get if isinstance(message, Mapping) else lambda name: getattr(message, name)
+
+    def get(name: str) -> Any:
+        return message.get(name) if isinstance(message, Mapping) else getattr(message, name)
+
     status = Status(get("status"))
     outcome = Outcome(get("outcome")) if get("outcome") else None
     failure = _failure(status, get("error_code"))

@@ -1,0 +1,85 @@
+"""A runtime over a real database and a real Redis, with a Twilio and a clock that do as they are told."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from redis import Redis
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from smsapp.domain.ids import parse_public_id
+from smsapp.domain.phone import parse_recipient
+from smsapp.domain.segments import measure
+from smsapp.runtime import Runtime
+from smsapp.services.accept_message import Draft, accept_message
+from smsapp.settings import Settings
+from smsapp.store import api_keys
+from smsapp.store.tables import ApiKey
+from smsapp.stream import CallbackStream
+from smsapp.web.views import message_view
+from tests.fakes import FakeClock, FakeJobs, FakeTwilio
+
+Accept = Callable[..., UUID]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that moves when told."""
+    return FakeClock()
+
+
+@pytest.fixture
+def twilio(clock: FakeClock) -> FakeTwilio:
+    """A Twilio that does as it is told."""
+    return FakeTwilio(clock)
+
+
+@pytest.fixture
+def jobs() -> FakeJobs:
+    """A queue that only remembers."""
+    return FakeJobs()
+
+
+@pytest.fixture
+def rt(
+    settings: Settings, sessions: sessionmaker[Session], jobs: FakeJobs, twilio: FakeTwilio, clock: FakeClock
+) -> Runtime:
+    """The runtime of a worker."""
+    redis = Redis.from_url(settings.redis_url, protocol=2)
+    return Runtime(
+        settings=settings,
+        sessions=sessions,
+        jobs=jobs,
+        stream=CallbackStream(redis, consumer="test"),
+        gateway=twilio,
+        clock=clock,
+        rng=lambda: 0.5,
+    )
+
+
+@pytest.fixture
+def api_key(sessions: sessionmaker[Session], clock: FakeClock) -> str:
+    """The secret of an API key."""
+    with sessions.begin() as session:
+        return api_keys.issue(session, "test", mode="live", now=clock())
+
+
+@pytest.fixture
+def accept(rt: Runtime, api_key: str, sessions: sessionmaker[Session]) -> Accept:
+    """Accept a message as the API would and return its id; keyword arguments replace fields of the draft."""
+    with sessions() as session:
+        key_id = session.scalars(select(ApiKey.id)).one()
+
+    def accept_one(to: str = "+14155552671", body: str = "hello", **changes: Any) -> UUID:
+        fields: dict[str, Any] = {"sender": "+15005550006", "messaging_service_sid": None} | changes
+        draft = Draft(
+            recipient=parse_recipient(to), body=body, measure=measure(body), api_key_id=key_id, **fields
+        )
+        accepted = accept_message(rt, draft, render=lambda values: {"id": message_view(values)["id"]})
+        message_id = parse_public_id(accepted.answer["id"])
+        assert message_id is not None
+        return message_id
+
+    return accept_one
