@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from threading import Event
 from dev import secrets_file
 from dev.bootstrap import step
 from dev.processes import LogPrinter, Processes, procfile_commands
+from dev.redis_server import redis_binary
 from dev.servers import PortClaims, RedisServer, ServerError, redis_from_environment
 from dev.tour import RECIPIENT, Service, TourError, send_and_follow, wait_for
 from dev.var_folder import ROOT, VAR, AlreadyRunningError, sole_use
@@ -150,7 +152,7 @@ def redis() -> Iterator[str]:
         yield url
         return
     server = RedisServer(VAR / "redis")
-    with step("start Redis"):
+    with step(f"start Redis ({Path(redis_binary()).name})"):
         server.start()
     try:
         yield server.url
@@ -172,6 +174,7 @@ def prepare(environment: Mapping[str, str], credentials: dict[str, str]) -> str:
 
 def run(*, once: bool) -> int:
     """Start everything, show one message, and return the exit status when all has stopped."""
+    began = time.monotonic()
     commands = {name: line for name, line in procfile_commands(ROOT / "Procfile").items() if name in OURS}
     credentials = secrets_file.load_or_make(SECRETS)
     claims = PortClaims()
@@ -190,7 +193,7 @@ def run(*, once: bool) -> int:
             f"{demo.printer.tail()}\n\nThe demo failed: {failure}. The logs are in {LOGS}.", file=sys.stderr
         )
         return 1
-    print("Stopped.")
+    print(f"Stopped after {time.monotonic() - began:.1f} s.")
     return 0 if demo.delivered or not once else 1
 
 

@@ -14,7 +14,7 @@ RECIPIENT = "+15005550123"
 FINAL = {"delivered", "undelivered", "failed", "canceled"}
 
 _ORIGINS = {
-    ("system", "pending"): "stored; answered 202",
+    ("request", "pending"): "stored, and our caller answered with 202",
     ("system", "submitting"): "a worker took it",
     ("api", None): "Twilio's answer to our request",
     ("callback", None): "Twilio's signed callback",
