@@ -1,6 +1,5 @@
 """The command line: `python -m smsapp …`."""
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,12 +7,12 @@ import click
 from alembic import command
 from alembic.config import Config
 
-from smsapp.settings import ConfigurationError, Settings, load_settings
+from smsapp.commands import client, doctor, operate
+from smsapp.commands.runtime import settings_or_exit
+from smsapp.settings import Settings
 from smsapp.store import api_keys
 from smsapp.store.engine import make_sessions
 from smsapp.store.sessions import reading
-
-_FINAL_WAIT_S = 20
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +29,7 @@ def db() -> None:
 @db.command("upgrade")
 def db_upgrade() -> None:
     """Create or update the tables; safe to repeat."""
-    command.upgrade(alembic_config(_settings()), "head")
+    command.upgrade(alembic_config(settings_or_exit()), "head")
     click.echo("The database is up to date.")
 
 
@@ -44,7 +43,7 @@ def keys() -> None:
 @click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
 def keys_create(name: str, mode: api_keys.Mode) -> None:
     """Create an API key; its last line of output is the key, which is never shown again."""
-    with make_sessions(_settings().database_url, pool_size=1).begin() as session:
+    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
         secret = api_keys.issue(session, name, mode=mode, now=datetime.now(UTC))
     click.echo(f"API key {name!r} ({mode}); keep it now, only its digest is stored:", err=True)
     click.echo(secret)
@@ -53,7 +52,7 @@ def keys_create(name: str, mode: api_keys.Mode) -> None:
 @keys.command("list")
 def keys_list() -> None:
     """List API keys."""
-    with reading(make_sessions(_settings().database_url, pool_size=1)) as session:
+    with reading(make_sessions(settings_or_exit().database_url, pool_size=1)) as session:
         for key in api_keys.all_of(session):
             state = "revoked" if key.revoked_at else "active"
             used = f"{key.last_used_at:%Y-%m-%d %H:%MZ}" if key.last_used_at else "never used"
@@ -64,11 +63,24 @@ def keys_list() -> None:
 @click.argument("prefix")
 def keys_revoke(prefix: str) -> None:
     """Revoke the key with this prefix; it stops working within seconds."""
-    with make_sessions(_settings().database_url, pool_size=1).begin() as session:
+    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
         revoked = api_keys.revoke(session, prefix.rstrip("…"), now=datetime.now(UTC))
     if not revoked:
         raise click.ClickException("no active key has this prefix")
     click.echo("Revoked.")
+
+
+for _command in (
+    operate.ledger,
+    operate.refold,
+    operate.dead,
+    operate.breaker,
+    operate.unconfirmed,
+    client.send,
+    client.watch,
+    doctor.doctor,
+):
+    main.add_command(_command)
 
 
 def alembic_config(settings: Settings) -> Config:
@@ -79,11 +91,3 @@ def alembic_config(settings: Settings) -> Config:
     )
     config.attributes["database_url"] = settings.database_url
     return config
-
-
-def _settings() -> Settings:
-    try:
-        return load_settings()
-    except ConfigurationError as error:
-        click.echo(str(error), err=True)
-        sys.exit(78)  # EX_CONFIG of sysexits.h

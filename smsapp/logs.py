@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -13,9 +13,9 @@ _QUIET = ("twilio.http_client", "urllib3", "kombu", "amqp", "celery.redirected",
 _CALLERS_WORDS = frozenset({"body", "auth_token", "token", "secret", "authorization", "signature"})
 
 
-def configure(settings: Settings) -> None:
-    """Set up structlog and the standard library's logging for this process; every line goes to stdout."""
-    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
+def configure(settings: Settings, *, stream: TextIO = sys.stdout) -> None:
+    """Set up structlog and the standard library's logging for this process; every line goes to the stream."""
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -29,7 +29,7 @@ def configure(settings: Settings) -> None:
         if as_json
         else [
             structlog.dev.ConsoleRenderer(
-                colors=sys.stdout.isatty(),
+                colors=stream.isatty(),
                 exception_formatter=structlog.dev.plain_traceback,  # the rich one prints variables: personal data
             )
         ]
@@ -40,7 +40,7 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

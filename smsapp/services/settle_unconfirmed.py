@@ -8,6 +8,8 @@ and by not being another message's; a callback, which carries our id, may settle
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
 
 import structlog
 from sqlalchemy.orm import Session
@@ -18,6 +20,7 @@ from smsapp.domain.refold import HELD
 from smsapp.domain.status import Outcome, Status
 from smsapp.domain.tracking import Source, Step, Tracked, take
 from smsapp.gateway.twilio import TwilioMessage
+from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.store import messages
@@ -72,6 +75,49 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
     return False
 
 
+class Decision(StrEnum):
+    """What an operator may decide about a message that is held."""
+
+    RESEND = "resend"
+    FAIL = "fail"
+
+
+def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> bool:
+    """Carry out an operator's decision; return False when the message is not unconfirmed (any more)."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        message = messages.lock(session, [message_id]).get(message_id)
+        if message is None or message.status is not Status.UNCONFIRMED:
+            return False
+        step = Step(
+            source=Source.OPERATOR,
+            status=Status.UNCONFIRMED,
+            attempt=message.attempt,
+            at=now,
+            receipt_id=new_id(),
+            due_at=None,
+        )
+        after, event = take(message, _ended(step, decision, now))
+        messages.save(session, [Change(message, after, [event])])
+    rt.jobs.wake(Job.SEND_MESSAGES)
+    return True
+
+
+def _ended(step: Step, decision: Decision, now: datetime) -> Step:
+    """Return the step that ends the uncertainty: a new attempt at the risk of a second text, or giving up."""
+    if decision is Decision.RESEND:
+        return replace(
+            step, status=Status.PENDING, attempt=step.attempt + 1, due_at=now, reason="resend_unconfirmed"
+        )
+    return replace(
+        step,
+        status=Status.FAILED,
+        due_at=None,
+        error_code=OwnCode.NOT_FOUND_AT_TWILIO,
+        reason="given_up_unconfirmed",
+    )
+
+
 def _match(
     session: Session, mine: Twin, twins: Sequence[Twin], listed: Sequence[TwilioMessage]
 ) -> TwilioMessage | None:
@@ -116,18 +162,8 @@ def _not_found(rt: Runtime, message: Tracked, mine: Twin, now: datetime) -> Step
     )
     if now - mine.claimed_at < rt.settings.unconfirmed_grace:
         return step
-    if mine.on_unconfirmed == "resend":
-        return replace(
-            step, status=Status.PENDING, attempt=message.attempt + 1, due_at=now, reason="resend_unconfirmed"
-        )
-    if mine.on_unconfirmed == "fail":
-        return replace(
-            step,
-            status=Status.FAILED,
-            due_at=None,
-            error_code=OwnCode.NOT_FOUND_AT_TWILIO,
-            reason="not_found",
-        )
+    if mine.on_unconfirmed in {Decision.RESEND, Decision.FAIL}:
+        return _ended(step, Decision(mine.on_unconfirmed), now)
     return replace(
         step,
         due_at=now + rt.settings.poll_ages[-1],

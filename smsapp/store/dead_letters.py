@@ -16,9 +16,11 @@ def add(session: Session, *, id: UUID, kind: str, payload: dict[str, Any], cause
     session.add(DeadLetter(id=id, kind=kind, payload=payload, cause=cause, created_at=now))
 
 
-def waiting(session: Session, *, limit: int) -> Sequence[DeadLetter]:
-    """Return those not replayed yet, oldest first."""
+def waiting(session: Session, *, limit: int, only: Sequence[UUID] = ()) -> Sequence[DeadLetter]:
+    """Return those not replayed yet, oldest first; `only` these when any are named."""
     query = select(DeadLetter).where(DeadLetter.replayed_at.is_(None)).order_by(DeadLetter.id).limit(limit)
+    if only:
+        query = query.where(DeadLetter.id.in_(only))
     return session.scalars(query).all()
 
 

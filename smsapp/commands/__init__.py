@@ -1,0 +1,1 @@
+"""Commands by subject; `smsapp.cli` puts them together."""
