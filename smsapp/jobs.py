@@ -58,6 +58,9 @@ class Jobs(Protocol):
     def wake(self, job: Job, slot: int = 0) -> bool:
         """Publish the job unless it is under way; never raises: without a broker, the sweep finds the work."""
 
+    def publish(self, job: Job, slot: int = 0) -> bool:
+        """Put the job on its queue, its flag being up already; never raises."""
+
     def keep(self, job: Job, slot: int = 0) -> None:
         """Say that this slot's job is still at work."""
 
@@ -78,30 +81,34 @@ class CeleryJobs:
         if time.monotonic() < self._paused_until:
             return False
         try:
-            if not self._redis.set(_flag(job, slot), b"1", nx=True, px=FLAG_TTL_MS):
+            if not self._redis.set(flag_of(job, slot), b"1", nx=True, px=FLAG_TTL_MS):
                 return False
-            self.publish(job, slot)
+        except (RedisError, OSError) as error:
+            self._pause(job, error)
+            return False
+        return self.publish(job, slot)
+
+    def publish(self, job: Job, slot: int = 0) -> bool:
+        """Put the job on its queue, its flag being up already; never raises."""
+        try:
+            self._celery.send_task(str(job), args=[slot], queue=str(ROUTES[job]), ignore_result=True)
         except (RedisError, OperationalError, OSError) as error:
-            self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
-            log.warning("wake_up_failed", job=str(job), error=type(error).__name__)
+            self._pause(job, error)
             return False
         return True
 
-    def publish(self, job: Job, *args: object) -> None:
-        """Put the job on its queue, whatever is there already.
-
-        Raises:
-            kombu.exceptions.OperationalError: the broker does not answer.
-        """
-        self._celery.send_task(str(job), args=args, queue=str(ROUTES[job]), ignore_result=True)
+    def _pause(self, job: Job, error: Exception) -> None:
+        """Leave a broker alone that just failed: each try may cost half a second."""
+        self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
+        log.warning("wake_up_failed", job=str(job), error=type(error).__name__)
 
     def keep(self, job: Job, slot: int = 0) -> None:
         """Say that this slot's job is still at work."""
-        self._redis.set(_flag(job, slot), b"1", px=FLAG_TTL_MS)
+        self._redis.set(flag_of(job, slot), b"1", px=FLAG_TTL_MS)
 
     def release(self, job: Job, slot: int = 0) -> None:
         """Say that this slot's job ended; what comes now needs a new one."""
-        self._redis.delete(_flag(job, slot))
+        self._redis.delete(flag_of(job, slot))
 
 
 def make_publisher(redis_url: str) -> Celery:
@@ -128,5 +135,6 @@ def publisher_options() -> dict[str, Any]:
     }
 
 
-def _flag(job: Job, slot: int) -> str:
+def flag_of(job: Job, slot: int = 0) -> str:
+    """Return the key that says that this slot's job is under way."""
     return f"smsapp:wake:{job}:{slot}"

@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
+import orjson
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 STREAM = "smsapp:callbacks"
 GROUP = "track"
+_FIELD = b"v"
 
 Kind = Literal["status", "inbound"]
 
@@ -37,16 +39,15 @@ class Callback:
     body: str
     idempotency_token: str | None
     received_at: datetime
-    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stream entry; `callback` is None when its fields cannot be read, which are then in `raw`."""
+    """One stream entry; `callback` is None when it cannot be read, and then `raw` has it as it is."""
 
     entry_id: str
     callback: Callback | None
-    raw: dict[str, str]
+    raw: str
 
 
 class CallbackStream:
@@ -56,24 +57,42 @@ class CallbackStream:
         self._redis = redis
         self._consumer = consumer
 
-    def append(self, callbacks: Sequence[Callback]) -> None:
-        """Add callbacks in one round trip; when this returns, Redis has them.
+    def append(self, callbacks: Sequence[Callback], *, flag: str, flag_ttl_ms: int) -> bool:
+        """Add callbacks and raise a flag in one round trip; when this returns, Redis has them.
+
+        Returns whether the flag was down, so that somebody must be woken.
 
         Raises:
             StreamUnavailableError: Redis did not confirm them; some may be there all the same.
         """
-        pipeline = self._redis.pipeline(transaction=False)
-        for callback in callbacks:
-            pipeline.xadd(STREAM, _fields(callback))
+        commands: list[tuple[Any, ...]] = [
+            ("XADD", STREAM, "*", _FIELD, _pack(callback)) for callback in callbacks
+        ]
+        commands.append(("SET", flag, b"1", "NX", "PX", flag_ttl_ms))
         try:
-            pipeline.execute()
+            return self._round_trip(commands)[-1] is not None
         except (RedisError, OSError) as error:
             raise StreamUnavailableError(type(error).__name__) from error
 
-    def read(self, count: int) -> list[Entry]:
-        """Take up to `count` entries that no consumer has had yet."""
+    def _round_trip(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands together and return their replies: a pipeline without what redis-py's pipelines add to it."""
+        pool = self._redis.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            replies = [connection.read_response() for _ in commands]
+        except BaseException:
+            connection.disconnect()  # unread replies would be taken for the next caller's
+            raise
+        finally:
+            pool.release(connection)
+        return replies
+
+    def read(self, count: int, *, wait: timedelta | None = None) -> list[Entry]:
+        """Take up to `count` entries that no consumer has had yet; without any, wait so long for the first."""
+        block = int(wait.total_seconds() * 1000) if wait else None
         reply = self._in_group(
-            lambda: self._redis.xreadgroup(GROUP, self._consumer, {STREAM: ">"}, count=count)
+            lambda: self._redis.xreadgroup(GROUP, self._consumer, {STREAM: ">"}, count=count, block=block)
         )
         return [_entry(*item) for item in reply[0][1]] if reply else []
 
@@ -114,34 +133,32 @@ class CallbackStream:
         return command()
 
 
-def _fields(callback: Callback) -> dict[Any, Any]:
-    """Return the entry's fields, short since there may be millions of them."""
-    fields: dict[Any, Any] = {
-        b"r": callback.receipt_id.hex,
-        b"k": callback.kind,
-        b"b": callback.body,
-        b"a": callback.received_at.isoformat(),
-    }
-    optional = {b"t": callback.target, b"i": callback.idempotency_token, b"q": callback.request_id}
-    return fields | {name: value for name, value in optional.items() if value is not None}
+def _pack(callback: Callback) -> bytes:
+    """Return a callback as one compact value: there may be millions of them."""
+    return orjson.dumps(
+        (
+            callback.receipt_id.hex,
+            callback.kind,
+            callback.target,
+            callback.body,
+            callback.idempotency_token,
+            callback.received_at.timestamp(),
+        )
+    )
 
 
 def _entry(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Entry:
-    raw = {
-        name.decode("utf-8", "replace"): value.decode("utf-8", "replace")
-        for name, value in (fields or {}).items()
-    }
+    value = (fields or {}).get(_FIELD, b"")
     try:
-        kind: Kind = "inbound" if raw["k"] == "inbound" else "status"
+        receipt_id, kind, target, body, token, received_at = orjson.loads(value)
         callback = Callback(
-            receipt_id=UUID(hex=raw["r"]),
-            kind=kind,
-            target=raw.get("t"),
-            body=raw["b"],
-            idempotency_token=raw.get("i"),
-            received_at=datetime.fromisoformat(raw["a"]).astimezone(UTC),
-            request_id=raw.get("q"),
+            receipt_id=UUID(hex=receipt_id),
+            kind="inbound" if kind == "inbound" else "status",
+            target=target,
+            body=body,
+            idempotency_token=token,
+            received_at=datetime.fromtimestamp(received_at, UTC),
         )
-    except (KeyError, ValueError):
-        return Entry(entry_id.decode(), None, raw)
-    return Entry(entry_id.decode(), callback, raw)
+    except (TypeError, ValueError, AttributeError):
+        return Entry(entry_id.decode(), None, value.decode("utf-8", "replace"))
+    return Entry(entry_id.decode(), callback, "")

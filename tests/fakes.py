@@ -38,6 +38,10 @@ class FakeJobs:
         self.woken.append((job, slot))
         return True
 
+    def publish(self, job: Job, slot: int = 0) -> bool:
+        """Remember."""
+        return self.wake(job, slot)
+
     def keep(self, job: Job, slot: int = 0) -> None:
         """Do nothing."""
 

@@ -17,11 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.domain.ids import new_id
 from smsapp.gateway.signature import SignatureVerifier, parse_form
-from smsapp.jobs import Job
+from smsapp.jobs import FLAG_TTL_MS, Job, flag_of
 from smsapp.metrics import CALLBACKS_RECEIVED
 from smsapp.runtime import Runtime
 from smsapp.store import inbox
 from smsapp.stream import Callback, Kind, StreamUnavailableError
+from smsapp.web.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -33,6 +34,8 @@ MAX_BYTES = 64 * 1024
 _EMPTY_TWIML = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 _PAUSE_AFTER_FAILURE_S = 1.0
 _FORM = "application/x-www-form-urlencoded"
+_MAX_TOGETHER = 500
+_ACCEPTED = {kind: CALLBACKS_RECEIVED.labels(kind, "accepted") for kind in ("status", "inbound")}
 
 
 class _Refused(Exception):
@@ -53,6 +56,8 @@ class CallbackIntake:
         self._rt = rt
         self._verifier = SignatureVerifier(rt.settings.app_base_url, rt.settings.auth_tokens)
         self._redis_paused_until = 0.0
+        self._somebody_must_wake = False
+        self._keeping = GroupCommit(self._keep, limit=_MAX_TOGETHER)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -62,14 +67,19 @@ class CallbackIntake:
         kind, target = _route(path)
         if kind is None:
             return self._app(environ, start_response)
-        request_id = new_id()
+        receipt_id = new_id()
         try:
             body = self._verified_body(environ, kind)
-            self._keep(_callback(environ, kind, target, body, receipt_id=request_id, now=self._rt.clock()))
+            self._keeping.add(
+                _callback(environ, kind, target, body, receipt_id=receipt_id, now=self._rt.clock())
+            )
         except _Refused as refused:
             CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
-            return _problem(start_response, refused, request_id)
-        CALLBACKS_RECEIVED.labels(kind, "accepted").inc()
+            return _problem(start_response, refused, receipt_id)
+        if self._somebody_must_wake:
+            self._somebody_must_wake = False
+            self._rt.jobs.publish(Job.TRACK_CALLBACKS)
+        _ACCEPTED[kind].inc()
         if kind == "inbound":
             start_response(
                 "200 OK", [("Content-Type", "text/xml"), ("Content-Length", str(len(_EMPTY_TWIML)))]
@@ -102,26 +112,29 @@ class CallbackIntake:
             )
         return body.decode("utf-8")
 
-    def _keep(self, callback: Callback) -> None:
-        """Put the callback in a durable place: the stream, else the inbox table.
+    def _keep(self, callbacks: list[Callback]) -> None:
+        """Put callbacks in a durable place: the stream, else the inbox table.
 
         Raises:
-            _Refused: no place took it; Twilio repeats on a 5xx, as our callback address asks it to.
+            _Refused: no place took them; Twilio repeats on a 5xx, as our callback address asks it to.
         """
         if time.monotonic() >= self._redis_paused_until:
             try:
-                self._rt.stream.append([callback])
+                flag_was_down = self._rt.stream.append(
+                    callbacks, flag=flag_of(Job.TRACK_CALLBACKS), flag_ttl_ms=FLAG_TTL_MS
+                )
             except StreamUnavailableError as error:
                 self._redis_paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
                 log.warning("stream_unavailable", error=str(error))
             else:
-                self._rt.jobs.wake(Job.TRACK_CALLBACKS)
+                self._somebody_must_wake = self._somebody_must_wake or flag_was_down
                 return
         try:
             with self._rt.sessions.begin() as session:
-                inbox.add(session, callback, reason=inbox.REDIS_UNAVAILABLE)
+                for callback in callbacks:
+                    inbox.add(session, callback, reason=inbox.REDIS_UNAVAILABLE)
         except SQLAlchemyError as error:
-            log.warning("callback_not_kept", error=type(error).__name__)
+            log.warning("callbacks_not_kept", count=len(callbacks), error=type(error).__name__)
             raise _Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
