@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import parse_qsl
 from uuid import UUID
 
+from smsapp.domain.forms import parse_form
 from smsapp.domain.ids import parse_target
 from smsapp.domain.tracking import Report, Source
 
@@ -84,7 +84,7 @@ def inbound_from(body: str) -> Inbound:
 
 def _form(body: str) -> dict[str, str]:
     """Return the parameters; NUL, which no PostgreSQL text can hold, becomes the replacement character."""
-    return {name: value.replace("\x00", "�") for name, value in parse_qsl(body, keep_blank_values=True)}
+    return {name: value.replace("\x00", "\ufffd") for name, value in parse_form(body)}
 
 
 def _sid(text: str | None) -> str | None:

@@ -7,6 +7,7 @@ our own steps (claim, retry, give up) are `Step`s and are taken under the row's 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from smsapp.domain.status import (
@@ -137,11 +138,11 @@ def fold(message: Tracked, report: Report) -> tuple[Tracked, Event]:
     """
     status = parse_status(report.word)
     reason = _why_not(message, report, status)
-    after = message
+    changes: dict[str, Any] = {"version": message.version + 1, "updated_at": report.received_at}
     if status is not None and reason is None:
-        after = _advance(message, report, status)
+        changes |= _advance(message, report, status)
     if status is not None and not _foreign(message, report):
-        after = _enrich(after, report, status)
+        changes |= _enrich(message, report, status, changes)
     event = Event(
         source=report.source,
         word=report.word,
@@ -154,7 +155,7 @@ def fold(message: Tracked, report: Report) -> tuple[Tracked, Event]:
         receipt_id=report.receipt_id,
         payload=report.payload,
     )
-    return replace(after, version=message.version + 1, updated_at=report.received_at), event
+    return replace(message, **changes), event
 
 
 def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
@@ -224,43 +225,45 @@ def _foreign(message: Tracked, report: Report) -> bool:
     return bool(message.twilio_sid and report.twilio_sid and message.twilio_sid != report.twilio_sid)
 
 
-def _advance(message: Tracked, report: Report, status: Status) -> Tracked:
+def _advance(message: Tracked, report: Report, status: Status) -> dict[str, Any]:
     final = status in FINAL
-    return replace(
-        message,
-        status=status,
-        outcome=outcome_of(status),
-        error_code=message.error_code if {status, message.status} <= BAD_NEWS else None,
-        due_at=None if final else message.due_at,
-        submitted_at=message.submitted_at or report.received_at,
-        sent_at=message.sent_at or (report.received_at if status is Status.SENT else None),
-        finished_at=(message.finished_at or report.received_at) if final else None,
-    )
+    return {
+        "status": status,
+        "outcome": outcome_of(status),
+        "error_code": message.error_code if {status, message.status} <= BAD_NEWS else None,
+        "due_at": None if final else message.due_at,
+        "submitted_at": message.submitted_at or report.received_at,
+        "sent_at": message.sent_at or (report.received_at if status is Status.SENT else None),
+        "finished_at": (message.finished_at or report.received_at) if final else None,
+    }
 
 
-def _enrich(message: Tracked, report: Report, status: Status) -> Tracked:
-    """Add what a report on the current attempt knows beside the status, whether or not it moved the message."""
-    return replace(
-        message,
-        error_code=_error_code(message, report, status),
-        twilio_sid=message.twilio_sid or report.twilio_sid,
-        reported=message.reported | bit_of(status) if report.source is Source.CALLBACK else message.reported,
-        num_segments=report.num_segments or message.num_segments,
-        price=report.price or message.price,
-        price_unit=report.price_unit or message.price_unit,
-        due_at=message.due_at if message.status in FINAL else (report.poll_at or message.due_at),
-    )
+def _enrich(message: Tracked, report: Report, status: Status, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return what a report on the current attempt knows beside the status, whether or not it moved the message."""
+    reached: Status = changes.get("status", message.status)
+    code: int | None = changes.get("error_code", message.error_code)
+    due_at: datetime | None = changes.get("due_at", message.due_at)
+    return {
+        "error_code": _error_code(code, report, status, reached),
+        "twilio_sid": message.twilio_sid or report.twilio_sid,
+        "reported": message.reported | bit_of(status)
+        if report.source is Source.CALLBACK
+        else message.reported,
+        "num_segments": report.num_segments or message.num_segments,
+        "price": report.price or message.price,
+        "price_unit": report.price_unit or message.price_unit,
+        "due_at": due_at if reached in FINAL else (report.poll_at or due_at),
+    }
 
 
-def _error_code(message: Tracked, report: Report, status: Status) -> int | None:
-    """Return the code that explains the message's status.
+def _error_code(code: int | None, report: Report, status: Status, reached: Status) -> int | None:
+    """Return the code that explains the status that the message has reached.
 
     It counts only with bad news (Twilio puts codes on other callbacks too), is never erased by a report without one,
     and of several for the same status the lowest wins, so that their order cannot matter.
     """
-    code = message.error_code
-    if report.error_code is None or status not in BAD_NEWS or message.status not in BAD_NEWS:
+    if report.error_code is None or status not in BAD_NEWS or reached not in BAD_NEWS:
         return code
     if code is None:
         return report.error_code
-    return min(code, report.error_code) if status is message.status else code
+    return min(code, report.error_code) if status is reached else code

@@ -6,14 +6,27 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, func, or_, select, union_all, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Table,
+    and_,
+    any_,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from smsapp.domain.ids import new_id
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.status import Outcome, Status
 from smsapp.domain.tracking import Event, Source, Tracked
+from smsapp.store import bulk
 from smsapp.store.tables import FormerSid, Message, MessageEvent
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
@@ -55,11 +68,19 @@ class Twin:
 
 
 def tracked(row: Any) -> Tracked:
-    """Return the row's part that evidence can change."""
-    values = {name: getattr(row, name) for name in _TRACKED}
-    values["status"] = Status(values["status"])
-    values["outcome"] = values["outcome"] and Outcome(values["outcome"])
-    return Tracked(**values)
+    """Return a row of the tracked columns as a value."""
+    message_id, status, attempt, version, created_at, deliver_by, resends_left, outcome, *rest = row
+    return Tracked(
+        message_id,
+        Status(status),
+        attempt,
+        version,
+        created_at,
+        deliver_by,
+        resends_left,
+        outcome and Outcome(outcome),
+        *rest,
+    )
 
 
 def insert(session: Session, values: dict[str, Any], event: Event) -> None:
@@ -143,20 +164,27 @@ def lock_for_reports(
 
     The second mapping gives, for a SID that is known, the message and the attempt; None stands for the current one.
     """
-    former = (
-        {
-            row.twilio_sid: (row.message_id, row.attempt)
-            for row in session.execute(select(_FORMER).where(_FORMER.c.twilio_sid.in_(sids))).all()
-        }
-        if sids
-        else {}
+    messages = _locked(
+        session,
+        or_(_among(session, _MESSAGES.c.id, ids), _among(session, _MESSAGES.c.twilio_sid, sids)),
     )
-    wanted = [*ids, *(message_id for message_id, _ in former.values())]
-    messages = _locked(session, or_(_MESSAGES.c.id.in_(wanted), _MESSAGES.c.twilio_sid.in_(sids)))
-    current: dict[str, tuple[UUID, int | None]] = {
+    owners: dict[str, tuple[UUID, int | None]] = {
         message.twilio_sid: (message.id, None) for message in messages.values() if message.twilio_sid
     }
-    return messages, current | former
+    if unresolved := [sid for sid in sids if sid not in owners]:
+        query = select(_FORMER).where(_among(session, _FORMER.c.twilio_sid, unresolved))
+        former = {row.twilio_sid: (row.message_id, row.attempt) for row in session.execute(query)}
+        owners |= former
+        missing = {message_id for message_id, _ in former.values()} - messages.keys()
+        messages |= _locked(session, _MESSAGES.c.id.in_(missing)) if missing else {}
+    return messages, owners
+
+
+def _among(session: Session, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of many values: on PostgreSQL one array, so one prepared statement."""
+    if bulk.is_postgres(session):
+        return column == any_(literal(list(values), ARRAY(column.type)))
+    return column.in_(values)
 
 
 def _locked(session: Session, condition: ColumnElement[bool]) -> dict[UUID, Tracked]:
@@ -164,13 +192,6 @@ def _locked(session: Session, condition: ColumnElement[bool]) -> dict[UUID, Trac
         select(*_TRACKED_COLUMNS).where(condition).order_by(_MESSAGES.c.id).with_for_update(key_share=True)
     ).all()
     return {row.id: tracked(row) for row in rows}
-
-
-_CAS = (
-    update(_MESSAGES)
-    .where(_MESSAGES.c.id == bindparam("b_id"), _MESSAGES.c.version == bindparam("b_version"))
-    .values({name: bindparam(name) for name in _MUTABLE})
-)
 
 
 def save(session: Session, changes: Sequence[Change]) -> None:
@@ -182,17 +203,15 @@ def save(session: Session, changes: Sequence[Change]) -> None:
     if not changes:
         return
     rows = [_cas_values(change) for change in changes]
-    written = session.connection().execute(_CAS, rows).rowcount
+    written = bulk.compare_and_set(session, _MESSAGES, _MUTABLE, rows)
     if written != len(rows):
         raise StaleMessageError(f"{len(rows) - written} of {len(rows)} messages changed meanwhile")
-    append(
-        session,
-        [
-            _event_values(change.before.id, change.before.version + number, event)
-            for change in changes
-            for number, event in enumerate(change.events, start=1)
-        ],
-    )
+    events = [
+        _event_values(change.before.id, change.before.version + number, event)
+        for change in changes
+        for number, event in enumerate(change.events, start=1)
+    ]
+    bulk.insert_new(session, _EVENTS, "receipt_id", events)
     superseded = [
         {"twilio_sid": c.before.twilio_sid, "message_id": c.before.id, "attempt": c.before.attempt}
         for c in changes
@@ -200,13 +219,6 @@ def save(session: Session, changes: Sequence[Change]) -> None:
     ]
     if superseded:
         session.execute(_FORMER.insert(), superseded)
-
-
-def append(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Append event rows, skipping those whose receipt is already in the history."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(_EVENTS).on_conflict_do_nothing(index_elements=[_EVENTS.c.receipt_id])
-    session.connection().execute(statement, list(rows))
 
 
 def has_due(session: Session, *, now: datetime) -> bool:
@@ -365,7 +377,7 @@ def histories(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[MessageE
 
 def _cas_values(change: Change) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(change.after, name) for name in _MUTABLE}
-    return values | {"b_id": change.before.id, "b_version": change.before.version}
+    return values | {"id": change.before.id, "old_version": change.before.version}
 
 
 def _claim_event(row: Any, now: datetime) -> dict[str, Any]:

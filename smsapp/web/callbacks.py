@@ -15,8 +15,9 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from smsapp.domain.forms import parse_form
 from smsapp.domain.ids import new_id
-from smsapp.gateway.signature import SignatureVerifier, parse_form
+from smsapp.gateway.signature import SignatureVerifier
 from smsapp.jobs import FLAG_TTL_MS, Job, flag_of
 from smsapp.metrics import CALLBACKS_RECEIVED
 from smsapp.runtime import Runtime
@@ -95,10 +96,11 @@ class CallbackIntake:
             raise _Refused(
                 HTTPStatus.FORBIDDEN, "signature_missing", "There is no X-Twilio-Signature header."
             )
-        body = _read(environ)
+        raw = _read(environ)
         if not environ.get("CONTENT_TYPE", "").startswith(_FORM):
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", f"Send {_FORM}.")
         try:
+            body = raw.decode()
             form = parse_form(body)
         except ValueError:
             raise _Refused(HTTPStatus.BAD_REQUEST, "malformed_form", "The body is not a form.") from None
@@ -110,7 +112,7 @@ class CallbackIntake:
                 "signature_invalid",
                 "The signature does not fit this address and these parameters.",
             )
-        return body.decode("utf-8")
+        return body
 
     def _keep(self, callbacks: list[Callback]) -> None:
         """Put callbacks in a durable place: the stream, else the inbox table.

@@ -1,19 +1,34 @@
 """Reading requests: APIFlask's pydantic adapter, answering with pointers to every faulty field at once."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from apiflask.schema_adapters import registry
 from apiflask.schema_adapters.pydantic import PydanticAdapter
 from flask import Request
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from smsapp.web.problems import Fault, ProblemError
 
+MAX_FAULTS = 100
+"""An answer names no more; a request of 64 KiB could have ten thousand."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
+
+
+class PlainSchemas(GenerateJsonSchema):
+    """JSON Schema without titles that only repeat a field's name."""
+
+    def field_title_should_be_set(self, _schema: Any) -> bool:
+        """Name no field twice."""
+        return False
+
 
 class InputAdapter(PydanticAdapter):
-    """Validates JSON bodies and query strings strictly."""
+    """Validates JSON bodies, query strings and headers."""
 
     def validate_input(self, request: Request, location: str, **_kwargs: Any) -> BaseModel:
         """Return the input as its model.
@@ -21,13 +36,38 @@ class InputAdapter(PydanticAdapter):
         Raises:
             ProblemError: 400 naming each faulty field, 415 for another content type.
         """
-        raw = _json(request) if location == "json" else _query(request)
+        faults = _repeated(request) if location == "query" else []
         try:
-            return self.model_class.model_validate(raw)
+            checked = self._check(request, location)
         except ValidationError as error:
-            faults = [_fault(item, location) for item in error.errors(include_url=False, include_input=False)]
-            detail = "The request has faults; `errors` names each." if len(faults) > 1 else faults[0].detail
-            raise ProblemError(400, "invalid_request", detail, faults) from None
+            details = error.errors(include_url=False, include_input=False)
+            faults += [_fault(item, location) for item in details]
+        else:
+            if not faults:
+                return checked
+        raise _problem(faults)
+
+    def get_openapi_schema(self, **_kwargs: Any) -> dict[str, Any]:
+        """Return the model's JSON Schema for the API document."""
+        return self.model_class.model_json_schema(
+            schema_generator=PlainSchemas, ref_template="#/components/schemas/{model}"
+        )
+
+    def _check(self, request: Request, location: str) -> BaseModel:
+        if location == "json":
+            if not request.is_json:
+                raise ProblemError(
+                    415, "unsupported_media_type", "Send JSON, with Content-Type: application/json."
+                )
+            # Strictly: "yes" is no boolean, and a number is no time.
+            return self.model_class.model_validate_json(request.get_data(), strict=True)
+        if location == "headers":
+            names = {name: _header_name(name) for name in self.model_class.model_fields}
+            given = {name: request.headers.get(header) for name, header in names.items()}
+            return self.model_class.model_validate(
+                {name: value for name, value in given.items() if value is not None}
+            )
+        return self.model_class.model_validate(request.args.to_dict())
 
 
 def install() -> None:
@@ -35,39 +75,49 @@ def install() -> None:
     registry.register("pydantic", InputAdapter)
 
 
-def _json(request: Request) -> object:
-    if not request.is_json:
-        raise ProblemError(415, "unsupported_media_type", "Send JSON, with Content-Type: application/json.")
-    try:
-        return orjson.loads(request.get_data(cache=False))
-    except orjson.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        fault = Fault("", "malformed_json", f"Not JSON at {where}.")
-        raise ProblemError(400, "malformed_json", f"The body is not JSON; see {where}.", [fault]) from None
+def _repeated(request: Request) -> list[Fault]:
+    names = [name for name, values in request.args.lists() if len(values) > 1]
+    return [Fault(_pointer((name,), "query"), "repeated", "Give this parameter once.") for name in names]
 
 
-def _query(request: Request) -> dict[str, str]:
-    repeated = [name for name, values in request.args.lists() if len(values) > 1]
-    if repeated:
-        faults = [Fault(f"?{name}", "repeated", "Give this parameter once.") for name in repeated]
-        raise ProblemError(400, "invalid_request", "A query parameter is given more than once.", faults)
-    return request.args.to_dict()
+def _problem(faults: Sequence[Fault]) -> ProblemError:
+    code = faults[0].code if faults[0].code == "malformed_json" else "invalid_request"
+    detail = faults[0].detail if len(faults) == 1 else "The request has faults; `errors` names each."
+    return ProblemError(400, code, detail, list(faults[:MAX_FAULTS]))
 
 
 def _fault(error: ErrorDetails, location: str) -> Fault:
-    path = [str(part).replace("~", "~0").replace("/", "~1") for part in error["loc"]]
-    pointer = "".join(f"/{part}" for part in path) if location == "json" else "?" + ".".join(path)
-    return Fault(pointer, _CODES.get(error["type"], error["type"]), _sentence(error))
+    kind = error["type"]
+    return Fault(_pointer(error["loc"], location), _CODES.get(kind, kind), _sentence(error))
+
+
+def _pointer(path: Sequence[str | int], location: str) -> str:
+    """Return where the fault is; a name that the caller made up is only repeated while it looks like one."""
+    names = [str(part) for part in path]
+    if names and isinstance(path[-1], str) and not _PLAIN_NAME.fullmatch(path[-1]):
+        names.pop()
+    if location == "json":
+        return "".join(f"/{name}" for name in names)
+    return _header_name(names[0]) if location == "headers" else "?" + "".join(names)
+
+
+def _header_name(field: str) -> str:
+    return field.replace("_", "-").title()
 
 
 def _sentence(error: ErrorDetails) -> str:
-    known = {
-        "missing": "This field is required.",
-        "extra_forbidden": "There is no such field.",
-        "value_error": error["msg"].removeprefix("Value error, "),
-    }
-    text = known.get(error["type"], error["msg"])
+    text = _SENTENCES.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    text = text[:1].upper() + text[1:]
     return text if text.endswith(".") else f"{text}."
 
 
-_CODES = {"extra_forbidden": "unknown_field", "value_error": "invalid", "missing": "required"}
+_CODES = {
+    "extra_forbidden": "unknown_field",
+    "json_invalid": "malformed_json",
+    "missing": "required",
+    "value_error": "invalid",
+}
+_SENTENCES = {
+    "extra_forbidden": "There is no such field or parameter.",
+    "missing": "This field is required.",
+}

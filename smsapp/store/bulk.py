@@ -1,0 +1,83 @@
+"""Writing many rows in one statement, on both databases.
+
+PostgreSQL gets the rows as one JSON document and unfolds it itself: one parameter, one prepared statement, a third of
+the client's cost of `executemany`. SQLite has no round trips to save, so there `executemany` is the fastest.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import orjson
+from sqlalchemy import Column, Table, TextClause, bindparam, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+Row = dict[str, Any]
+
+_POSTGRES = postgresql.dialect()  # type: ignore[no-untyped-call]
+_OLD_VERSION = "old_version"
+
+
+def is_postgres(session: Session) -> bool:
+    """Return whether this session's database is PostgreSQL."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def compare_and_set(session: Session, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
+    """Update the rows that are still at their `old_version`, found by `id`; return how many were."""
+    connection = session.connection()
+    if is_postgres(session):
+        return int(connection.execute(_update_from_json(table, columns), {"doc": _document(rows)}).rowcount)
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("b_id"), table.c.version == bindparam(_OLD_VERSION))
+        .values({name: bindparam(name) for name in columns})
+    )
+    renamed = [{("b_id" if name == "id" else name): value for name, value in row.items()} for row in rows]
+    return int(connection.execute(statement, renamed).rowcount)
+
+
+def insert_new(session: Session, table: Table, unique: str, rows: Sequence[Row]) -> None:
+    """Insert rows, skipping those whose unique column has its value already; all rows have the same keys."""
+    if not rows:
+        return
+    connection = session.connection()
+    if is_postgres(session):
+        connection.execute(_insert_from_json(table, tuple(rows[0]), unique), {"doc": _document(rows)})
+        return
+    statement = sqlite.insert(table).on_conflict_do_nothing(index_elements=[unique])
+    connection.execute(statement, list(rows))
+
+
+def _document(rows: Sequence[Row]) -> str:
+    return orjson.dumps(rows).decode()
+
+
+@cache
+def _update_from_json(table: Table, columns: tuple[str, ...]) -> TextClause:
+    assignments = ", ".join(f"{_quoted(name)} = r.{_quoted(name)}" for name in columns)
+    record = _record([*(table.c[name] for name in ("id", *columns))], extra=f"{_OLD_VERSION} integer")
+    return text(
+        f"UPDATE {table.name} AS t SET {assignments} FROM {record} "  # noqa: S608 - names from our own tables
+        f"WHERE t.id = r.id AND t.version = r.{_OLD_VERSION}"
+    )
+
+
+@cache
+def _insert_from_json(table: Table, columns: tuple[str, ...], unique: str) -> TextClause:
+    names = ", ".join(_quoted(name) for name in columns)
+    record = _record([table.c[name] for name in columns])
+    return text(
+        f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {record} "  # noqa: S608 - as above
+        f"ON CONFLICT ({unique}) DO NOTHING"
+    )
+
+
+def _record(columns: Sequence[Column[Any]], *, extra: str = "") -> str:
+    """Return the document as a record set; the colons of a cast would be taken for parameters."""
+    types = [f"{_quoted(column.name)} {column.type.compile(_POSTGRES)}" for column in columns]
+    return f"json_to_recordset(CAST(:doc AS json)) AS r({', '.join([*types, extra] if extra else types)})"
+
+
+_quoted: Callable[[str], str] = _POSTGRES.identifier_preparer.quote

@@ -1,0 +1,81 @@
+"""Types of single fields in requests: what they accept, and what they say about anything else."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from smsapp.domain.phone import InvalidPhoneNumber, InvalidSender, Recipient, parse_recipient, parse_sender
+
+_PHONE_FAULTS = {
+    "not_e164": "must be in E.164 form: a plus sign, the country code and the number, such as +14155552671",
+    "unknown_country_code": "begins with a country code that does not exist",
+    "too_short": "is too short for a phone number of its country",
+    "too_long": "is too long for a phone number of its country",
+}
+
+
+def _no_nul(value: object) -> object:
+    """Refuse NUL, which no phone shows and PostgreSQL cannot store."""
+    if isinstance(value, str) and "\x00" in value:
+        raise ValueError("must not contain the character NUL")
+    return value
+
+
+def _recipient(value: object) -> Recipient:
+    if not isinstance(value, str):
+        raise ValueError("must be a string such as +14155552671")  # noqa: TRY004 - pydantic wants ValueError
+    try:
+        return parse_recipient(value)
+    except InvalidPhoneNumber as error:
+        raise ValueError(_PHONE_FAULTS.get(error.reason, "is not a possible phone number")) from None
+
+
+def _recipient_in_query(value: object) -> object:
+    """Return the number as it is stored; a plus sign that the client did not escape arrives as a space."""
+    return _recipient(f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value).e164
+
+
+def _sender(value: str) -> str:
+    try:
+        return parse_sender(value)
+    except InvalidSender:
+        raise ValueError(
+            "must be an E.164 number, a short code, or an alphanumeric ID of at most 11 characters"
+        ) from None
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not value.isprintable() or " " in value:
+        raise ValueError("must be an http or https URL")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a year between 1 and 9999, in UTC, too") from None
+
+
+Text = Annotated[str, BeforeValidator(_no_nul)]
+Tag = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
+Url = Annotated[
+    Text, StringConstraints(max_length=2048), AfterValidator(_url), Field(json_schema_extra={"format": "uri"})
+]
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Sender = Annotated[Text, StringConstraints(max_length=64), AfterValidator(_sender)]
+
+_NUMBER_SCHEMA = {"type": "string", "examples": ["+14155552671"]}
+To = Annotated[Recipient, PlainValidator(_recipient), WithJsonSchema(_NUMBER_SCHEMA)]
+ToFilter = Annotated[str, BeforeValidator(_recipient_in_query), WithJsonSchema(_NUMBER_SCHEMA)]

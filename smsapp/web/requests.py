@@ -1,0 +1,138 @@
+"""Requests as pydantic models: what is checked is what the API document says."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from smsapp.web.fields import Sender, Tag, Text, Time, To, ToFilter, Url
+
+MAX_BODY_CHARS = 1600
+"""Twilio's limit before segmentation; a longer one is refused with code 21617."""
+
+MAX_WAIT_S = 20
+"""Below gunicorn's graceful timeout, so that a deploy cuts no long poll off."""
+
+
+class SendRequest(BaseModel):
+    """A text to send. Without `from` and `messaging_service_sid` the configured sender is used."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"to": "+14155552671", "body": "Your code is 123456"}]},
+    )
+
+    to: Annotated[To, Field(description="The recipient in E.164 form.")]
+    body: Annotated[Text, Field(min_length=1, max_length=MAX_BODY_CHARS, description="The text.")]
+    sender: Annotated[
+        Sender | None,
+        Field(alias="from", description="A number, short code or alphanumeric ID of the account."),
+    ] = None
+    messaging_service_sid: Annotated[
+        str | None, Field(pattern=r"^MG[0-9a-fA-F]{32}$", description="Lets Twilio choose the sender.")
+    ] = None
+    media_urls: Annotated[
+        list[Url] | None, Field(min_length=1, max_length=10, description="Makes it an MMS.")
+    ] = None
+    client_reference: Annotated[
+        Text | None, Field(min_length=1, max_length=255, description="Your own id for the message.")
+    ] = None
+    tags: Annotated[list[Tag] | None, Field(max_length=10, description="Words to find the message by.")] = (
+        None
+    )
+    on_unconfirmed: Annotated[
+        Literal["hold", "resend", "fail"] | None,
+        Field(
+            description="What to do when Twilio's answer was lost and its records do not show the message: keep it "
+            "for an operator (`hold`), send again at the risk of a second text (`resend`), or give up (`fail`)."
+        ),
+    ] = None
+    resend_after_failure: Annotated[
+        bool | None, Field(description="Send again, later, what failed for a reason that passes by itself.")
+    ] = None
+    deliver_by: Annotated[
+        Time | None,
+        Field(description="Stop trying at this time; Twilio drops it from its queue then, too."),
+    ] = None
+
+
+class SendHeaders(BaseModel):
+    """Headers that a request to send may have."""
+
+    idempotency_key: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[ -~]*$",
+            description="Any text of yours that is new for each message. A repeated request with the same key and the "
+            "same body gets the first answer again and sends nothing; it works for at least 24 hours.",
+        ),
+    ] = None
+
+
+class WaitQuery(BaseModel):
+    """Long-polling."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait: Annotated[
+        int,
+        Field(ge=0, le=MAX_WAIT_S, description="Answer when the outcome is known, or after so many seconds."),
+    ] = 0
+
+
+class ListQuery(BaseModel):
+    """Filters of the list of messages; all must match."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Annotated[Text | None, Field(max_length=16, examples=["delivered"])] = None
+    to: Annotated[ToFilter | None, Field(description="The recipient in E.164 form.")] = None
+    client_reference: Annotated[Text | None, Field(max_length=255, description="Your own id.")] = None
+    created_from: Annotated[Time | None, Field(description="At or after this time.")] = None
+    created_until: Annotated[Time | None, Field(description="Before this time.")] = None
+    cursor: Annotated[Text | None, Field(max_length=64, description="`next_cursor` of the page before.")] = (
+        None
+    )
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+    @field_validator("created_until")
+    @classmethod
+    def _after_created_from(cls, value: Time | None, info: ValidationInfo) -> Time | None:
+        begin = info.data.get("created_from")
+        if value and begin and value <= begin:
+            raise ValueError("must be later than created_from")
+        return value
+
+
+class EventQuery(BaseModel):
+    """Paging through a history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Annotated[int, Field(ge=0, le=2**31 - 1, description="Only events after this number.")] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+
+
+class StatusForm(BaseModel):
+    """What Twilio posts about a message; it adds parameters without notice, and all are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    MessageSid: str
+    MessageStatus: Annotated[str, Field(examples=["delivered"])]
+    AccountSid: str
+    To: str
+    ErrorCode: Annotated[str, Field(examples=["30003"])] = ""
+
+
+class InboundForm(BaseModel):
+    """What Twilio posts when somebody sends a text to one of the account's numbers."""
+
+    model_config = ConfigDict(extra="allow")
+
+    MessageSid: str
+    AccountSid: str
+    From: str
+    To: str
+    Body: str
