@@ -84,7 +84,9 @@ def inbound_from(body: str) -> Inbound:
 
 def _form(body: str) -> dict[str, str]:
     """Return the parameters; NUL, which no PostgreSQL text can hold, becomes the replacement character."""
-    return {name: value.replace("\x00", "\ufffd") for name, value in parse_form(body)}
+    return {
+        name.replace("\x00", "\ufffd"): value.replace("\x00", "\ufffd") for name, value in parse_form(body)
+    }
 
 
 def _sid(text: str | None) -> str | None:

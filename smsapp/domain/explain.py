@@ -30,7 +30,8 @@ def explain_status(status: Status, outcome: Outcome | None, failure: Failure | N
     if outcome is Outcome.UNCONFIRMED:
         if status is Status.UNCONFIRMED:
             return "Twilio's answer was lost and its records do not show the message; it may or may not have gone out."
-        return "The carrier took the message but never said whether it reached the phone."
+        taker = "The carrier" if status is Status.SENT else "Twilio"
+        return f"{taker} took the message but never said whether it reached the phone."
     if failure is None:
         return _SENTENCES[status]
     if status in BAD_NEWS:
