@@ -41,6 +41,10 @@ class IdempotencyConflictError(Exception):
     """The Idempotency-Key was used before, with another request."""
 
 
+class DeadlinePassedError(Exception):
+    """It is too late to deliver the message in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The answer to the caller; `replayed` when it was given before to the same Idempotency-Key."""
@@ -63,6 +67,7 @@ def accept_message(
 
     Raises:
         IdempotencyConflictError: the key was used for another request.
+        DeadlinePassedError: `deliver_by` is over, and this is no repetition of a request that came in time.
     """
     now = rt.clock()
     values = _values(draft, now)
@@ -70,6 +75,8 @@ def accept_message(
     with rt.sessions.begin() as session:
         if request and not idempotency.remember(session, request, answer, now=now):
             return _replay(idempotency.recall(session, request), request)
+        if draft.deliver_by and draft.deliver_by <= now:
+            raise DeadlinePassedError
         messages.insert(session, values, _accepted(draft, now))
     rt.jobs.wake(Job.SEND_MESSAGES)
     return Accepted(answer, replayed=False)

@@ -2,8 +2,7 @@
 
 import re
 import time
-from datetime import timedelta
-from typing import Any
+from pathlib import Path
 
 import structlog
 from apiflask import APIFlask
@@ -19,7 +18,7 @@ from smsapp.runtime import Runtime, build_runtime
 from smsapp.settings import Settings
 from smsapp.store.engine import engine_options, prepare_engine
 from smsapp.store.tables import Base
-from smsapp.web import auth, docs, health, inputs, messages, problems, twilio
+from smsapp.web import auth, docs, health, inputs, messages, openapi, problems, twilio
 from smsapp.web.callbacks import MAX_BYTES, CallbackIntake
 
 log = structlog.get_logger(__name__)
@@ -34,7 +33,15 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 def create_app(settings: Settings) -> APIFlask:
     """Return the application over real ports: it can be run by any WSGI server."""
     inputs.install()
-    app = APIFlask("smsapp", title="smsapp", version=__version__, spec_path=None, docs_path=None)
+    app = APIFlask(
+        "smsapp.web",
+        title="smsapp",
+        version=__version__,
+        spec_path=None,
+        docs_path=None,
+        # Where Flask-SQLAlchemy looks for a relative SQLite path; the worker looks here, too.
+        instance_path=str(Path.cwd()),
+    )
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BYTES,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
@@ -57,6 +64,7 @@ def create_app(settings: Settings) -> APIFlask:
 def _register(app: APIFlask, rt: Runtime) -> None:
     problems.init_app(app)
     auth.init_app(app, rt)
+    openapi.init_app(app)
     docs.init_app(app)
     app.register_blueprint(messages.bp)
     app.register_blueprint(twilio.bp)
@@ -75,20 +83,18 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    elapsed = timedelta(seconds=time.perf_counter() - g.began)
+    elapsed_s = time.perf_counter() - g.began
     response.headers["X-Request-Id"] = g.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Cache-Control", "no-store")  # numbers and texts are personal data
     endpoint = request.endpoint or "none"
-    REQUESTS.labels(endpoint, response.status_code).observe(elapsed.total_seconds())
-    details: dict[str, Any] = {
-        "message_id": (request.view_args or {}).get("message_id") or g.get("message_id")
-    }
+    REQUESTS.labels(endpoint, response.status_code).observe(elapsed_s)
     log.info(
         "request_answered",
         method=request.method,
         endpoint=endpoint,
         status=response.status_code,
-        ms=round(elapsed.total_seconds() * 1000, 1),
-        **details,
+        ms=round(elapsed_s * 1000, 1),
+        message_id=g.get("message_id"),
     )
     return response

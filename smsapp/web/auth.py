@@ -10,6 +10,7 @@ from flask import Response, current_app, g
 
 from smsapp.runtime import Runtime
 from smsapp.store import api_keys
+from smsapp.store.sessions import reading
 from smsapp.web.problems import problem_response
 
 CACHE_S = 5.0
@@ -54,14 +55,14 @@ class KeyCache:
 
     def _look_up(self, secret: str) -> Caller | None:
         now = self._rt.clock()
-        with self._rt.sessions() as session:
+        with reading(self._rt.sessions) as session:
             key = api_keys.find_active(session, secret)
-            if key is None:
-                return None
-            if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
+        if key is None:
+            return None
+        if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
+            with self._rt.sessions.begin() as session:
                 api_keys.touch(session, key.id, now=now)
-                session.commit()
-            return Caller(key.id, key.mode)
+        return Caller(key.id, key.mode)
 
 
 def init_app(app: APIFlask, rt: Runtime) -> None:

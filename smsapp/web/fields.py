@@ -40,7 +40,7 @@ def _recipient(value: object) -> Recipient:
         raise ValueError(_PHONE_FAULTS.get(error.reason, "is not a possible phone number")) from None
 
 
-def _recipient_in_query(value: object) -> object:
+def _recipient_in_query(value: object) -> str:
     """Return the number as it is stored; a plus sign that the client did not escape arrives as a space."""
     return _recipient(f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value).e164
 

@@ -12,13 +12,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsapp.runtime import Runtime
 from smsapp.services.read_gauges import read_gauges
 from smsapp.store.sessions import reading
+from smsapp.web import schemas
 from smsapp.web.json_response import json_response
+from smsapp.web.openapi import answer
 
 bp = APIBlueprint("health", __name__, tag="Health")
 
 
 @bp.get("/livez")
-@bp.doc(summary="Is the process alive?", responses={200: "Yes."})
+@bp.doc(
+    summary="Is the process alive?",
+    operation_id="getLiveness",
+    responses=answer(200, "Yes.", schemas.Health),
+)
 def livez() -> Response:
     """Answer without asking anybody else: restarting the process would not mend a database."""
     return json_response({"status": "ok"})
@@ -27,7 +33,9 @@ def livez() -> Response:
 @bp.get("/readyz")
 @bp.doc(
     summary="Can it take requests?",
-    responses={200: "Yes.", 503: "No: messages could not be stored."},
+    operation_id="getReadiness",
+    responses=answer(200, "Yes.", schemas.Readiness)
+    | answer(503, "No: messages could not be stored.", schemas.Readiness),
 )
 def readyz() -> Response:
     """Check what a request needs. Without Redis messages are still stored and callbacks kept, so that only degrades."""
@@ -50,7 +58,11 @@ def readyz() -> Response:
 
 
 @bp.get("/metrics")
-@bp.doc(summary="Prometheus metrics", responses={200: "Text format."})
+@bp.doc(
+    summary="Prometheus metrics",
+    operation_id="getMetrics",
+    responses=answer(200, "In the text format.", media_type="text/plain"),
+)
 def metrics() -> Response:
     """Return this process's counters and what the database knows for all of them."""
     rt: Runtime = current_app.extensions["smsapp"]

@@ -41,6 +41,11 @@ class ProblemError(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def invalid_request(fault: Fault) -> ProblemError:
+    """Return the problem of a request with one fault."""
+    return ProblemError(400, "invalid_request", fault.detail, [fault])
+
+
 def problem_response(
     status: int,
     code: str,
@@ -75,12 +80,10 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
         status = error.code or 500
-        code = HTTPStatus(status).name.lower()
+        code, detail = _HTTP.get(status, ("http_error", HTTPStatus(status).description))
         kept = ("Allow", "Retry-After", "Location")
         headers = {name: value for name, value in error.get_headers() if name in kept}
-        return problem_response(
-            status, code, _DETAILS.get(status, HTTPStatus(status).description), headers=headers
-        )
+        return problem_response(status, code, detail, headers=headers)
 
     def _database_away(error: Exception) -> Response:
         log.error("database_away", error=type(error).__name__)
@@ -102,9 +105,9 @@ def init_app(app: Flask) -> None:
         )
 
 
-_DETAILS = {
-    404: "There is nothing at this address.",
-    405: "This address does not take that method.",
-    413: "The request body is larger than 64 KiB.",
-    415: "The body must be JSON, with Content-Type: application/json.",
+_HTTP = {  # fixed words: Python's own for these codes change between its versions
+    400: ("bad_request", "The request cannot be read."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    413: ("too_large", "The request body is larger than 64 KiB."),
 }

@@ -7,46 +7,53 @@ from typing import Any, NoReturn
 
 from apiflask import APIBlueprint
 
-from smsapp.web import schemas
+from smsapp.web import requests
+from smsapp.web.openapi import SIGNED, answer, problems
 from smsapp.web.problems import ProblemError
 
 bp = APIBlueprint("twilio", __name__, url_prefix="/twilio", tag="Twilio")
 
-_REFUSALS: dict[int | str, Any] = {
-    status: {"description": "Problem", "content": schemas.PROBLEM_CONTENT}
-    for status in (400, 403, 413, 415, 503)
-}
+_REFUSALS = problems(400, 403, 413, 415, 503)
 
 
 @bp.post("/status")
+@bp.input(requests.StatusForm, location="form")
 @bp.doc(
     summary="Take a status callback",
-    description="Called by Twilio, with X-Twilio-Signature. The message is found by its SID.",
-    responses={204: {"description": "Kept."}, **_REFUSALS},
+    description="Called by Twilio. The message is found by its SID.",
+    operation_id="takeStatusCallback",
+    security=SIGNED,
+    responses=answer(204, "Kept.") | _REFUSALS,
 )
-def status() -> NoReturn:
+def status(**_: Any) -> NoReturn:
     """Never reached while the intake stands in front."""
     raise _not_through_the_intake()
 
 
-@bp.post("/status/<message_id>")
+@bp.post("/status/<target>")
+@bp.input(requests.StatusForm, location="form")
 @bp.doc(
     summary="Take a message's status callback",
-    description="Called by Twilio, with X-Twilio-Signature. The address names the message.",
-    responses={204: {"description": "Kept."}, **_REFUSALS},
+    description="Called by Twilio. The address names the message.",
+    operation_id="takeMessageStatusCallback",
+    security=SIGNED,
+    responses=answer(204, "Kept.") | _REFUSALS,
 )
-def status_of(message_id: str) -> NoReturn:  # noqa: ARG001 - named by the route
+def status_of(**_: Any) -> NoReturn:
     """Never reached while the intake stands in front."""
     raise _not_through_the_intake()
 
 
 @bp.post("/inbound")
+@bp.input(requests.InboundForm, location="form")
 @bp.doc(
     summary="Take an inbound text",
-    description="Called by Twilio, with X-Twilio-Signature. Answered with empty TwiML.",
-    responses={200: {"description": "Kept.", "content": {"text/xml": {}}}, **_REFUSALS},
+    description="Called by Twilio. Answered with empty TwiML, so nothing is replied.",
+    operation_id="takeInboundMessage",
+    security=SIGNED,
+    responses=answer(200, "Kept.", media_type="text/xml") | _REFUSALS,
 )
-def inbound() -> NoReturn:
+def inbound(**_: Any) -> NoReturn:
     """Never reached while the intake stands in front."""
     raise _not_through_the_intake()
 
