@@ -32,7 +32,7 @@ class _Collector:
             oldest = messages.oldest_due(session, now=now)
             waiting = inbox.count(session)
             dead = dead_letters.count(session)
-            closed = breakers.closed_scopes(session, now=now)
+            closed = session.scalars(breakers.closed_scopes(now=now)).all()
             counted = counters.read(session)
         age = GaugeMetricFamily(
             "smsapp_due_oldest_seconds",

@@ -1,26 +1,32 @@
 """Submit what is due: claim, call Twilio with no transaction open, write down what became of it."""
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from queue import Empty, SimpleQueue
 
 import structlog
 
+from smsapp.domain.judgement import Judgement
 from smsapp.domain.outbound import Outbound
 from smsapp.gateway.twilio import Submission
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import draining, outlast
-from smsapp.services.record_submissions import record_submissions
-from smsapp.store import breakers, messages
+from smsapp.services.record_submissions import Result, record_submissions
+from smsapp.store import messages
+from smsapp.store.sessions import reading
 
 log = structlog.get_logger(__name__)
 
 _MAX_SLOTS = 4
-_GLANCE_S = 0.05
-"""How often the drain looks for new messages while others are at Twilio; new ones wake nobody while it runs."""
+_TICK_S = 0.025
+"""How long answers gather before they are written down together; the last ones in flight do not wait."""
+
+_IDLE_S = 0.2
+"""A drain that finds nothing for so long ends: waking one costs more than looking a few times."""
 
 _RECORD_PATIENCE = timedelta(seconds=60)
 """Twilio's answers are worth a longer wait for the database: without them the messages must be looked up."""
@@ -35,50 +41,77 @@ def send_messages(rt: Runtime, slot: int = 0) -> int:
     total = 0
     while True:
         with draining(rt, Job.SEND_MESSAGES, slot) as again:
-            total += _drain_due(rt, again, slot)
+            total += _Drain(rt, slot).run(again)
         if rt.stopping.is_set() or not _anything_due(rt):
             return total
 
 
-def _drain_due(rt: Runtime, again: Callable[[], bool], slot: int) -> int:
-    """Keep up to `send_concurrency` submissions in flight until nothing is due."""
-    capacity = rt.settings.send_concurrency
-    flying: dict[Future[Submission], Outbound] = {}
-    total = 0
-    glanced = 0.0
-    with ThreadPoolExecutor(capacity, thread_name_prefix="twilio") as pool:
-        while True:
-            free = capacity - len(flying)
-            now = time.monotonic()
-            if free and (free * 4 >= capacity or now - glanced >= _GLANCE_S) and again():
-                glanced = now
-                claimed = outlast(rt, partial(_claim, rt, free))
-                flying.update({pool.submit(rt.gateway.submit, message): message for message in claimed})
+class _Drain:
+    """Keeps up to `send_concurrency` submissions in flight until nothing is due."""
+
+    def __init__(self, rt: Runtime, slot: int) -> None:
+        self._rt = rt
+        self._slot = slot
+        self._capacity = rt.settings.send_concurrency
+        self._in_flight = 0
+        self._answers: SimpleQueue[Result] = SimpleQueue()
+
+    def run(self, again: Callable[[], bool]) -> int:
+        """Return how many messages were submitted."""
+        total = 0
+        last_work = time.monotonic()
+        with ThreadPoolExecutor(self._capacity, thread_name_prefix="twilio") as pool:
+            while True:
+                claimed = self._claim() if again() else []
+                for message in claimed:
+                    self._in_flight += 1
+                    pool.submit(self._submit, message)
                 total += len(claimed)
-                if len(claimed) == capacity and slot + 1 < _MAX_SLOTS:
-                    rt.jobs.wake(Job.SEND_MESSAGES, slot + 1)
-            if not flying:
-                return total
-            done, _ = wait(flying, timeout=_GLANCE_S, return_when=FIRST_COMPLETED)
-            results = [(flying.pop(future), future.result()) for future in done]
-            if results:
-                outlast(rt, partial(record_submissions, rt, results), patience=_RECORD_PATIENCE)
+                if claimed or self._in_flight:
+                    last_work = time.monotonic()
+                elif not again() or time.monotonic() - last_work > _IDLE_S:
+                    return total
+                self._record()
 
-
-def _claim(rt: Runtime, limit: int) -> Sequence[Outbound]:
-    """Take due messages, unless their sender or the whole account is closed at present."""
-    now = rt.clock()
-    with rt.sessions.begin() as session:
-        closed = breakers.closed_scopes(session, now=now)
-        if breakers.ACCOUNT in closed:
+    def _claim(self) -> list[Outbound]:
+        free = self._capacity - self._in_flight
+        if not free:
             return []
-        return messages.claim_due(
-            session, now=now, lease=rt.settings.send_lease, limit=limit, parked_senders=closed
-        )
+        claimed = outlast(self._rt, partial(_claim, self._rt, free))
+        if len(claimed) == self._capacity and self._slot + 1 < _MAX_SLOTS:
+            self._rt.jobs.wake(Job.SEND_MESSAGES, self._slot + 1)
+        return claimed
+
+    def _submit(self, message: Outbound) -> None:
+        """Call Twilio, in a thread of the pool; whatever happens, the drain hears of it."""
+        result = Submission(judgement=Judgement.unknown(), cause="internal_error")
+        try:
+            result = self._rt.gateway.submit(message)
+        except Exception:
+            log.exception("submission_broke", message_id=str(message.id))
+        finally:
+            self._answers.put((message, result))
+
+    def _record(self) -> None:
+        """Write down the answers of one tick together."""
+        until = time.monotonic() + _TICK_S
+        results: list[Result] = []
+        while self._in_flight or not results:
+            try:
+                results.append(self._answers.get(timeout=max(0.0, until - time.monotonic())))
+            except Empty:
+                break
+            self._in_flight -= 1
+        if results:
+            outlast(self._rt, partial(record_submissions, self._rt, results), patience=_RECORD_PATIENCE)
+
+
+def _claim(rt: Runtime, limit: int) -> list[Outbound]:
+    with rt.sessions.begin() as session:
+        return messages.claim_due(session, now=rt.clock(), lease=rt.settings.send_lease, limit=limit)
 
 
 def _anything_due(rt: Runtime) -> bool:
     """Look once more after the flag fell: what came before that woke nobody."""
-    now = rt.clock()
-    with rt.sessions() as session:
-        return not breakers.closed_scopes(session, now=now) and messages.has_due(session, now=now)
+    with reading(rt.sessions) as session:
+        return messages.has_due(session, now=rt.clock())

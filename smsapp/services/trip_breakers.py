@@ -106,9 +106,7 @@ def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
 
     now = rt.clock()
     with rt.sessions.begin() as session:
-        claimed = messages.claim_due(
-            session, now=now, lease=rt.settings.send_lease, limit=1, only_sender=sender
-        )
+        claimed = messages.claim_due(session, now=now, lease=rt.settings.send_lease, limit=1, probe=sender)
     if not claimed:
         return not _anything_waits(rt, sender)
     results = [(message, rt.gateway.submit(message)) for message in claimed]

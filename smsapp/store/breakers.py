@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.store.tables import Breaker
@@ -45,10 +45,9 @@ def trip(
     return False
 
 
-def closed_scopes(session: Session, *, now: datetime) -> list[str]:
-    """Return the scopes in which nothing may be submitted now."""
-    query = select(Breaker.scope).where(or_(Breaker.parked, Breaker.probe_at > now))
-    return list(session.scalars(query))
+def closed_scopes(*, now: datetime) -> Select[str]:
+    """Return the query for the scopes in which nothing may be submitted now."""
+    return select(Breaker.scope).where(or_(Breaker.parked, Breaker.probe_at > now))
 
 
 def due_for_probe(session: Session, *, now: datetime) -> Sequence[Breaker]:

@@ -26,7 +26,7 @@ from smsapp.domain.ids import new_id
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.status import Outcome, Status
 from smsapp.domain.tracking import Event, Source, Tracked
-from smsapp.store import bulk
+from smsapp.store import breakers, bulk
 from smsapp.store.tables import FormerSid, Message, MessageEvent
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
@@ -95,26 +95,21 @@ def claim_due(
     now: datetime,
     lease: timedelta,
     limit: int,
-    parked_senders: Iterable[str] = (),
-    only_sender: str | None = None,
+    probe: str | None = None,
 ) -> list[Outbound]:
     """Take up to `limit` pending messages that are due for one attempt each, oldest first.
 
     One conditional UPDATE: of two workers that want the same row, one gets it. The claim ends with the lease; what is
-    then still submitting was left by a worker that died.
+    then still submitting was left by a worker that died. Messages whose sender, or account, is closed at present stay;
+    `probe` takes them from that sender alone.
     """
-    parked = list(parked_senders)
     due = (
         select(_MESSAGES.c.id)
-        .where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
+        .where(_is_due(now), _SENDER_KEY == probe if probe else _is_open(now))
         .order_by(_MESSAGES.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    if parked:
-        due = due.where(_SENDER_KEY.not_in(parked))
-    if only_sender:
-        due = due.where(_SENDER_KEY == only_sender)
     rows = session.execute(
         update(_MESSAGES)
         .where(_MESSAGES.c.id.in_(due.scalar_subquery()), _MESSAGES.c.status == Status.PENDING)
@@ -222,10 +217,8 @@ def save(session: Session, changes: Sequence[Change]) -> None:
 
 
 def has_due(session: Session, *, now: datetime) -> bool:
-    """Return whether any pending message is due."""
-    query = (
-        select(_MESSAGES.c.id).where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now).limit(1)
-    )
+    """Return whether any pending message is due that may be submitted now."""
+    query = select(_MESSAGES.c.id).where(_is_due(now), _is_open(now)).limit(1)
     return session.execute(query).first() is not None
 
 
@@ -237,17 +230,23 @@ def has_pending(session: Session, *, sender: str) -> bool:
 
 def count_due(session: Session, *, now: datetime) -> int:
     """Return how many pending messages are due."""
-    query = select(func.count()).where(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
-    return session.scalar(query) or 0
+    return session.scalar(select(func.count()).select_from(_MESSAGES).where(_is_due(now))) or 0
 
 
 def oldest_due(session: Session, *, now: datetime) -> datetime | None:
     """Return since when the longest-waiting pending message has been due, or None."""
-    query = select(func.min(_MESSAGES.c.due_at)).where(
-        _MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now
-    )
-    oldest: datetime | None = session.scalar(query)
+    oldest: datetime | None = session.scalar(select(func.min(_MESSAGES.c.due_at)).where(_is_due(now)))
     return oldest
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return and_(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
+
+
+def _is_open(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that neither the account nor the message's sender is closed to sending."""
+    closed = breakers.closed_scopes(now=now)
+    return and_(literal(breakers.ACCOUNT).not_in(closed), _SENDER_KEY.not_in(closed))
 
 
 def expired_claims(session: Session, *, now: datetime, limit: int) -> list[UUID]:
