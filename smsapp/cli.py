@@ -7,7 +7,7 @@ import click
 from alembic import command
 from alembic.config import Config
 
-from smsapp.commands import client, doctor, operate
+from smsapp.commands import client, doctor, openapi, operate
 from smsapp.commands.runtime import settings_or_exit
 from smsapp.settings import Settings
 from smsapp.store import api_keys
@@ -79,6 +79,7 @@ for _command in (
     client.send,
     client.watch,
     doctor.doctor,
+    openapi.openapi,
 ):
     main.add_command(_command)
 

@@ -62,7 +62,7 @@ class InputAdapter(PydanticAdapter):
             # Strictly: "yes" is no boolean, and a number is no time.
             return self.model_class.model_validate_json(request.get_data(), strict=True)
         if location == "headers":
-            names = {name: _header_name(name) for name in self.model_class.model_fields}
+            names = {name: header_name(name) for name in self.model_class.model_fields}
             given = {name: request.headers.get(header) for name, header in names.items()}
             return self.model_class.model_validate(
                 {name: value for name, value in given.items() if value is not None}
@@ -98,10 +98,11 @@ def _pointer(path: Sequence[str | int], location: str) -> str:
         names.pop()
     if location == "json":
         return "".join(f"/{name}" for name in names)
-    return _header_name(names[0]) if location == "headers" else "?" + "".join(names)
+    return header_name(names[0]) if location == "headers" else "?" + "".join(names)
 
 
-def _header_name(field: str) -> str:
+def header_name(field: str) -> str:
+    """Return the header that a field of a headers model stands for."""
     return field.replace("_", "-").title()
 
 

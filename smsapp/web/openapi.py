@@ -9,7 +9,7 @@ from apiflask import APIFlask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from smsapp.web.inputs import PlainSchemas
+from smsapp.web.inputs import PlainSchemas, header_name
 from smsapp.web.problems import PROBLEM_TYPE
 from smsapp.web.schemas import ANSWERS, Problem
 
@@ -179,6 +179,8 @@ def _parameter(parameter: Document) -> Document:
     """Return a parameter as clients send it: absent, or a value, but never null."""
     if parameter["name"] in _PARAMETERS:
         return _ref("parameters", parameter["name"])
+    if parameter["in"] == "header":
+        parameter["name"] = header_name(parameter["name"])
     schema = parameter["schema"]
     if "anyOf" in schema:
         schema.update(next(part for part in schema.pop("anyOf") if part != {"type": "null"}))

@@ -90,21 +90,26 @@ class EventList(BaseModel):
 class ProblemFault(BaseModel):
     """One faulty part of the request."""
 
-    pointer: str
-    code: str
-    detail: str
+    pointer: Annotated[
+        str,
+        Field(
+            description="A JSON Pointer into the body, or `?parameter`, or a header's name.", examples=["/to"]
+        ),
+    ]
+    code: Annotated[str, Field(examples=["invalid"])]
+    detail: Annotated[str, Field(examples=["Is too short for a phone number of its country."])]
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error, as RFC 9457 has it. `code` is for programs and stays; `detail` is for people and may change."""
 
-    type: str
-    title: str
-    status: int
-    code: str
+    type: Annotated[str, Field(examples=["about:blank"])]
+    title: Annotated[str, Field(examples=["Bad Request"])]
+    status: Annotated[int, Field(examples=[400])]
+    code: Annotated[str, Field(examples=["invalid_request"])]
     detail: str
     request_id: str | None
-    errors: list[ProblemFault] | None = None
+    errors: list[ProblemFault] = []
 
 
 class Health(BaseModel):
