@@ -1,0 +1,92 @@
+"""What the parts share: the plan, the report, and systems that are started when first needed."""
+
+from contextlib import ExitStack
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from bench.children import BenchError
+from bench.ours import Ours
+from bench.plan import Plan
+from bench.references import MessageLogSystem, build_peer, start_peers, start_textbook
+from bench.results import Report
+from bench.rounds import Rounds
+from bench.stand import Stand
+from bench.system import System
+
+
+class Context:
+    """One benchmark; on leaving it everything has ended."""
+
+    def __init__(self, plan: Plan, report: Report) -> None:
+        self.plan = plan
+        self.report = report
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.stand = self._open.enter_context(Stand())
+        self.rounds = Rounds(self.stand, foreign=self.plan.foreign)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    @cached_property
+    def ours(self) -> Ours:
+        """Our service over PostgreSQL, warmed up."""
+        return self.start_ours("smsapp")
+
+    @cached_property
+    def peers(self) -> list[MessageLogSystem]:
+        """The peer as one and as two processes; none when it is not there, which is said once."""
+        try:
+            folder = build_peer(self.plan.peer)
+        except BenchError as error:
+            print(f"  without the peer: {error}", flush=True)
+            return []
+        print("  start the peer", flush=True)
+        peers = start_peers(self.stand, folder)
+        for peer in peers:
+            self._open.callback(peer.stop)
+            self.warm_up(peer)
+        return peers
+
+    @cached_property
+    def textbook(self) -> MessageLogSystem:
+        """The textbook's Flask application."""
+        print("  start the textbook's application", flush=True)
+        textbook = start_textbook(self.stand)
+        self._open.callback(textbook.stop)
+        self.warm_up(textbook)
+        return textbook
+
+    def start_ours(self, database: str, *, workers: int = 1, sqlite: bool = False) -> Ours:
+        """Start our service with an empty database of its own."""
+        print(f"  start smsapp ({database})", flush=True)
+        ours = Ours(self.stand, database, workers=workers, sqlite=sqlite)
+        self._open.callback(ours.stop)
+        self.warm_up(ours)
+        return ours
+
+    def warm_up(self, system: System) -> None:
+        """Let every process see some work before it counts."""
+        self.rounds.callbacks(system, range(self.plan.warm_up), 16)
+        self.rounds.accepts(system, range(self.plan.warm_up // 4), 16, latency_ms=0)
+        system.clear()
+
+    def turns(self, part: str, *systems: System) -> list[tuple[int, System]]:
+        """Return who is next, round by round."""
+        print(
+            f"\n{part}: {self.plan.rounds} rounds of {', '.join(system.name for system in systems)}",
+            flush=True,
+        )
+        return [(number, system) for number in range(self.plan.rounds) for system in systems]
+
+    def compare(self, part: str, name: str, value: str) -> None:
+        """Keep the ratio of ours to the better of the two peers, by the rate that the part is about."""
+        peers = [peer.name for peer in self.peers]
+        if best := self.report.best(part, peers, "done_per_s" if value == "done_per_s" else "per_s"):
+            mine = self.report.values(part, "smsapp", value)
+            self.report.ratio(name, mine, self.report.values(part, best, value))

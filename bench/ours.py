@@ -1,0 +1,208 @@
+"""smsapp under measurement: the processes of the Procfile, as `make demo` and production start them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
+
+from bench.children import BenchError, Child, wait_for_port
+from bench.seeding import seed_postgres, seed_sqlite
+from bench.stand import Stand
+from bench.system import Faults
+from bench.traffic import ACCOUNT_SID, AUTH_TOKEN, SENDER, STEPS, Address, message_id_of
+from dev.processes import procfile_commands
+from dev.var_folder import ROOT
+
+NOT_MEASURED = {"redis", "simulator", "flower", "console"}
+"""Of the Procfile: Redis is the stand's, the simulator has its stand-in, and the others only look on."""
+
+SEND_CONCURRENCY = 64
+_TABLES = ("message_events", "former_sids", "messages", "inbox", "dead_letters")
+_FINAL = "('delivered', 'read', 'undelivered', 'failed', 'canceled')"
+
+
+class Ours:
+    """One smsapp with a database of its own."""
+
+    def __init__(
+        self,
+        stand: Stand,
+        database: str,
+        *,
+        workers: int = 1,
+        sqlite: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it; `workers` processes of the kind `worker`, the others as the Procfile says."""
+        self.name = "smsapp"
+        self.address = Address.ID
+        self.port = stand.port()
+        self._is_sqlite = sqlite
+        self._url = f"sqlite:///{stand.folder / database}.db" if sqlite else stand.database(database)
+        self._environment = _environment(stand, self._url, self.port) | dict(settings or {})
+        self._children: dict[str, list[Child]] = {}
+        self._stand = stand
+        self._database = database
+        _manage(self._environment, "db", "upgrade")
+        self.send_headers = {
+            "Authorization": f"Bearer {_manage(self._environment, 'keys', 'create', 'bench')}"
+        }
+        self._engine: Engine = create_engine(
+            self._url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+        )
+        self._api_key_id = UUID(str(self._value("SELECT id FROM api_keys")))
+        self._start(workers)
+
+    @property
+    def base_url(self) -> str:
+        """The URL for which callbacks are signed."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def roots(self) -> dict[str, list[int]]:
+        """Return its processes by name."""
+        return {name: [child.pid for child in children] for name, children in self._children.items()}
+
+    def scale(self, workers: int) -> None:
+        """Start again with another number of worker processes."""
+        self.stop()
+        self._start(workers)
+
+    def pause_workers(self) -> None:
+        """Freeze the workers: callbacks are acknowledged and wait."""
+        for child in self._children["worker"]:
+            child.pause()
+
+    def resume_workers(self) -> None:
+        """Go on after `pause_workers`."""
+        for child in self._children["worker"]:
+            child.resume()
+
+    def stop(self) -> None:
+        """Stop all processes; the database stays."""
+        for children in self._children.values():
+            for child in children:
+                child.stop()
+        self._children.clear()
+
+    def clear(self) -> None:
+        """Remove every message."""
+        if self._is_sqlite:
+            for table in _TABLES:
+                self._execute(f"DELETE FROM {table}")
+        else:
+            self._execute(f"TRUNCATE {', '.join(_TABLES)}")
+
+    def seed(self, numbers: range, *, delivered: bool = False) -> None:
+        """Store these messages as queued at Twilio (or as delivered), with their history."""
+        if self._is_sqlite:
+            seed_sqlite(self._engine, numbers, self._api_key_id)
+        else:
+            seed_postgres(self._url, numbers, self._api_key_id, delivered=delivered)
+            self._execute("VACUUM ANALYZE messages, message_events")
+
+    def forget(self, numbers: range) -> None:
+        """Remove the messages from the first of these numbers on, and what they left behind."""
+        first = message_id_of(numbers[0])
+        self._execute(f"DELETE FROM message_events WHERE message_id >= '{first}'")
+        self._execute(f"DELETE FROM messages WHERE id >= '{first}'")
+        self._execute("VACUUM messages, message_events")
+
+    def unfinished(self) -> int:
+        """Return how many messages have no final status."""
+        return self._count(f"messages WHERE status NOT IN {_FINAL}")
+
+    def unsubmitted(self) -> int:
+        """Return how many accepted messages have not been at Twilio yet."""
+        return self._count("messages WHERE status IN ('pending', 'submitting')")
+
+    def faults(self, messages: int) -> Faults:
+        """Compare rows and histories with what so many delivered messages must have left."""
+        delivered = "SELECT id FROM messages WHERE status = 'delivered' AND outcome = 'delivered'"
+        rows = self._count("messages")
+        events = self._count("message_events WHERE source = 'callback'")
+        told_apart = self._count(
+            "(SELECT DISTINCT message_id, status FROM message_events WHERE source = 'callback'"
+            f" AND message_id IN ({delivered})) AS callbacks"
+        )
+        set_aside = self._count("dead_letters") + self._count("inbox")
+        return Faults(
+            lost=max(0, messages - rows) + max(0, messages * len(STEPS) - events),
+            wrong=messages * len(STEPS) - told_apart + set_aside,
+        )
+
+    def stored_bytes(self) -> dict[str, float]:
+        """Return the bytes of a message and of an event, their indexes included, once vacuumed."""
+        if self._is_sqlite:
+            return {}
+        self._execute("VACUUM FULL messages, message_events")
+        sizes = {}
+        for table, name in (("messages", "bytes_per_message"), ("message_events", "bytes_per_event")):
+            size = self._value(f"SELECT pg_total_relation_size('{table}')")
+            sizes[name] = int(str(size)) / max(1, self._count(table))
+        return sizes
+
+    def _start(self, workers: int) -> None:
+        for name, command in procfile_commands(ROOT / "Procfile").items():
+            if name not in NOT_MEASURED:
+                shell = ["/bin/sh", "-c", f"exec {command}"]
+                self._children[name] = [
+                    Child(
+                        name,
+                        shell,
+                        self._environment,
+                        log=self._stand.log(f"{self._database}-{name}-{number}"),
+                    )
+                    for number in range(workers if name == "worker" else 1)
+                ]
+        wait_for_port(self.port, *(child for children in self._children.values() for child in children))
+
+    def _count(self, source: str) -> int:
+        return int(str(self._value(f"SELECT count(*) FROM {source}")))
+
+    def _value(self, query: str) -> object:
+        with self._engine.connect() as connection:
+            return connection.execute(text(query)).scalar_one()
+
+    def _execute(self, statement: str) -> None:
+        with self._engine.connect() as connection:
+            connection.execute(text(statement))
+
+
+def _environment(stand: Stand, database_url: str, port: int) -> dict[str, str]:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("TWILIO_")}
+    return {
+        **bare,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "LOG_FORMAT": "json",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": stand.redis_url(),
+        "APP_BASE_URL": f"http://127.0.0.1:{port}",
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+        "TWILIO_PHONE_NUMBER": SENDER,
+        "TWILIO_API_BASE_URL": stand.fake_url,
+        "SEND_CONCURRENCY": str(SEND_CONCURRENCY),
+        "BIND_HOST": "127.0.0.1",
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "2",
+    }
+
+
+def _manage(environment: Mapping[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "smsapp", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchError(f"smsapp {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return (done.stdout.splitlines() or [""])[-1].strip()

@@ -1,0 +1,84 @@
+"""What to measure and how much of it: the command line's options, and the sizes that follow from them."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.var_folder import ROOT
+
+PARTS = ("callbacks", "accepts", "lives", "floor", "memory", "scaling", "sqlite")
+_PEER = ROOT.parent / "shared" / "peers" / "nestjs-guide"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a benchmark. Numbers of messages are per run; each message has two callbacks."""
+
+    parts: Sequence[str]
+    rounds: int
+    peer: Path
+    foreign: float
+    messages: int = 8000
+    slow_messages: int = 2500
+    connections: Sequence[int] = (16, 64)
+    rates: Sequence[int] = (1000, 2000)
+    latencies_ms: Sequence[int] = (0, 50, 200)
+    sizes: Sequence[int] = (10_000, 100_000, 1_000_000)
+    memory_callbacks: int = 1_000_000
+    warm_up: int = 2000
+
+
+def parse(arguments: Sequence[str] | None = None) -> Plan:
+    """Return the plan that the command line and the environment ask for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure smsapp; see docs/performance.md."
+    )
+    parser.add_argument(
+        "--only",
+        default=os.environ.get("ONLY", ""),
+        help=f"parts to run, with commas between: {', '.join(PARTS)} (all; or set ONLY)",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each system, taken in turns (5)")
+    parser.add_argument(
+        "--peer",
+        type=Path,
+        default=Path(os.environ.get("PEER") or _PEER),
+        help="folder of the NestJS application to compare with (or set PEER); skipped when it is not there",
+    )
+    parser.add_argument("--messages", type=int, help="messages of one run of callbacks (8000)")
+    parser.add_argument("--connections", help="numbers of connections, with commas between (16,64)")
+    parser.add_argument("--memory-callbacks", type=int, help="callbacks of the memory run (1000000)")
+    parser.add_argument(
+        "--foreign", type=float, default=0.3, help="cores of other work that spoil a run (0.3)"
+    )
+    parser.add_argument("--quick", action="store_true", help="one tiny round, to see that everything runs")
+    options = parser.parse_args(arguments)
+    parts = [part.strip() for part in options.only.split(",") if part.strip()] or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    sizes: dict[str, object] = {}
+    if options.quick:
+        sizes = _QUICK
+    given = {"messages": options.messages, "memory_callbacks": options.memory_callbacks}
+    if options.connections:
+        given["connections"] = tuple(map(int, options.connections.split(",")))
+    sizes = sizes | {name: value for name, value in given.items() if value is not None}
+    return Plan(
+        parts=[part for part in PARTS if part in parts],
+        rounds=1 if options.quick else options.rounds,
+        peer=options.peer.expanduser().absolute(),
+        foreign=2.0 if options.quick else options.foreign,
+        **sizes,  # type: ignore[arg-type]
+    )
+
+
+_QUICK: dict[str, object] = {
+    "messages": 300,
+    "slow_messages": 200,
+    "rates": (300,),
+    "sizes": (1000, 2000, 3000),
+    "memory_callbacks": 2000,
+    "warm_up": 100,
+}
