@@ -1,222 +1,41 @@
-"""`make demo`: the whole service on this machine, with a simulated Twilio and one message sent.
-
-Everything is configured by environment variables; nothing is read from the shell's but REDIS_URL.
-"""
+"""`make demo`: the whole service on this machine, with a simulated Twilio and one message sent."""
 
 import argparse
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Event
 
-from dev import secrets_file
-from dev.bootstrap import step
-from dev.processes import LogPrinter, Processes, procfile_commands
-from dev.redis_server import redis_binary
-from dev.servers import PortClaims, RedisServer, ServerError, redis_from_environment
-from dev.tour import RECIPIENT, Service, TourError, send_and_follow, wait_for
-from dev.var_folder import ROOT, VAR, AlreadyRunningError, sole_use
-
-SECRETS = VAR / "dev.env"
-LOGS = VAR / "log"
-DATABASE = VAR / "smsapp.db"
-PREFERRED_PORTS = {"web": 8000, "console": 8080, "flower": 5555, "simulator": 8900}
-OURS = ("web", "worker", "beat", "flower", "simulator", "console")  # Redis is started apart: it stops last
-START_DEADLINE_S = 60
+from dev.var_folder import AlreadyRunningError, sole_use
 
 
-class DemoError(Exception):
-    """The demo cannot go on; the text says why."""
-
-
-@dataclass
-class Demo:
-    """One run: where things are, and how it went."""
-
-    once: bool
-    ports: dict[str, int]
-    api_key: str
-    printer: LogPrinter = field(default_factory=lambda: LogPrinter(LOGS))
-    stopping: Event = field(default_factory=Event)
-    delivered: bool = False
-    failure: str = ""
-
-    def url(self, name: str) -> str:
-        """Return the address of a process that listens."""
-        return f"http://127.0.0.1:{self.ports[name]}"
-
-    def tour(self) -> None:
-        """Show one message's way, then hand the terminal to the processes, or stop them."""
-        try:
-            with step("wait until the service is ready"):
-                wait_for(self.url("simulator") + "/_health", self.stopping, START_DEADLINE_S)
-                wait_for(self.url("web") + "/readyz", self.stopping, START_DEADLINE_S)
-            print("\nOne message through the service:\n", flush=True)
-            self.delivered = send_and_follow(Service(self.url("web"), self.api_key), self.stopping)
-            print(flush=True)
-            self.failure = "" if self.delivered else "the message was not delivered"
-        except TourError as error:
-            self.failure = "" if self.stopping.is_set() else str(error)
-        if self.once or not self.delivered:
-            os.kill(os.getpid(), signal.SIGTERM)
-        else:
-            print(self.summary(), flush=True)
-            self.printer.live = True
-
-    def summary(self) -> str:
-        """Return what a newcomer needs next."""
-        web = self.url("web")
-        console = f"  Console     {self.url('console')}\n" if "console" in self.ports else ""
-        return f"""\
-The service is running:
-
-  API         {web}/docs
-{console}\
-  Flower      {self.url("flower")}
-  Simulator   {self.url("simulator")}/ledger  (what "Twilio" accepted)
-  Key         {self.api_key}
-  Logs        {LOGS.relative_to(ROOT)}/
-
-Send one yourself:
-
-  curl {web}/sms/send \\
-    -H 'Authorization: Bearer {self.api_key}' -H 'Content-Type: application/json' \\
-    -d '{{"to": "{RECIPIENT}", "body": "Hello"}}'
-
-Ctrl-C stops everything. `make demo` goes on with the same data, `make reset` removes it.
-"""
-
-
-def manage(environment: Mapping[str, str], *arguments: str) -> str:
-    """Run a command of the service's own command line and return the last line it prints.
-
-    Raises:
-        DemoError: it failed; the text is what it said.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "smsapp", *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise DemoError(f"smsapp {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-    return (done.stdout.splitlines() or [""])[-1].strip()
-
-
-def make_environment(
-    ports: Mapping[str, int], credentials: Mapping[str, str], redis_url: str
-) -> dict[str, str]:
-    """Return the environment of all processes."""
-    local = "127.0.0.1"
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("TWILIO_")}
-    no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), local]))
-    return {
-        "LOG_FORMAT": "console",
-        **bare,
-        **credentials,
-        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": no_proxy,
-        "no_proxy": no_proxy,
-        "DATABASE_URL": f"sqlite:///{DATABASE}",
-        "REDIS_URL": redis_url,
-        "APP_BASE_URL": f"http://{local}:{ports['web']}",
-        "TWILIO_API_BASE_URL": f"http://{local}:{ports['simulator']}",
-        "BIND_HOST": local,
-        "PORT": str(ports["web"]),
-        "CONSOLE_PORT": str(ports.get("console", "")),
-        "FLOWER_ADDRESS": local,
-        "FLOWER_PORT": str(ports["flower"]),
-        "SIMULATOR_HOST": local,
-        "SIMULATOR_PORT": str(ports["simulator"]),
-        "SIMULATOR_SENT_MS": "500",  # slow enough to watch
-        "SIMULATOR_FINAL_MS": "1500",
-    }
-
-
-@contextmanager
-def redis() -> Iterator[str]:
-    """Yield the URL of a Redis for the demo: REDIS_URL's if it answers, else one of our own."""
-    url = redis_from_environment()
-    if url is not None:
-        print("  use the Redis at REDIS_URL")
-        yield url
-        return
-    server = RedisServer(VAR / "redis")
-    with step(f"start Redis ({Path(redis_binary()).name})"):
-        server.start()
-    try:
-        yield server.url
-    finally:
-        server.stop()
-
-
-def prepare(environment: Mapping[str, str], credentials: dict[str, str]) -> str:
-    """Bring the database up to date and return an API key for it, the same one every time."""
-    had_database = DATABASE.exists()
-    with step("bring the database up to date"):
-        manage(environment, "db", "upgrade")
-    if not had_database or "DEMO_API_KEY" not in credentials:
-        with step("make an API key"):
-            credentials["DEMO_API_KEY"] = manage(environment, "keys", "create", "demo")
-            secrets_file.save(SECRETS, credentials)
-    return credentials["DEMO_API_KEY"]
-
-
-def run(*, once: bool) -> int:
-    """Start everything, show one message, and return the exit status when all has stopped."""
-    began = time.monotonic()
-    commands = {name: line for name, line in procfile_commands(ROOT / "Procfile").items() if name in OURS}
-    credentials = secrets_file.load_or_make(SECRETS)
-    claims = PortClaims()
-    ports = {name: claims.claim(port) for name, port in PREFERRED_PORTS.items() if name in commands}
-    with redis() as redis_url:
-        environment = make_environment(ports, credentials, redis_url)
-        demo = Demo(once, ports, prepare(environment, credentials))
-        processes = Processes(demo.printer, demo.tour, demo.stopping)
-        for name, command in commands.items():
-            processes.add(name, command, environment, ROOT)
-        print(f"  start {', '.join(commands)}", flush=True)
-        processes.run()
-    failure = demo.failure or ("" if processes.interrupted else "a process ended on its own")
-    if failure:
-        print(
-            f"{demo.printer.tail()}\n\nThe demo failed: {failure}. The logs are in {LOGS}.", file=sys.stderr
-        )
-        return 1
-    print(f"Stopped after {time.monotonic() - began:.1f} s.")
-    return 0 if demo.delivered or not once else 1
+def hang_up(_signum: int, _frame: object) -> None:
+    """Stop in order when the terminal is closed; nothing can be printed to it any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> int:
     """Run the demo; 0 if its message was delivered, or if it was interrupted while all was well."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, hang_up)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows only ASCII
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="stop after the first delivered message")
     options = parser.parse_args()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows only ASCII
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     try:
+        from dev import show  # noqa: PLC0415 - it takes a while, and a Ctrl-C is handled only from here on
+
         with sole_use():
-            return run(once=options.once)
+            return show.run(once=options.once)
     except AlreadyRunningError as error:
         print(f"A demo of this folder is running already (process {error}).", file=sys.stderr)
-    except (DemoError, ServerError) as error:
-        print(f"\n{error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nStopped.")
-        return 0
+        return 130 if options.once else 0
     return 1
 
 

@@ -23,7 +23,6 @@ from dev.child import die_with_parent
 from dev.server_process import CHILD
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
-INTERRUPTED = {128 + signum for signum in STOP_SIGNALS}
 
 
 def procfile_commands(procfile: Path) -> dict[str, str]:
@@ -77,18 +76,9 @@ class _GuardedProcess(Process):  # type: ignore[misc]  # honcho has no types
             signal.signal(signum, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         die_with_parent(signal.SIGKILL, parent=0)
-        guard = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(CHILD),
-            "--parent",
-            str(os.getpid()),
-            "--cwd",
-            self.cwd,
-            "--",
-        ]
-        self.cmd = "exec " + shlex.join([*guard, "/bin/sh", "-c", f"exec {self.cmd}"])
+        parent = ["--parent", str(os.getpid()), "--cwd", self.cwd]
+        guard = [sys.executable, "-I", "-S", str(CHILD), *parent]
+        self.cmd = "exec " + shlex.join([*guard, "--", "/bin/sh", "-c", f"exec {self.cmd}"])
         super().run(events, ignore_signals)
 
 
@@ -103,34 +93,58 @@ class Processes(Manager):  # type: ignore[misc]  # honcho has no types
         self._process_ctor = _GuardedProcess
         self._tour = threading.Thread(target=when_started, name="tour", daemon=True)
         self._stopping = stopping
+        self._signals = 0
+        self._killed = False
 
     def add(self, name: str, command: str, environment: Mapping[str, str], cwd: Path) -> None:
         """Add a process to start."""
         self.add_process(name, command, env=dict(environment), cwd=str(cwd))
 
     def run(self) -> None:
-        """Return when everything has ended.
-
-        Stop signals wait until every process is known: honcho cannot stop what it has not yet
-        heard of.
-        """
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        self.loop()
+        """Return when everything has ended; a second stop signal ends it by force."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until our handler is in place
+        try:
+            self.loop()
+        except BaseException:
+            self.kill()
+            for entry in self._processes.values():  # nobody reads what they report, so they would not end
+                entry["process"].kill()
+            raise
         self._tour.join(timeout=20)  # it sees that all is stopping
 
     @property
     def interrupted(self) -> bool:
         """Whether it was a signal that ended it, and not a process that did not live."""
-        return self.returncode in INTERRUPTED
+        return self._signals > 0
 
     def terminate(self) -> None:
         """Ask every process to end."""
         self._stopping.set()
         super().terminate()
 
+    def _start(self) -> None:
+        """Start all, and replace honcho's signal handler.
+
+        That one prints, which fails when it interrupts a print, and stops processes that honcho has
+        not yet heard of, which fails too. Ours takes note, and the loop acts within 0.1 s.
+        """
+        super()._start()
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, self._take_note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+    def _take_note(self, _signum: int, _frame: object) -> None:
+        self._signals += 1
+
     def _all_started(self) -> bool:
-        started = bool(super()._all_started())
-        if started and self._tour.ident is None:
+        """Called by the loop in each round."""
+        if not super()._all_started():
+            return False
+        if self._tour.ident is None:
             self._tour.start()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        return started
+        if self._signals > 1 and not self._killed:
+            self._killed = True
+            self.kill()
+        elif self._signals:
+            self.terminate()
+        return True

@@ -1,0 +1,209 @@
+"""What `make demo` shows: set up, start everything, follow one message, and hand over to the reader.
+
+The processes are configured by environment variables alone; of the shell's own, those that concern
+Twilio or the database are left out, so that a demo never reaches a real account.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from dev import secrets_file
+from dev.bootstrap import step
+from dev.processes import LogPrinter, Processes, procfile_commands
+from dev.redis_server import redis_binary
+from dev.servers import PortClaims, RedisServer, ServerError, redis_from_environment
+from dev.tour import RECIPIENT, Service, TourError, send_and_follow, wait_for
+from dev.var_folder import ROOT, VAR
+
+SECRETS = VAR / "dev.env"
+LOGS = VAR / "log"
+DATABASE = VAR / "smsapp.db"
+PREFERRED_PORTS = {"web": 8000, "console": 8080, "flower": 5555, "simulator": 8900}
+OURS = ("web", "worker", "beat", "flower", "simulator", "console")  # Redis is started apart: it stops last
+START_DEADLINE_S = 60
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why."""
+
+
+@dataclass
+class Demo:
+    """One run: where things are, and how it went."""
+
+    once: bool
+    ports: dict[str, int]
+    api_key: str
+    printer: LogPrinter = field(default_factory=lambda: LogPrinter(LOGS))
+    stopping: Event = field(default_factory=Event)
+    delivered: bool = False
+    failure: str = ""
+
+    def url(self, name: str) -> str:
+        """Return the address of a process that listens."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def tour(self) -> None:
+        """Show one message's way, then hand the terminal to the processes, or stop them."""
+        try:
+            with step("wait until the service is ready"):
+                wait_for(self.url("simulator") + "/_health", self.stopping, START_DEADLINE_S)
+                wait_for(self.url("web") + "/readyz", self.stopping, START_DEADLINE_S)
+            print("\nOne message through the service:\n", flush=True)
+            self.delivered = send_and_follow(Service(self.url("web"), self.api_key), self.stopping)
+            print(flush=True)
+            self.failure = "" if self.delivered else "the message was not delivered"
+        except TourError as error:
+            self.failure = "" if self.stopping.is_set() else str(error)
+        if self.once or not self.delivered:
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            print(self.summary(), flush=True)
+            self.printer.live = True
+
+    def summary(self) -> str:
+        """Return what a newcomer needs next."""
+        web = self.url("web")
+        console = f"  Console     {self.url('console')}\n" if "console" in self.ports else ""
+        return f"""\
+The service is running:
+
+  API         {web}/docs
+{console}\
+  Flower      {self.url("flower")}
+  Simulator   {self.url("simulator")}/ledger  (what "Twilio" accepted)
+  Key         {self.api_key}
+  Logs        {LOGS.relative_to(ROOT)}/
+
+Send one yourself:
+
+  curl {web}/sms/send \\
+    -H 'Authorization: Bearer {self.api_key}' -H 'Content-Type: application/json' \\
+    -d '{{"to": "{RECIPIENT}", "body": "Hello"}}'
+
+Ctrl-C stops everything. `make demo` goes on with the same data, `make reset` removes it.
+"""
+
+
+def manage(environment: Mapping[str, str], *arguments: str) -> str:
+    """Run a command of the service's own command line and return the last line it prints.
+
+    Raises:
+        DemoError: it failed; the text is what it said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "smsapp", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DemoError(f"smsapp {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return (done.stdout.splitlines() or [""])[-1].strip()
+
+
+def make_environment(
+    ports: Mapping[str, int], credentials: Mapping[str, str], redis_url: str
+) -> dict[str, str]:
+    """Return the environment of all processes."""
+    local = "127.0.0.1"
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("TWILIO_")}
+    no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), local]))
+    return {
+        "LOG_FORMAT": "console",
+        **bare,
+        **credentials,
+        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+        "DATABASE_URL": f"sqlite:///{DATABASE}",
+        "REDIS_URL": redis_url,
+        "APP_BASE_URL": f"http://{local}:{ports['web']}",
+        "TWILIO_API_BASE_URL": f"http://{local}:{ports['simulator']}",
+        "BIND_HOST": local,
+        "PORT": str(ports["web"]),
+        "CONSOLE_PORT": str(ports.get("console", "")),
+        "FLOWER_ADDRESS": local,
+        "FLOWER_PORT": str(ports["flower"]),
+        "SIMULATOR_HOST": local,
+        "SIMULATOR_PORT": str(ports["simulator"]),
+        "SIMULATOR_SENT_MS": "500",  # slow enough to watch
+        "SIMULATOR_FINAL_MS": "1500",
+    }
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Yield the URL of a Redis for the demo: REDIS_URL's if it answers, else one of our own."""
+    url = redis_from_environment()
+    if url is not None:
+        print("  use the Redis at REDIS_URL")
+        yield url
+        return
+    server = RedisServer(VAR / "redis")
+    with step(f"start Redis ({Path(redis_binary()).name})"):
+        server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def prepare(environment: Mapping[str, str], credentials: dict[str, str]) -> str:
+    """Bring the database up to date and return an API key for it, the same one every time."""
+    had_database = DATABASE.exists()
+    with step("bring the database up to date"):
+        manage(environment, "db", "upgrade")
+    if not had_database or "DEMO_API_KEY" not in credentials:
+        with step("make an API key"):
+            credentials["DEMO_API_KEY"] = manage(environment, "keys", "create", "demo")
+            secrets_file.save(SECRETS, credentials)
+    return credentials["DEMO_API_KEY"]
+
+
+def run(*, once: bool) -> int:
+    """Show the demo and return its exit status."""
+    began = time.monotonic()
+    try:
+        delivered = show(once=once)
+    except (DemoError, ServerError) as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 1
+    print(f"Stopped after {time.monotonic() - began:.1f} s.")
+    return 0 if delivered or not once else 130
+
+
+def show(*, once: bool) -> bool:
+    """Start everything, follow one message, and return whether it was delivered when all has stopped.
+
+    Raises:
+        DemoError: something else than the reader or its success ended it.
+    """
+    commands = {name: line for name, line in procfile_commands(ROOT / "Procfile").items() if name in OURS}
+    credentials = secrets_file.load_or_make(SECRETS)
+    claims = PortClaims()
+    ports = {name: claims.claim(port) for name, port in PREFERRED_PORTS.items() if name in commands}
+    with redis() as redis_url:
+        environment = make_environment(ports, credentials, redis_url)
+        demo = Demo(once, ports, prepare(environment, credentials))
+        processes = Processes(demo.printer, demo.tour, demo.stopping)
+        for name, command in commands.items():
+            processes.add(name, command, environment, ROOT)
+        print(f"  start {', '.join(commands)}", flush=True)
+        processes.run()
+    if demo.failure or not processes.interrupted:
+        reason = demo.failure or "a process ended on its own"
+        raise DemoError(f"{reason}\n{demo.printer.tail()}\n\nThe whole logs are in {LOGS}.")
+    return demo.delivered
