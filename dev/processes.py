@@ -76,7 +76,8 @@ class _GuardedProcess(Process):  # type: ignore[misc]  # honcho has no types
             signal.signal(signum, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         die_with_parent(signal.SIGKILL, parent=0)
-        parent = ["--parent", str(os.getpid()), "--cwd", self.cwd]
+        # By force: Flower was seen to hang on a polite signal once its Redis was gone.
+        parent = ["--parent", str(os.getpid()), "--death-signal", str(int(signal.SIGKILL)), "--cwd", self.cwd]
         guard = [sys.executable, "-I", "-S", str(CHILD), *parent]
         self.cmd = "exec " + shlex.join([*guard, "--", "/bin/sh", "-c", f"exec {self.cmd}"])
         super().run(events, ignore_signals)
