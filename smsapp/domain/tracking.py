@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from smsapp.domain.failures import OWN_FAILURES
 from smsapp.domain.status import (
     BAD_NEWS,
     FINAL,
@@ -141,7 +142,7 @@ def fold(message: Tracked, report: Report) -> tuple[Tracked, Event]:
     changes: dict[str, Any] = {"version": message.version + 1, "updated_at": report.received_at}
     if status is not None and reason is None:
         changes |= _advance(message, report, status)
-    if status is not None and not _foreign(message, report):
+    if not _foreign(message, report):
         changes |= _enrich(message, report, status, changes)
     event = Event(
         source=report.source,
@@ -161,10 +162,11 @@ def fold(message: Tracked, report: Report) -> tuple[Tracked, Event]:
 def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
     """Return the message after our own step, and the event to keep.
 
-    The caller holds the row and has checked that the step is still due; a new attempt forgets the SID and what was
-    called back for the attempt before it.
+    The caller holds the row and has checked that the step is still due. A new attempt forgets the SID and what was
+    called back for the attempt before it; a step that leaves the status leaves the outcome, unless it brings one.
     """
     new_attempt = step.attempt != message.attempt
+    kept = message.outcome if step.status is message.status and not new_attempt else outcome_of(step.status)
     after = replace(
         message,
         status=step.status,
@@ -174,8 +176,10 @@ def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
         updated_at=step.at,
         twilio_sid=None if new_attempt else message.twilio_sid,
         reported=0 if new_attempt else message.reported,
-        outcome=step.outcome or outcome_of(step.status),
+        outcome=step.outcome or kept,
         error_code=step.error_code if step.status in FINAL or step.error_code else message.error_code,
+        submitted_at=None if new_attempt else message.submitted_at,
+        sent_at=None if new_attempt else message.sent_at,
         finished_at=step.at if step.status in FINAL else None,
     )
     event = Event(
@@ -185,7 +189,8 @@ def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
         reason=step.reason,
         attempt=step.attempt,
         error_code=step.error_code,
-        twilio_sid=after.twilio_sid,
+        # What we made of an answer without a SID; with one, it would read as Twilio's word on that SID.
+        twilio_sid=None if step.source is Source.API else after.twilio_sid,
         received_at=step.at,
         receipt_id=step.receipt_id,
         payload=step.payload,
@@ -238,8 +243,13 @@ def _advance(message: Tracked, report: Report, status: Status) -> dict[str, Any]
     }
 
 
-def _enrich(message: Tracked, report: Report, status: Status, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return what a report on the current attempt knows beside the status, whether or not it moved the message."""
+def _enrich(
+    message: Tracked, report: Report, status: Status | None, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what a report on the current attempt knows beside the status, whether or not it moved the message.
+
+    Also with an unknown word: it proves that Twilio has the message, and under which SID.
+    """
     reached: Status = changes.get("status", message.status)
     code: int | None = changes.get("error_code", message.error_code)
     due_at: datetime | None = changes.get("due_at", message.due_at)
@@ -247,7 +257,7 @@ def _enrich(message: Tracked, report: Report, status: Status, changes: dict[str,
         "error_code": _error_code(code, report, status, reached),
         "twilio_sid": message.twilio_sid or report.twilio_sid,
         "reported": message.reported | bit_of(status)
-        if report.source is Source.CALLBACK
+        if status and report.source is Source.CALLBACK
         else message.reported,
         "num_segments": report.num_segments or message.num_segments,
         "price": report.price or message.price,
@@ -256,14 +266,13 @@ def _enrich(message: Tracked, report: Report, status: Status, changes: dict[str,
     }
 
 
-def _error_code(code: int | None, report: Report, status: Status, reached: Status) -> int | None:
+def _error_code(code: int | None, report: Report, status: Status | None, reached: Status) -> int | None:
     """Return the code that explains the status that the message has reached.
 
     It counts only with bad news (Twilio puts codes on other callbacks too), is never erased by a report without one,
-    and of several for the same status the lowest wins, so that their order cannot matter.
+    and of several one wins whatever their order: Twilio's before our own, and the lowest.
     """
     if report.error_code is None or status not in BAD_NEWS or reached not in BAD_NEWS:
         return code
-    if code is None:
-        return report.error_code
-    return min(code, report.error_code) if status is reached else code
+    codes = [report.error_code] if code is None else [code, report.error_code]
+    return min(codes, key=lambda each: (each in OWN_FAILURES, each))
