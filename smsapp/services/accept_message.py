@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.exc import DataError, IntegrityError
+
 from smsapp.domain.ids import new_id
 from smsapp.domain.phone import Recipient
 from smsapp.domain.resend import MAX_RESENDS
@@ -14,8 +16,11 @@ from smsapp.domain.status import Status
 from smsapp.domain.tracking import Event, Source
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
+from smsapp.services.group_commit import GroupCommit
 from smsapp.store import idempotency, messages
-from smsapp.store.idempotency import Idempotent
+from smsapp.store.idempotency import Idempotent, Identity
+from smsapp.store.sessions import reading
+from smsapp.store.tables import IdempotencyKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +58,100 @@ class Accepted:
     replayed: bool
 
 
+@dataclass(slots=True)
+class Candidate:
+    """A message on its way into the database, and what became of it there."""
+
+    values: dict[str, Any]
+    event: Event
+    answer: dict[str, Any]
+    request: Idempotent | None
+    kept: IdempotencyKey | None = None
+    error: Exception | None = None
+
+
 def accept_message(
     rt: Runtime,
     draft: Draft,
     *,
     render: Callable[[dict[str, Any]], dict[str, Any]],
     request: Idempotent | None = None,
+    group: GroupCommit[Candidate] | None = None,
 ) -> Accepted:
     """Store the message and wake a sender; once this returns, we owe it a try.
 
-    The worker is woken after the commit: a job must never look for a row that nobody can see. `render` makes the
-    answer from the stored values; it is kept with the Idempotency-Key in the same transaction.
+    `render` makes the answer from the stored values; it is kept with the Idempotency-Key in the same transaction.
+    With a `group`, messages that come at the same time share one transaction.
 
     Raises:
         IdempotencyConflictError: the key was used for another request.
         DeadlinePassedError: `deliver_by` is over, and this is no repetition of a request that came in time.
     """
     now = rt.clock()
+    if draft.deliver_by and draft.deliver_by <= now:
+        return _too_late(rt, request)
     values = _values(draft, now)
-    answer = render(values)
-    with rt.sessions.begin() as session:
-        if request and not idempotency.remember(session, request, answer, now=now):
-            return _replay(idempotency.recall(session, request), request)
-        if draft.deliver_by and draft.deliver_by <= now:
-            raise DeadlinePassedError
-        messages.insert(session, values, _accepted(draft, now))
+    candidate = Candidate(values, _accepted(draft, now), render(values), request)
+    if group:
+        group.add(candidate)
+    else:
+        store_together(rt, [candidate])
+    if candidate.error:
+        raise candidate.error
+    return (
+        _replay(candidate.kept, request) if request and candidate.kept else Accepted(candidate.answer, False)
+    )
+
+
+def store_together(rt: Runtime, candidates: list[Candidate]) -> None:
+    """Store candidates in one transaction; one that the database refuses costs only itself.
+
+    A sender is woken after the commit: a job must never look for a row that nobody can see.
+    """
+    try:
+        _store(rt, candidates)
+    except (DataError, IntegrityError) as error:
+        if len(candidates) == 1:
+            candidates[0].error = error
+            return
+        for candidate in candidates:
+            store_together(rt, [candidate])
+        return
     rt.jobs.wake(Job.SEND_MESSAGES)
-    return Accepted(answer, replayed=False)
 
 
-def _replay(kept: Any, request: Idempotent) -> Accepted:
-    if kept is None or kept.request_sha256 != request.request_sha256:
+def _store(rt: Runtime, candidates: list[Candidate]) -> None:
+    with rt.sessions.begin() as session:
+        asked = {
+            c.request.identity: c for c in reversed(candidates) if c.request
+        }  # the first of a key counts
+        won = idempotency.remember(
+            session, [(c.request, c.answer) for c in asked.values() if c.request], now=rt.clock()
+        )
+        new = [c for c in candidates if c.request is None or _is_first(c, asked, won)]
+        messages.insert(session, [(c.values, c.event) for c in new])
+        for candidate in candidates:
+            if candidate.request and not _is_first(candidate, asked, won):
+                candidate.kept = idempotency.recall(session, candidate.request)
+
+
+def _is_first(candidate: Candidate, asked: dict[Identity, Candidate], won: set[Identity]) -> bool:
+    assert candidate.request
+    identity = candidate.request.identity
+    return identity in won and asked[identity] is candidate
+
+
+def _too_late(rt: Runtime, request: Idempotent | None) -> Accepted:
+    if request:
+        with reading(rt.sessions) as session:
+            kept = idempotency.recall(session, request)
+        if kept:
+            return _replay(kept, request)
+    raise DeadlinePassedError
+
+
+def _replay(kept: IdempotencyKey, request: Idempotent) -> Accepted:
+    if kept.request_sha256 != request.request_sha256:
         raise IdempotencyConflictError
     return Accepted(kept.answer, replayed=True)
 

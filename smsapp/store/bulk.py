@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Column, Table, TextClause, bindparam, text, update
+from sqlalchemy import Column, Table, TextClause, TextualSelect, bindparam, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -38,16 +38,33 @@ def compare_and_set(session: Session, table: Table, columns: tuple[str, ...], ro
     return int(connection.execute(statement, renamed).rowcount)
 
 
-def insert_new(session: Session, table: Table, unique: str, rows: Sequence[Row]) -> None:
-    """Insert rows, skipping those whose unique column has its value already; all rows have the same keys."""
+def insert(session: Session, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows, which all have the same keys."""
     if not rows:
         return
     connection = session.connection()
     if is_postgres(session):
-        connection.execute(_insert_from_json(table, tuple(rows[0]), unique), {"doc": _document(rows)})
-        return
-    statement = sqlite.insert(table).on_conflict_do_nothing(index_elements=[unique])
-    connection.execute(statement, list(rows))
+        connection.execute(_insert_from_json(table, tuple(rows[0])), {"doc": _document(rows)})
+    else:
+        connection.execute(table.insert(), list(rows))
+
+
+def insert_new(
+    session: Session, table: Table, unique: tuple[str, ...], rows: Sequence[Row]
+) -> list[tuple[Any, ...]]:
+    """Insert rows, skipping those whose unique columns have their values already; all rows have the same keys.
+
+    Returns the unique columns of the rows that were inserted.
+    """
+    if not rows:
+        return []
+    connection = session.connection()
+    if is_postgres(session):
+        statement = _insert_from_json(table, tuple(rows[0]), unique)
+        return [tuple(row) for row in connection.execute(statement, {"doc": _document(rows)})]
+    skipping = sqlite.insert(table).on_conflict_do_nothing(index_elements=unique)
+    returning = skipping.returning(*(table.c[name] for name in unique))
+    return [tuple(row) for values in rows for row in connection.execute(returning, values)]
 
 
 def _document(rows: Sequence[Row]) -> str:
@@ -65,13 +82,17 @@ def _update_from_json(table: Table, columns: tuple[str, ...]) -> TextClause:
 
 
 @cache
-def _insert_from_json(table: Table, columns: tuple[str, ...], unique: str) -> TextClause:
+def _insert_from_json(
+    table: Table, columns: tuple[str, ...], unique: tuple[str, ...] = ()
+) -> TextClause | TextualSelect:
     names = ", ".join(_quoted(name) for name in columns)
     record = _record([table.c[name] for name in columns])
-    return text(
-        f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {record} "  # noqa: S608 - as above
-        f"ON CONFLICT ({unique}) DO NOTHING"
-    )
+    insert_all = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {record}"  # noqa: S608 - as above
+    if not unique:
+        return text(insert_all)
+    keys = ", ".join(_quoted(name) for name in unique)
+    returning = text(f"{insert_all} ON CONFLICT ({keys}) DO NOTHING RETURNING {keys}")
+    return returning.columns(*(table.c[name] for name in unique))
 
 
 def _record(columns: Sequence[Column[Any]], *, extra: str = "") -> str:

@@ -1,15 +1,22 @@
 """Answers once given to requests with an Idempotency-Key, written in the transaction of the request's effect."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table, delete, select
 from sqlalchemy.orm import Session
 
+from smsapp.store import bulk
 from smsapp.store.tables import IdempotencyKey
+
+_KEYS: Table = IdempotencyKey.__table__  # type: ignore[assignment]
+
+
+Identity = tuple[UUID, str]
+"""Whose key it is, and the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +27,33 @@ class Idempotent:
     key: str
     request_sha256: str
 
+    @property
+    def identity(self) -> Identity:
+        """Return what must be unique."""
+        return self.api_key_id, self.key
 
-def remember(session: Session, request: Idempotent, answer: dict[str, Any], *, now: datetime) -> bool:
-    """Keep the answer; return False when the key is taken.
 
-    On PostgreSQL this waits for another transaction that is just using the key, so of concurrent requests exactly one
-    proceeds and the others find its answer.
+def remember(
+    session: Session, answers: Sequence[tuple[Idempotent, dict[str, Any]]], *, now: datetime
+) -> set[Identity]:
+    """Keep answers and return the identities that were free.
+
+    On PostgreSQL this waits for another transaction that is just using one of the keys, so of concurrent requests
+    exactly one proceeds and the others find its answer; all take the keys in the same order, so that none waits for
+    one that waits for it.
     """
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    written = session.connection().execute(
-        dialect.insert(IdempotencyKey)
-        .values(
-            api_key_id=request.api_key_id,
-            key=request.key,
-            request_sha256=request.request_sha256,
-            answer=answer,
-            created_at=now,
-        )
-        .on_conflict_do_nothing()
-    )
-    return bool(written.rowcount)
+    rows = [
+        {
+            "api_key_id": request.api_key_id,
+            "key": request.key,
+            "request_sha256": request.request_sha256,
+            "answer": answer,
+            "created_at": now,
+        }
+        for request, answer in sorted(answers, key=lambda item: item[0].identity)
+    ]
+    written = bulk.insert_new(session, _KEYS, ("api_key_id", "key"), rows)
+    return {(api_key_id, key) for api_key_id, key in written}
 
 
 def recall(session: Session, request: Idempotent) -> IdempotencyKey | None:

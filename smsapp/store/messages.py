@@ -83,10 +83,10 @@ def tracked(row: Any) -> Tracked:
     )
 
 
-def insert(session: Session, values: dict[str, Any], event: Event) -> None:
-    """Add a new message and the first event of its history."""
-    session.execute(_MESSAGES.insert(), values)
-    session.execute(_EVENTS.insert(), _event_values(values["id"], 1, event))
+def insert(session: Session, new: Sequence[tuple[dict[str, Any], Event]]) -> None:
+    """Add new messages, each with the first event of its history."""
+    bulk.insert(session, _MESSAGES, [values for values, _ in new])
+    bulk.insert(session, _EVENTS, [_event_values(values["id"], 1, event) for values, event in new])
 
 
 def claim_due(
@@ -129,7 +129,7 @@ def claim_due(
         )
     ).all()
     if rows:
-        session.execute(_EVENTS.insert(), [_claim_event(row, now) for row in rows])
+        bulk.insert(session, _EVENTS, [_claim_event(row, now) for row in rows])
     return [
         Outbound(
             id=row.id,
@@ -206,7 +206,7 @@ def save(session: Session, changes: Sequence[Change]) -> None:
         for change in changes
         for number, event in enumerate(change.events, start=1)
     ]
-    bulk.insert_new(session, _EVENTS, "receipt_id", events)
+    bulk.insert_new(session, _EVENTS, ("receipt_id",), events)
     superseded = [
         {"twilio_sid": c.before.twilio_sid, "message_id": c.before.id, "attempt": c.before.attempt}
         for c in changes

@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -15,6 +16,8 @@ from smsapp.domain.ids import new_id
 from smsapp.jobs import make_publisher
 from smsapp.metrics import REQUESTS
 from smsapp.runtime import Runtime, build_runtime
+from smsapp.services.accept_message import store_together
+from smsapp.services.group_commit import GroupCommit
 from smsapp.settings import Settings
 from smsapp.store.engine import engine_options, prepare_engine
 from smsapp.store.tables import Base
@@ -26,6 +29,8 @@ log = structlog.get_logger(__name__)
 POSTGRES_CONNECTIONS = 10
 SQLITE_CONNECTIONS = 1
 """In one process SQLite's calls block its whole event loop, so a second writer could only wait for itself."""
+
+MAX_ACCEPTED_TOGETHER = 200
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
@@ -56,6 +61,7 @@ def create_app(settings: Settings) -> APIFlask:
         sessions = sessionmaker(prepare_engine(database.engine), expire_on_commit=False)
     rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False)
     app.extensions["smsapp"] = rt
+    app.extensions["smsapp_accepting"] = GroupCommit(partial(store_together, rt), limit=MAX_ACCEPTED_TOGETHER)
     _register(app, rt)
     app.wsgi_app = CallbackIntake(app.wsgi_app, rt)  # type: ignore[method-assign]
     return app

@@ -21,9 +21,9 @@ from smsapp.gateway.signature import SignatureVerifier
 from smsapp.jobs import FLAG_TTL_MS, Job, flag_of
 from smsapp.metrics import CALLBACKS_RECEIVED
 from smsapp.runtime import Runtime
+from smsapp.services.group_commit import GroupCommit
 from smsapp.store import inbox
 from smsapp.stream import Callback, Kind, StreamUnavailableError
-from smsapp.web.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

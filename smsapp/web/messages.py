@@ -64,6 +64,7 @@ def send(headers_data: requests.SendHeaders, json_data: requests.SendRequest) ->
             draft,
             render=partial(message_view, warnings=warnings),
             request=_idempotent(headers_data.idempotency_key),
+            group=current_app.extensions["smsapp_accepting"],
         )
     except IdempotencyConflictError:
         detail = "This key was used before, with another request; use a new key for a new request."
