@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from bench.children import BenchError
 from bench.ours import Ours
@@ -13,6 +13,8 @@ from bench.results import Report
 from bench.rounds import Rounds
 from bench.stand import Stand
 from bench.system import System
+
+AnySystem = TypeVar("AnySystem", bound=System)
 
 
 class Context:
@@ -62,12 +64,21 @@ class Context:
         self.warm_up(textbook)
         return textbook
 
-    def start_ours(self, database: str, *, workers: int = 1, sqlite: bool = False) -> Ours:
+    def start_ours(
+        self,
+        database: str,
+        *,
+        name: str = "smsapp",
+        workers: int = 1,
+        sqlite: bool = False,
+        warm: bool = True,
+    ) -> Ours:
         """Start our service with an empty database of its own."""
         print(f"  start smsapp ({database})", flush=True)
-        ours = Ours(self.stand, database, workers=workers, sqlite=sqlite)
+        ours = Ours(self.stand, database, name=name, workers=workers, sqlite=sqlite)
         self._open.callback(ours.stop)
-        self.warm_up(ours)
+        if warm:
+            self.warm_up(ours)
         return ours
 
     def warm_up(self, system: System) -> None:
@@ -76,13 +87,11 @@ class Context:
         self.rounds.accepts(system, range(self.plan.warm_up // 4), 16, latency_ms=0)
         system.clear()
 
-    def turns(self, part: str, *systems: System) -> list[tuple[int, System]]:
+    def turns(self, part: str, *systems: AnySystem) -> list[AnySystem]:
         """Return who is next, round by round."""
-        print(
-            f"\n{part}: {self.plan.rounds} rounds of {', '.join(system.name for system in systems)}",
-            flush=True,
-        )
-        return [(number, system) for number in range(self.plan.rounds) for system in systems]
+        names = ", ".join(system.name for system in systems)
+        print(f"\n{part}: {self.plan.rounds} rounds of {names}", flush=True)
+        return [system for _ in range(self.plan.rounds) for system in systems]
 
     def compare(self, part: str, name: str, value: str) -> None:
         """Keep the ratio of ours to the better of the two peers, by the rate that the part is about."""

@@ -34,28 +34,29 @@ class Ours:
         stand: Stand,
         database: str,
         *,
+        name: str = "smsapp",
         workers: int = 1,
         sqlite: bool = False,
-        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Start it; `workers` processes of the kind `worker`, the others as the Procfile says."""
-        self.name = "smsapp"
+        self.name = name
         self.address = Address.ID
         self.port = stand.port()
         self._is_sqlite = sqlite
-        self._url = f"sqlite:///{stand.folder / database}.db" if sqlite else stand.database(database)
-        self._environment = _environment(stand, self._url, self.port) | dict(settings or {})
+        self.url = f"sqlite:///{stand.folder / database}.db" if sqlite else stand.database(database)
+        self.environment = _environment(stand, self.url, self.port)
         self._children: dict[str, list[Child]] = {}
         self._stand = stand
         self._database = database
-        _manage(self._environment, "db", "upgrade")
+        _manage(self.environment, "db", "upgrade")
         self.send_headers = {
-            "Authorization": f"Bearer {_manage(self._environment, 'keys', 'create', 'bench')}"
+            "Authorization": f"Bearer {_manage(self.environment, 'keys', 'create', 'bench')}"
         }
         self._engine: Engine = create_engine(
-            self._url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+            self.url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
         )
         self._api_key_id = UUID(str(self._value("SELECT id FROM api_keys")))
+        self._of_this_run = "true"  # which messages a run is about
         self._start(workers)
 
     @property
@@ -91,6 +92,7 @@ class Ours:
 
     def clear(self) -> None:
         """Remove every message."""
+        self._of_this_run = "true"
         if self._is_sqlite:
             for table in _TABLES:
                 self._execute(f"DELETE FROM {table}")
@@ -99,10 +101,11 @@ class Ours:
 
     def seed(self, numbers: range, *, delivered: bool = False) -> None:
         """Store these messages as queued at Twilio (or as delivered), with their history."""
+        self._of_this_run = "true" if self._is_sqlite else f"id >= '{message_id_of(numbers[0])}'"
         if self._is_sqlite:
             seed_sqlite(self._engine, numbers, self._api_key_id)
         else:
-            seed_postgres(self._url, numbers, self._api_key_id, delivered=delivered)
+            seed_postgres(self.url, numbers, self._api_key_id, delivered=delivered)
             self._execute("VACUUM ANALYZE messages, message_events")
 
     def forget(self, numbers: range) -> None:
@@ -113,8 +116,8 @@ class Ours:
         self._execute("VACUUM messages, message_events")
 
     def unfinished(self) -> int:
-        """Return how many messages have no final status."""
-        return self._count(f"messages WHERE status NOT IN {_FINAL}")
+        """Return how many messages of this run have no final status; others may be stored, and are not looked at."""
+        return self._count(f"messages WHERE status NOT IN {_FINAL} AND {self._of_this_run}")
 
     def unsubmitted(self) -> int:
         """Return how many accepted messages have not been at Twilio yet."""
@@ -147,19 +150,21 @@ class Ours:
         return sizes
 
     def _start(self, workers: int) -> None:
-        for name, command in procfile_commands(ROOT / "Procfile").items():
-            if name not in NOT_MEASURED:
-                shell = ["/bin/sh", "-c", f"exec {command}"]
-                self._children[name] = [
-                    Child(
-                        name,
-                        shell,
-                        self._environment,
-                        log=self._stand.log(f"{self._database}-{name}-{number}"),
-                    )
-                    for number in range(workers if name == "worker" else 1)
-                ]
-        wait_for_port(self.port, *(child for children in self._children.values() for child in children))
+        try:
+            for name, command in procfile_commands(ROOT / "Procfile").items():
+                if name not in NOT_MEASURED:
+                    self._children[name] = [
+                        self._child(f"{name}-{number}", command)
+                        for number in range(workers if name == "worker" else 1)
+                    ]
+            wait_for_port(self.port, *(child for children in self._children.values() for child in children))
+        except BaseException:
+            self.stop()
+            raise
+
+    def _child(self, name: str, command: str) -> Child:
+        log = self._stand.log(f"{self._database}-{name}")
+        return Child(name, ["/bin/sh", "-c", f"exec {command}"], self.environment, log=log)
 
     def _count(self, source: str) -> int:
         return int(str(self._value(f"SELECT count(*) FROM {source}")))

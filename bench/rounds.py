@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bench import machine
 from bench.load import Generator, Load
+from bench.ours import Ours
 from bench.results import Run
 from bench.stand import Stand
 from bench.system import System
@@ -54,6 +55,33 @@ class Rounds:
 
         return self._undisturbed(run)
 
+    def backlog(self, ours: Ours, numbers: range, connections: int) -> Run:
+        """Call back while the workers are frozen, then let them drain what waits: `drained_per_s`."""
+
+        def run() -> Run:
+            ours.clear()
+            self._stand.settle()
+            ours.seed(numbers)
+            generator = Generator(ours.port, callbacks(ours.base_url, numbers, ours.address), connections)
+            ours.pause_workers()
+            try:
+                result = self._measured(
+                    ours,
+                    generator,
+                    None,
+                    len(numbers),
+                    each=len(STEPS),
+                    until=ours.unfinished,
+                    then=ours.resume_workers,
+                )
+            finally:
+                ours.resume_workers()
+            faults = ours.faults(len(numbers))
+            result.values |= {"lost": faults.lost, "wrong": faults.wrong}
+            return result
+
+        return self._undisturbed(run)
+
     def accepts(self, system: System, numbers: range, connections: int, latency_ms: float) -> Run:
         """Ask for sends; the run ends when Twilio has had them all, the rate counts the answers."""
         return self._undisturbed(lambda: self._sends(system, numbers, connections, latency_ms, ""))
@@ -87,16 +115,20 @@ class Rounds:
         *,
         each: int,
         until: Callable[[], int],
+        then: Callable[[], None] | None = None,
     ) -> Run:
         """Run the load, wait until no message is left to do, and return both with what they cost per item.
 
         A message is `each` items: one send, or its callbacks. `done_per_s` counts items from the first request to the
-        end of the last effect, as against `per_s`, which counts answers.
+        end of the last effect, `drained_per_s` from the last answer; `per_s` counts answers. `then` is called after
+        the last answer.
         """
         roots = self._stand.roots() | system.roots()
         wal = self._stand.wal_bytes()
         before, busy, own = machine.cpu_s(roots), machine.busy_s(), time.process_time()
         load = generator.run(rate)
+        if then:
+            then()
         done_s, left = self._wait(load, until)
         after = machine.cpu_s(roots)
         foreign_s = (
@@ -109,6 +141,7 @@ class Rounds:
         )
         result.values |= {
             "done_per_s": (messages - left) * each / done_s,
+            "drained_per_s": (messages - left) * each / max(0.001, done_s - load.wall_s),
             "unfinished": left,
             "wal_bytes": (self._stand.wal_bytes() - wal) / (messages * each),
             "foreign_cores": max(0.0, foreign_s) / done_s,

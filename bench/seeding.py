@@ -39,7 +39,7 @@ _MESSAGE_COLUMNS = (
     *("twilio_sid", "attempt", "resends_left", "version", "reported", "due_at", "created_at", "submitted_at"),
     *("sent_at", "finished_at", "updated_at"),
 )
-_EVENT_COLUMNS = (
+EVENT_COLUMNS = (
     *("message_id", "seq", "receipt_id", "source", "status", "applied", "reason", "attempt", "twilio_sid"),
     *("payload", "received_at"),
 )
@@ -50,19 +50,24 @@ Row = tuple[Any, ...]
 def seed_postgres(url: str, numbers: range, api_key_id: UUID, *, delivered: bool) -> None:
     """Store messages that are queued at Twilio, or delivered, by COPY."""
     with psycopg.connect(url) as connection:
-        _copy(connection, "messages", _MESSAGE_COLUMNS, _messages(numbers, api_key_id, delivered))
-        _copy(connection, "message_events", _EVENT_COLUMNS, _events(numbers, delivered))
+        messages = _messages(numbers, api_key_id, delivered)
+        copy_blocks(connection, "messages", _MESSAGE_COLUMNS, blocks(messages, _BLOCK))
+        copy_blocks(
+            connection, "message_events", EVENT_COLUMNS, blocks(event_rows(numbers, delivered), _BLOCK)
+        )
 
 
 def seed_sqlite(engine: Engine, numbers: range, api_key_id: UUID) -> None:
     """Store messages that are queued at Twilio."""
-    with engine.begin() as connection:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
         for model, columns, rows in (
             (Message, _MESSAGE_COLUMNS, _messages(numbers, api_key_id, delivered=False)),
-            (MessageEvent, _EVENT_COLUMNS, _events(numbers, delivered=False)),
+            (MessageEvent, EVENT_COLUMNS, event_rows(numbers, delivered=False)),
         ):
             table: Table = model.__table__  # type: ignore[assignment]
             connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
+        connection.exec_driver_sql("COMMIT")
 
 
 def _messages(numbers: range, api_key_id: UUID, delivered: bool) -> Iterator[Row]:
@@ -78,7 +83,8 @@ def _messages(numbers: range, api_key_id: UUID, delivered: bool) -> Iterator[Row
         yield (*start, status, outcome, sid_of(number), *ends)
 
 
-def _events(numbers: range, delivered: bool) -> Iterator[Row]:
+def event_rows(numbers: range, delivered: bool) -> Iterator[Row]:
+    """Return the histories of messages that are queued at Twilio, or delivered."""
     now = datetime.now(UTC)
     history = _HISTORY if delivered else _HISTORY[:_QUEUED_EVENTS]
     for number in numbers:
@@ -97,18 +103,26 @@ def _payload(sid: str, status: str, number: int) -> dict[str, str]:
     return names | {"MessageSid": sid, "AccountSid": ACCOUNT_SID, "From": SENDER, "ApiVersion": "2010-04-01"}
 
 
-def _copy(
-    connection: psycopg.Connection[Any], table: str, columns: Sequence[str], rows: Iterable[Row]
-) -> None:
-    names = ", ".join(f'"{column}"' for column in columns)
+def blocks(rows: Iterable[Row], size: int) -> Iterator[str]:
+    """Return the rows in COPY's text format, so many at a time."""
     block: list[str] = []
+    for row in rows:
+        block.append("\t".join(map(_text, row)) + "\n")
+        if len(block) == size:
+            yield "".join(block)
+            block.clear()
+    if block:
+        yield "".join(block)
+
+
+def copy_blocks(
+    connection: psycopg.Connection[Any], table: str, columns: Sequence[str], texts: Iterable[str]
+) -> None:
+    """Append the rows to a table by one COPY; the caller commits."""
+    names = ", ".join(f'"{column}"' for column in columns)
     with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-        for row in rows:
-            block.append("\t".join(map(_text, row)) + "\n")
-            if len(block) == _BLOCK:
-                copy.write("".join(block))
-                block.clear()
-        copy.write("".join(block))
+        for text in texts:
+            copy.write(text)
 
 
 def _text(value: object) -> str:

@@ -32,7 +32,7 @@ def closed_loop(context: Context, connections: int) -> None:
     """Each connection sends the next callback when the last one was answered."""
     part, report = f"callbacks, closed loop, {connections} connections", context.report
     numbers = range(context.plan.messages)
-    for _, system in context.turns(part, context.ours, *context.peers, context.textbook):
+    for system in context.turns(part, context.ours, *context.peers, context.textbook):
         report.add(part, context.rounds.callbacks(system, numbers, connections))
     report.print_table(part, COLUMNS)
     figures = {
@@ -58,7 +58,7 @@ def open_loop(context: Context, rate: int) -> None:
     """Callbacks come at a fixed rate, whether or not the ones before were answered."""
     part, report = f"callbacks at {rate}/s, 64 connections", context.report
     numbers = range(context.plan.messages // 4)
-    for _, system in context.turns(part, context.ours, *context.peers):
+    for system in context.turns(part, context.ours, *context.peers):
         report.add(part, context.rounds.callbacks(system, numbers, 64, rate=rate))
     report.print_table(part, COLUMNS)
     report.medians(part, "smsapp", {"p50_ms": (f"at_{rate}_p50", "ms"), "p99_ms": (f"at_{rate}_p99", "ms")})

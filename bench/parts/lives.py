@@ -1,0 +1,34 @@
+"""Whole lives: from the request to send until the second callback is persisted, at several latencies of Twilio's."""
+
+from bench.context import Context
+
+CONNECTIONS = 64
+COLUMNS = {
+    "done_per_s": "lives/s",
+    "per_s": "answers/s",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99",
+    "wal_bytes": "WAL B",
+    "failed": "not 2xx",
+    "lost": "lost",
+    "wrong": "wrong",
+    "doubled": "doubled",
+}
+
+
+def run(context: Context) -> None:
+    """Measure ours against the peer."""
+    for latency_ms in context.plan.latencies_ms:
+        _lives(context, latency_ms)
+
+
+def _lives(context: Context, latency_ms: int) -> None:
+    part, report = f"lives, Twilio at {latency_ms} ms, {CONNECTIONS} connections", context.report
+    numbers = range(context.plan.slow_messages)
+    for system in context.turns(part, context.ours, *context.peers):
+        report.add(part, context.rounds.lives(system, numbers, CONNECTIONS, latency_ms))
+    report.print_table(part, COLUMNS)
+    report.medians(part, "smsapp", {"done_per_s": (f"lives_{latency_ms}ms", "per_s")})
+    for name in ("lost", "wrong", "doubled"):
+        report.figure(f"lives_{latency_ms}ms_{name}", sum(report.values(part, "smsapp", name)), "count")
+    context.compare(part, f"lives_{latency_ms}ms", "done_per_s")
