@@ -1,0 +1,49 @@
+"""One running service per database for the whole run: real processes, a simulated Twilio, short spans."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.conftest import DATABASES
+from tests.stack import Database, Stack
+
+TABLES = pytest.StashKey[dict[str, str]]()
+"""Tables that tests want printed at the end, by title."""
+
+Stacks = Callable[[Database], Stack]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin without tables."""
+    config.stash[TABLES] = {}
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Print the tables."""
+    for title, table in config.stash[TABLES].items():
+        terminalreporter.section(title)
+        terminalreporter.write_line(table)
+
+
+@pytest.fixture(scope="session")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
+    """Give the running service on a database, started when it is first asked for."""
+    running: dict[Database, Stack] = {}
+    with ExitStack() as cleanup:
+
+        def stack_on(database: Database) -> Stack:
+            if database not in running:
+                folder = tmp_path_factory.mktemp(f"e2e_{database}_", numbered=True)
+                running[database] = cleanup.enter_context(Stack(folder, database=database))
+            return running[database]
+
+        yield stack_on
+
+
+@pytest.fixture(params=DATABASES)
+def stack(request: pytest.FixtureRequest, stacks: Stacks) -> Stack:
+    """The running service; the test runs once on each database and leaves everything running."""
+    return stacks(request.param)

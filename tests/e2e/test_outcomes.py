@@ -1,0 +1,215 @@
+"""Every row of the simulator's table of outcomes, sent through the running service, ends as the table says."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+
+from simulator.outcomes import OUTCOMES, Outcome
+from smsapp.store.tables import Breaker, Message
+from tests.conftest import DATABASES
+from tests.e2e.conftest import TABLES, Stacks
+from tests.stack import Database, Stack
+
+TIMEOUT_S = 45.0
+PARKS_THE_ACCOUNT = "refused-20003"
+RESENT = tuple(outcome for outcome in OUTCOMES if outcome.if_resent)
+BY_NAME = {outcome.name: outcome for outcome in OUTCOMES}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one row ended: the message, its history, and what Twilio has of it."""
+
+    message: dict[str, Any]
+    events: list[dict[str, Any]]
+    at_twilio: list[dict[str, Any]]
+
+
+Row = tuple[str, bool]
+"""A row's name, and whether the caller allowed to send again."""
+
+Rows = dict[Row, Ended]
+
+
+@pytest.fixture(scope="session")
+def ended_on(stacks: Stacks, pytestconfig: pytest.Config) -> Callable[[Database], Rows]:
+    """Give all rows as they ended on a database: sent at once, each with a number of its own."""
+    done: dict[Database, Rows] = {}
+
+    def rows_on(database: Database) -> Rows:
+        if database not in done:
+            done[database] = run_table(stacks(database))
+            pytestconfig.stash[TABLES][f"outcomes on {database}"] = as_text(done[database])
+        return done[database]
+
+    return rows_on
+
+
+@pytest.fixture(params=DATABASES)
+def ended(request: pytest.FixtureRequest, ended_on: Callable[[Database], Rows]) -> Rows:
+    """All rows as they ended."""
+    return ended_on(request.param)
+
+
+def run_table(stack: Stack) -> Rows:
+    """Send every row and return how each ended, once all are where they should be or time is over."""
+    ids = {(row.name, False): send(stack, row) for row in OUTCOMES if row.name != PARKS_THE_ACCOUNT}
+    ids |= {(row.name, True): send(stack, row, on_unconfirmed="resend") for row in RESENT}
+    wait_for(stack, ids)
+    # By itself, since it stops everybody's sending; its refusal lasts, so it ends with its deadline.
+    deadline = datetime.now(UTC) + timedelta(seconds=2)
+    last = {
+        (PARKS_THE_ACCOUNT, False): send(stack, BY_NAME[PARKS_THE_ACCOUNT], deliver_by=deadline.isoformat())
+    }
+    wait_for(stack, last)
+    stack.simulator.wait_until_idle()
+    return {row: look(stack, message_id) for row, message_id in (ids | last).items()}
+
+
+def send(stack: Stack, row: Outcome, **fields: object) -> str:
+    """Send the row's text from a sender of its own where the row would slow its sender down."""
+    if row.name == "sender-queue-full":
+        fields["from"] = "+15005550011"
+    area = "55525" if fields.get("on_unconfirmed") else "55524"
+    return str(stack.post(f"+1{area}{row.digits or '00000'}", row.name, **fields)["id"])
+
+
+def wait_for(stack: Stack, ids: dict[Row, str]) -> None:
+    """Return when every row is where it should be, or when time is over: the checks then say which was not."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        rows = stack.rows(ids.values())
+        if all(
+            (rows[key].status, rows[key].outcome is None) == (expected(*row), expected(*row) == "sent")
+            for row, key in ids.items()
+        ):
+            return
+        hurry(stack)
+        time.sleep(0.2)
+
+
+def hurry(stack: Stack) -> None:
+    """Let the time until the next attempt pass, and every pause in sending: both take up to minutes."""
+    now = datetime.now(UTC)
+    with stack.sessions.begin() as session:
+        session.execute(
+            update(Message).where(Message.status == "pending", Message.due_at > now).values(due_at=now)
+        )
+        session.execute(delete(Breaker))
+
+
+def look(stack: Stack, message_id: str) -> Ended:
+    """Return what became of a message."""
+    message = stack.message(message_id)
+    at_twilio = stack.simulator.ledger(to=message["to"])["messages"]
+    return Ended(message, stack.events(message_id), at_twilio)
+
+
+def expected(name: str, resent: bool) -> str:
+    """Return the status that the table documents."""
+    outcome = BY_NAME[name]
+    return (outcome.if_resent if resent else None) or outcome.status
+
+
+def as_text(rows: Rows) -> str:
+    """Return the rows as a table for people."""
+    lines = []
+    for (name, resent), ended in sorted(rows.items()):
+        message = ended.message
+        code = (message["error"] or {}).get("code") or "-"
+        title = f"{name} (resend)" if resent else name
+        lines.append(
+            f"{title:34}{message['status']:13}{message['outcome'] or '-':13}{code!s:7}"
+            f"{message['explanation']}"
+        )
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.name)
+def test_a_row_ends_as_documented_and_says_why(ended: Rows, outcome: Outcome) -> None:
+    row = ended[outcome.name, False]
+    error = row.message["error"]
+
+    assert row.message["status"] == outcome.status
+    assert row.message["outcome"] == (None if outcome.status == "sent" else outcome.status)
+    assert is_sentence(row.message["explanation"])
+    if outcome.error_code:
+        assert error["code"] == outcome.error_code
+        assert is_sentence(error["sentence"])
+        assert is_sentence(error["advice"])
+        assert error["sentence"] in row.message["explanation"]
+    elif outcome.status in {"delivered", "sent"}:
+        assert error is None
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.name)
+def test_no_row_reaches_twilio_twice(ended: Rows, outcome: Outcome) -> None:
+    row = ended[outcome.name, False]
+
+    assert len(row.at_twilio) <= 1
+    if row.at_twilio and outcome.name != "unknowable":
+        assert row.message["twilio_sid"] == row.at_twilio[0]["sid"]
+
+
+@pytest.mark.parametrize("outcome", RESENT, ids=lambda outcome: outcome.name)
+def test_what_twilio_never_took_is_delivered_when_it_may_be_sent_again(ended: Rows, outcome: Outcome) -> None:
+    row = ended[outcome.name, True]
+
+    assert row.message["status"] == outcome.if_resent
+    assert row.message["attempt"] == 3
+    assert len(row.at_twilio) == 1
+
+
+def test_a_repeated_callback_is_kept_and_marked(ended: Rows) -> None:
+    reasons = [event["reason"] for event in callbacks(ended["callbacks-twice", False])]
+
+    assert sorted(map(str, reasons)) == ["None", "None", "duplicate", "duplicate"]
+
+
+def test_a_late_callback_is_kept_and_marked(ended: Rows) -> None:
+    assert [
+        (event["status"], event["reason"]) for event in callbacks(ended["callbacks-reversed", False])
+    ] == [
+        ("delivered", None),
+        ("sent", "late"),
+    ]
+
+
+def test_callbacks_that_overtake_the_answer_find_their_message(ended: Rows) -> None:
+    row = ended["callbacks-early", False]
+    answered_at = next(event["received_at"] for event in row.events if event["source"] == "api")
+
+    assert [event["status"] for event in callbacks(row)] == ["sent", "delivered"]
+    assert all(event["received_at"] < answered_at for event in callbacks(row))
+
+
+def test_a_forged_callback_leaves_no_trace(ended: Rows) -> None:
+    assert [event["status"] for event in callbacks(ended["callback-forged", False])] == ["sent", "delivered"]
+
+
+def test_an_unknown_status_is_kept_and_changes_nothing(ended: Rows) -> None:
+    events = callbacks(ended["unknown-status", False])
+
+    unknown = [(event["applied"], event["reason"]) for event in events if event["status"] == "handed_over"]
+    assert unknown == [(False, "unknown_status")]
+
+
+def test_what_no_callback_told_was_asked_for(ended: Rows) -> None:
+    sources = [event["source"] for event in ended["callbacks-lost", False].events if event["applied"]]
+
+    assert sources[-1] == "poll"
+
+
+def callbacks(row: Ended) -> list[dict[str, Any]]:
+    """Return what was called back, in the order of recording."""
+    return [event for event in row.events if event["source"] == "callback"]
+
+
+def is_sentence(text: str) -> bool:
+    """Return whether this reads like something a person would say."""
+    return text[:1].isupper() and text.endswith(".") and " " in text
