@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     stream_reclaim_after: Span = timedelta(seconds=30)
     callback_batch: Annotated[int, Field(ge=1, le=5000)] = 500
     max_stream_length: Annotated[int, Field(ge=1)] = 1_000_000
-    max_due_messages: Annotated[int, Field(ge=1)] = 1_000_000
+    max_due_messages: Annotated[int, Field(ge=1)] = 500_000
 
     @field_validator("app_base_url", "twilio_api_base_url")
     @classmethod

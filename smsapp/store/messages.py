@@ -228,6 +228,12 @@ def has_pending(session: Session, *, sender: str) -> bool:
     return session.execute(query).first() is not None
 
 
+def has_more_due_than(session: Session, limit: int, *, now: datetime) -> bool:
+    """Return whether more than so many pending messages are due; looks at no more rows than that."""
+    query = select(_MESSAGES.c.id).where(_is_due(now)).offset(limit).limit(1)
+    return session.execute(query).first() is not None
+
+
 def count_due(session: Session, *, now: datetime) -> int:
     """Return how many pending messages are due."""
     return session.scalar(select(func.count()).select_from(_MESSAGES).where(_is_due(now))) or 0

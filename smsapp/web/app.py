@@ -17,6 +17,7 @@ from smsapp.jobs import make_publisher
 from smsapp.metrics import REQUESTS
 from smsapp.runtime import Runtime, build_runtime
 from smsapp.services.accept_message import store_together
+from smsapp.services.backpressure import Backpressure
 from smsapp.services.group_commit import GroupCommit
 from smsapp.settings import Settings
 from smsapp.store.engine import engine_options, prepare_engine
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> APIFlask:
         sessions = sessionmaker(prepare_engine(database.engine), expire_on_commit=False)
     rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False)
     app.extensions["smsapp"] = rt
+    app.extensions["smsapp_backpressure"] = Backpressure(rt)
     app.extensions["smsapp_accepting"] = GroupCommit(partial(store_together, rt), limit=MAX_ACCEPTED_TOGETHER)
     _register(app, rt)
     app.wsgi_app = CallbackIntake(app.wsgi_app, rt)  # type: ignore[method-assign]

@@ -54,6 +54,7 @@ def send(headers_data: requests.SendHeaders, json_data: requests.SendRequest) ->
     202 means that it is stored: it will be sent, or its failure explained. With an `Idempotency-Key` header the same
     request can be repeated safely, for at least 24 hours.
     """
+    current_app.extensions["smsapp_backpressure"].check()
     draft = _draft(json_data)
     warnings = (
         [] if draft.recipient.valid else ["to: this number is possible, but no such number is known to exist"]

@@ -15,6 +15,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from smsapp.services.backpressure import OverloadedError
+
 log = structlog.get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
@@ -84,6 +86,15 @@ def init_app(app: Flask) -> None:
         kept = ("Allow", "Retry-After", "Location")
         headers = {name: value for name, value in error.get_headers() if name in kept}
         return problem_response(status, code, detail, headers=headers)
+
+    @app.errorhandler(OverloadedError)
+    def _overloaded(error: OverloadedError) -> Response:
+        return problem_response(
+            503,
+            "overloaded",
+            f"Too many {error.what} wait already; nothing was stored. Try again later.",
+            headers={"Retry-After": str(round(error.retry_after.total_seconds()))},
+        )
 
     def _database_away(error: Exception) -> Response:
         log.error("database_away", error=type(error).__name__)
