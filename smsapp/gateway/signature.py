@@ -2,7 +2,10 @@
 
 Algorithm: https://www.twilio.com/docs/usage/security. The official validator is the authority; before it runs, its
 most common case (the exact URL, a form body) is computed here at a fifth of the cost. Nothing is accepted here that the
-validator would refuse, which a differential test holds.
+validator would refuse, but for a URL that it tidies up before it looks (`/status?` becomes `/status`), which is taken
+as it was requested, too; a differential test holds that. Not supported, on purpose: JSON bodies (`bodySHA256`), which
+Twilio does not use for messages, and SharedKey signatures (HMAC-SHA256), whose secret we are not given. The header that
+announces those is not signed, so it may never choose how a request is checked.
 """
 
 import base64

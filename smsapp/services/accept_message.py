@@ -133,6 +133,10 @@ def _store(rt: Runtime, candidates: list[Candidate]) -> None:
         for candidate in candidates:
             if candidate.request and not _is_first(candidate, asked, won):
                 candidate.kept = idempotency.recall(session, candidate.request)
+                if (
+                    candidate.kept is None
+                ):  # forgotten since: its message is not stored, so it must not get a 202
+                    candidate.error = IdempotencyConflictError()
 
 
 def _is_first(candidate: Candidate, asked: dict[Identity, Candidate], won: set[Identity]) -> bool:
