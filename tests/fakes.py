@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from uuid import uuid4
 
 from smsapp.domain.judgement import Judgement, judge_refusal
@@ -113,6 +114,12 @@ class FakeTwilio:
         """Show the latest records of a number."""
         self._check()
         yield from [record for record in reversed(self.records.values()) if record.to == to][:limit]
+
+    def list_sent(self, *, after: datetime, before: datetime, limit: int) -> Iterator[TwilioMessage]:
+        """Show the records of a span of time."""
+        self._check()
+        in_span = (r for r in self.records.values() if r.created_at and after <= r.created_at <= before)
+        yield from islice(in_span, limit)
 
     def cancel(self, sid: str) -> TwilioMessage:
         """Not needed yet."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
@@ -18,7 +18,7 @@ from smsapp.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_LIST_PAGE = 100
+_LIST_PAGE = 1000
 _FAILURES = (NotSentError, NoAnswerError, RefusedError)
 _UNREADABLE = (TwilioException, ValueError, KeyError, TypeError, AttributeError)
 
@@ -80,6 +80,9 @@ class Gateway(Protocol):
 
     def list_to(self, to: str, *, limit: int) -> Iterator[TwilioMessage]:
         """Yield the latest messages to a number."""
+
+    def list_sent(self, *, after: datetime, before: datetime, limit: int) -> Iterator[TwilioMessage]:
+        """Yield messages that were sent in a span of time, at most so many."""
 
     def cancel(self, sid: str) -> TwilioMessage:
         """Cancel a scheduled message."""
@@ -153,8 +156,22 @@ class TwilioGateway:
         Raises:
             TwilioUnavailableError: it could not be asked.
         """
+        return self._list(limit, to=to)
+
+    def list_sent(self, *, after: datetime, before: datetime, limit: int) -> Iterator[TwilioMessage]:
+        """Yield messages that were sent in a span of time, at most so many.
+
+        Raises:
+            TwilioUnavailableError: it could not be asked.
+        """
+        # The SDK writes a Z behind whatever zone it is given.
+        return self._list(
+            limit, date_sent_after=after.astimezone(UTC), date_sent_before=before.astimezone(UTC)
+        )
+
+    def _list(self, limit: int, **filters: Any) -> Iterator[TwilioMessage]:
         try:
-            for found in self._messages.stream(to=to, limit=limit, page_size=min(limit, _LIST_PAGE)):
+            for found in self._messages.stream(limit=limit, page_size=min(limit, _LIST_PAGE), **filters):
                 yield _message(found)
         except (*_FAILURES, *_UNREADABLE) as error:
             raise _unavailable(error) from error

@@ -4,21 +4,27 @@ Everything that is not final is asked about on an age schedule, `sent` included,
 callback. What only the asking brought is counted: it is the measured loss of callbacks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import structlog
 
+from smsapp.domain import retry
 from smsapp.domain.ids import new_id
 from smsapp.domain.refold import NEVER_CONFIRMED
+from smsapp.domain.retry import POLICIES, Wait
 from smsapp.domain.status import FINAL, Outcome, Status
 from smsapp.domain.tracking import Source, Step, Tracked, take
-from smsapp.gateway.twilio import TwilioUnavailableError
+from smsapp.gateway.twilio import TwilioMessage, TwilioUnavailableError
 from smsapp.runtime import Runtime
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.settle_unconfirmed import settle_unconfirmed
-from smsapp.store import counters, messages
+from smsapp.store import breakers, counters, messages
 from smsapp.store.messages import Change
 from smsapp.store.sessions import reading
 
@@ -26,6 +32,14 @@ log = structlog.get_logger(__name__)
 
 REPAIRED = "repaired_by_polling"
 _BATCH = 200
+_FETCHES = 8
+"""Questions at once; the account's concurrency is shared with sending."""
+
+_LISTING_PAYS_FROM = 20
+_LISTED_PER_QUESTION = 20
+"""One page of a list holds up to 1000 messages, so listing so many for each one wanted still saves requests."""
+
+_LIST_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,52 +53,134 @@ class Polled:
 def reconcile(rt: Runtime) -> Polled:
     """Ask about everything that is due, the longest-waiting first, until nothing is due or Twilio wants a pause.
 
-    Each question is written down by itself, so that a round that is cut short has lost nothing and the next one goes
-    on where it stopped.
+    Answers are written down batch by batch, also when Twilio stops answering in the middle of one: the next round goes
+    on where this one stopped. Whoever was asked about waits for the next age, so what never moves starves nobody.
     """
     asked = repaired = 0
     while not rt.stopping.is_set():
         now = rt.clock()
         with reading(rt.sessions) as session:
+            if breakers.is_closed(session, breakers.POLLING, now=now):
+                break
             due = messages.waiting_due(session, now=now, limit=_BATCH)
         if not due:
             break
-        try:
-            for message in due:
-                if rt.stopping.is_set():
-                    break
-                moved = _ask(rt, message)
-                asked += 1
-                repaired += moved
-        except TwilioUnavailableError as error:
-            log.warning("reconcile_paused", cause=str(error), asked=asked)
+        progress = _ask(rt, due)
+        asked += progress.asked
+        repaired += progress.repaired
+        if progress.asked < len(due):
             break
     if repaired:
-        log.info("repaired_by_polling", count=repaired)
+        log.info(REPAIRED, count=repaired)
     return Polled(asked, repaired)
 
 
-def _ask(rt: Runtime, message: Tracked) -> bool:
-    """Find out about one message and write it down; return whether that moved it."""
-    if message.status is Status.UNCONFIRMED:
-        return settle_unconfirmed(rt, message)
-    if message.twilio_sid is None:
-        return False
-    found = rt.gateway.fetch(message.twilio_sid)
+def _ask(rt: Runtime, due: Sequence[Tracked]) -> Polled:
+    """Find out about these messages and write it down; fewer asked than due means that Twilio wants a pause."""
+    lost = [message for message in due if message.status is Status.UNCONFIRMED]
+    known = [message for message in due if message.twilio_sid]
+    answers = _Answers(rt)
+    answers.gather(known)
+    repaired = _record(rt, known, answers.found)
+    nameless = [message for message in due if message not in lost and not message.twilio_sid]
+    _ask_later(rt, nameless, rt.clock(), reason="no_sid")  # a callback named no SID; the next one may
+    asked = len(answers.found) + len(nameless)
+    with suppress(TwilioUnavailableError):
+        for message in lost:
+            if answers.refusal or rt.stopping.is_set():
+                break
+            repaired += settle_unconfirmed(rt, message)
+            asked += 1
+    return Polled(asked, repaired)
+
+
+class _Answers:
+    """What Twilio says about messages, by SID; None for one that it does not have (any more)."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self.found: dict[str, TwilioMessage | None] = {}
+        self.refusal: TwilioUnavailableError | None = None
+
+    def gather(self, wanted: Sequence[Tracked]) -> None:
+        """Ask about each, in bulk where that is cheaper; stops asking when Twilio does not answer."""
+        if len(wanted) >= _LISTING_PAYS_FROM:
+            self._guarded(self._list, wanted)
+        missing = [message for message in wanted if message.twilio_sid not in self.found]
+        with ThreadPoolExecutor(_FETCHES, thread_name_prefix="poll") as pool:
+            for _ in pool.map(lambda message: self._guarded(self._fetch, message), missing):
+                pass
+        if self.refusal:
+            self._pause(self.refusal)
+
+    def _list(self, wanted: Sequence[Tracked]) -> None:
+        sids = {message.twilio_sid for message in wanted}
+        times = [message.submitted_at or message.created_at for message in wanted]
+        listed = self._rt.gateway.list_sent(
+            after=min(times) - _LIST_MARGIN,
+            before=max(times) + _LIST_MARGIN,
+            limit=len(wanted) * _LISTED_PER_QUESTION,
+        )
+        self.found |= {found.sid: found for found in listed if found.sid in sids}
+
+    def _fetch(self, message: Tracked) -> None:
+        assert message.twilio_sid
+        self.found[message.twilio_sid] = self._rt.gateway.fetch(message.twilio_sid)
+
+    def _guarded(self, ask: Callable[[Any], None], argument: Any) -> None:
+        if self.refusal or self._rt.stopping.is_set():
+            return
+        try:
+            ask(argument)
+        except TwilioUnavailableError as error:
+            self.refusal = error
+
+    def _pause(self, refusal: TwilioUnavailableError) -> None:
+        """Leave Twilio alone for as long as it asks, or for a short while."""
+        now = self._rt.clock()
+        pause = retry.retry_after(refusal.retry_after, now=now) or POLICIES[Wait.THROTTLED].cap
+        log.warning("reconcile_paused", cause=str(refusal), seconds=pause.total_seconds())
+        with self._rt.sessions.begin() as session:
+            breakers.trip(
+                session,
+                breakers.POLLING,
+                parked=False,
+                error_code=refusal.code,
+                reason="Twilio does not answer questions at present.",
+                now=now,
+                probe_at=now + pause,
+            )
+
+
+def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMessage | None]) -> int:
+    """Write the answers down; return how many messages they moved."""
     now = rt.clock()
-    if found is None:
-        _ask_later(rt, [message], now, reason="gone_at_twilio")
-        return False
-    with rt.sessions.begin() as session:
-        poll_at = next_poll(rt.settings.poll_ages, message, now)
-        report = report_of(found, Source.POLL, attempt=message.attempt, now=now, poll_at=poll_at)
-        changes, _ = record_reports(rt, session, [Addressed(message.id, report)])
-        moved = any(change.after.status is not change.before.status for change in changes)
-        if moved:
-            counters.add(session, REPAIRED, 1)
-    if not moved:
-        _give_up_waiting(rt, message, now)
-    return moved
+    answered = [message for message in asked if message.twilio_sid in found]
+    reports = []
+    for message in answered:
+        answer = found[message.twilio_sid or ""]
+        if answer is not None:
+            poll_at = next_poll(rt.settings.poll_ages, message, now)
+            report = report_of(answer, Source.POLL, attempt=message.attempt, now=now, poll_at=poll_at)
+            reports.append(Addressed(message.id, report))
+    moved: set[UUID] = set()
+    if reports:
+        with rt.sessions.begin() as session:
+            changes, _ = record_reports(rt, session, reports)
+            moved = {c.before.id for c in changes if c.after.status is not c.before.status}
+            if moved:
+                counters.add(session, REPAIRED, len(moved))
+    gone = [message for message in answered if found[message.twilio_sid or ""] is None]
+    overdue = [message for message in answered if message.id not in moved and _is_overdue(rt, message, now)]
+    _ask_later(rt, gone, now, reason="gone_at_twilio")
+    _ask_later(rt, overdue, now, reason=NEVER_CONFIRMED, outcome=Outcome.UNCONFIRMED)
+    return len(moved)
+
+
+def _is_overdue(rt: Runtime, message: Tracked, now: datetime) -> bool:
+    """Return whether the carrier has said nothing for too long; a later receipt still revises that."""
+    since = message.submitted_at or message.created_at
+    return now - since >= rt.settings.confirm_within and message.outcome is None
 
 
 def next_poll(ages: Sequence[timedelta], message: Tracked, now: datetime) -> datetime:
@@ -96,16 +192,11 @@ def next_poll(ages: Sequence[timedelta], message: Tracked, now: datetime) -> dat
     return now + ages[-1]
 
 
-def _give_up_waiting(rt: Runtime, message: Tracked, now: datetime) -> None:
-    """Call it unconfirmed when the carrier has said nothing for too long; a later receipt still revises that."""
-    since = message.submitted_at or message.created_at
-    if now - since >= rt.settings.confirm_within and message.outcome is None:
-        _ask_later(rt, [message], now, reason=NEVER_CONFIRMED, outcome=Outcome.UNCONFIRMED)
-
-
 def _ask_later(
     rt: Runtime, asked: Sequence[Tracked], now: datetime, *, reason: str, outcome: Outcome | None = None
 ) -> None:
+    if not asked:
+        return
     with rt.sessions.begin() as session:
         locked = messages.lock(session, [message.id for message in asked])
         changes = []

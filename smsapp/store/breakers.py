@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from smsapp.store.tables import Breaker
 
 ACCOUNT = "account"
+POLLING = "polling"
+"""Not sending, but asking about what was sent."""
 
 
 def trip(
@@ -48,6 +50,11 @@ def trip(
 def closed_scopes(*, now: datetime) -> Select[str]:
     """Return the query for the scopes in which nothing may be submitted now."""
     return select(Breaker.scope).where(or_(Breaker.parked, Breaker.probe_at > now))
+
+
+def is_closed(session: Session, scope: str, *, now: datetime) -> bool:
+    """Return whether this scope is closed now."""
+    return session.scalar(closed_scopes(now=now).where(Breaker.scope == scope)) is not None
 
 
 def due_for_probe(session: Session, *, now: datetime) -> Sequence[Breaker]:

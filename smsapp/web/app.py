@@ -22,7 +22,7 @@ from smsapp.services.group_commit import GroupCommit
 from smsapp.settings import Settings
 from smsapp.store.engine import engine_options, prepare_engine
 from smsapp.store.tables import Base
-from smsapp.web import auth, docs, health, inputs, messages, openapi, problems, twilio
+from smsapp.web import auth, docs, health, messages, openapi, problems, twilio
 from smsapp.web.callbacks import MAX_BYTES, CallbackIntake
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,6 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 def create_app(settings: Settings) -> APIFlask:
     """Return the application over real ports: it can be run by any WSGI server."""
-    inputs.install()
     app = APIFlask(
         "smsapp.web",
         title="smsapp",
