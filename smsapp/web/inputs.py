@@ -87,8 +87,14 @@ def _problem(faults: Sequence[Fault]) -> ProblemError:
 
 
 def _fault(error: ErrorDetails, location: str) -> Fault:
-    kind = error["type"]
-    return Fault(_pointer(error["loc"], location), _CODES.get(kind, kind), _sentence(error))
+    return Fault(_pointer(error["loc"], location), _code(error["type"]), _sentence(error))
+
+
+def _code(kind: str) -> str:
+    """Return our word for a fault: pydantic's own are many and change."""
+    if kind in _CODES:
+        return _CODES[kind]
+    return "wrong_type" if kind.endswith(("_type", "_parsing")) else "invalid"
 
 
 def _pointer(path: Sequence[str | int], location: str) -> str:
@@ -107,18 +113,27 @@ def header_name(field: str) -> str:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    text = _SENTENCES.get(error["type"], error["msg"]).removeprefix("Value error, ")
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith(".") else f"{text}."
+    sentence = _SENTENCES.get(_code(error["type"]))
+    if sentence is not None:
+        return sentence.format(**error.get("ctx", {}))
+    text = error["msg"].removeprefix("Value error, ")
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 _CODES = {
     "extra_forbidden": "unknown_field",
+    "greater_than_equal": "out_of_range",
     "json_invalid": "malformed_json",
+    "less_than_equal": "out_of_range",
     "missing": "required",
-    "value_error": "invalid",
+    "string_too_long": "too_long",
+    "string_too_short": "too_short",
+    "too_long": "too_long",
+    "too_short": "too_short",
 }
 _SENTENCES = {
-    "extra_forbidden": "There is no such field or parameter.",
-    "missing": "This field is required.",
+    "required": "This field is required.",
+    "too_long": "Must not be longer than {max_length}.",
+    "too_short": "Must not be shorter than {min_length}.",
+    "unknown_field": "There is no such field or parameter.",
 }

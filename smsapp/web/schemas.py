@@ -96,7 +96,14 @@ class ProblemFault(BaseModel):
             description="A JSON Pointer into the body, or `?parameter`, or a header's name.", examples=["/to"]
         ),
     ]
-    code: Annotated[str, Field(examples=["invalid"])]
+    code: Annotated[
+        str,
+        Field(
+            description="`required`, `unknown_field`, `wrong_type`, `too_short`, `too_long`, `out_of_range`, "
+            "`invalid`, `repeated`, `past`, `reused`, `malformed_json`.",
+            examples=["invalid"],
+        ),
+    ]
     detail: Annotated[str, Field(examples=["Is too short for a phone number of its country."])]
 
 
