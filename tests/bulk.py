@@ -11,7 +11,7 @@ import orjson
 import urllib3
 
 _PAUSE_S = 0.2
-_REPEATED = frozenset({409, 503})
+_REPEATED = frozenset({409, 429, 503})
 
 
 def POSSIBLE_NUMBER(number: int) -> str:  # noqa: N802 - used as a constant: the default way to choose a number

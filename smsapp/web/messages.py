@@ -74,7 +74,7 @@ def send(headers_data: requests.SendHeaders, json_data: requests.SendRequest) ->
     except DeadlinePassedError:
         raise invalid_request(Fault("/deliver_by", "past", "This time has passed.")) from None
     g.message_id = accepted.answer["id"]
-    headers = {"Location": url_for("messages.show", message_id=g.message_id)}
+    headers = {"Location": f"{request.script_root}/sms/messages/{g.message_id}"}
     if accepted.replayed:
         headers["Idempotent-Replayed"] = "true"
     return json_response(accepted.answer, 202, headers)
