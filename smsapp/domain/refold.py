@@ -12,6 +12,9 @@ HELD = "held"
 NEVER_CONFIRMED = "never_confirmed"
 """Reasons of the two steps that end a message as unconfirmed."""
 
+SID_IS_ANOTHERS = "sid_is_anothers"
+"""The reason of the step that takes a wrongly adopted SID away."""
+
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
@@ -61,6 +64,7 @@ def _retake(message: Tracked, event: PastEvent) -> Tracked:
         error_code=event.error_code,
         reason=event.reason,
         outcome=Outcome.UNCONFIRMED if event.reason in {HELD, NEVER_CONFIRMED} else None,
+        forgets_sid=event.reason == SID_IS_ANOTHERS,
     )
     return take(message, step)[0]
 

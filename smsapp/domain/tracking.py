@@ -113,6 +113,7 @@ class Step:
     error_code: int | None = None
     reason: str | None = None
     outcome: Outcome | None = None
+    forgets_sid: bool = False
     payload: dict[str, object] | None = None
 
 
@@ -174,7 +175,7 @@ def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
         due_at=step.due_at,
         version=message.version + 1,
         updated_at=step.at,
-        twilio_sid=None if new_attempt else message.twilio_sid,
+        twilio_sid=None if new_attempt or step.forgets_sid else message.twilio_sid,
         reported=0 if new_attempt else message.reported,
         outcome=step.outcome or kept,
         error_code=step.error_code if step.status in FINAL or step.error_code else message.error_code,

@@ -7,9 +7,12 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id
+from smsapp.domain.refold import SID_IS_ANOTHERS
 from smsapp.domain.resend import resend
-from smsapp.domain.tracking import Event, Report, Source, Tracked, fold
+from smsapp.domain.status import Status
+from smsapp.domain.tracking import Event, Report, Source, Step, Tracked, fold, take
 from smsapp.gateway.twilio import TwilioMessage
 from smsapp.runtime import Runtime
 from smsapp.store import messages
@@ -38,6 +41,8 @@ def record_reports(
     sids = {item.report.twilio_sid for item in reports if item.report.twilio_sid}
     before, owners = messages.lock_for_reports(session, list(ids), list(sids))
 
+    _return_sids(rt, session, reports, before, owners)
+
     after = dict(before)
     events: dict[UUID, list[Event]] = {}
     unknown: list[Addressed] = []
@@ -65,6 +70,45 @@ def record_reports(
     changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
     messages.save(session, changes)
     return changes, unknown
+
+
+def _return_sids(
+    rt: Runtime,
+    session: Session,
+    reports: Sequence[Addressed],
+    messages_by_id: dict[UUID, Tracked],
+    owners: dict[str, tuple[UUID, int | None]],
+) -> None:
+    """Give SIDs back that were adopted by guess: callbacks and answers say for certain whose a SID is.
+
+    Only of identical texts to one number, all with lost answers, can the listing mistake one for another.
+    """
+    for item in reports:
+        sid = item.report.twilio_sid
+        if (
+            sid not in owners
+            or item.message_id not in messages_by_id
+            or item.report.source is not Source.CALLBACK
+        ):
+            continue
+        owner_id, attempt = owners[sid]
+        if owner_id == item.message_id or attempt is not None:
+            continue
+        owner = messages_by_id[owner_id]
+        step = Step(
+            source=Source.SYSTEM,
+            status=Status.UNCONFIRMED,
+            attempt=owner.attempt,
+            at=rt.clock(),
+            receipt_id=new_id(),
+            due_at=rt.clock(),
+            error_code=OwnCode.ANSWER_LOST,
+            reason=SID_IS_ANOTHERS,
+            forgets_sid=True,
+        )
+        messages_by_id[owner_id], event = take(owner, step)
+        messages.save(session, [Change(owner, messages_by_id[owner_id], [event])])
+        del owners[sid]
 
 
 def report_of(

@@ -210,7 +210,7 @@ def save(session: Session, changes: Sequence[Change]) -> None:
     superseded = [
         {"twilio_sid": c.before.twilio_sid, "message_id": c.before.id, "attempt": c.before.attempt}
         for c in changes
-        if c.before.twilio_sid and c.after.twilio_sid is None
+        if c.before.twilio_sid and c.after.attempt != c.before.attempt
     ]
     if superseded:
         session.execute(_FORMER.insert(), superseded)
