@@ -9,15 +9,18 @@ import click
 import urllib3
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.commands.runtime import command_runtime
+from smsapp.jobs import make_publisher
 from smsapp.runtime import Runtime
 from smsapp.store import breakers, dead_letters
 from smsapp.store.sessions import reading
 
 _TIMEOUT_S = 5.0
+_PING_S = 2.0
 _LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 - names to recognise, nothing is bound
 
 
@@ -102,6 +105,15 @@ def _public_address(rt: Runtime) -> Finding:
     return Finding("public address")
 
 
+def _workers(rt: Runtime) -> Finding:
+    remedy = "Start one: `python -m celery -A worker.app worker`."
+    try:
+        alive = make_publisher(rt.settings.redis_url).control.ping(timeout=_PING_S)
+    except (RedisError, OperationalError, OSError):
+        return Finding("workers")  # Redis' own check says it
+    return Finding("workers") if alive else Finding("workers", "none answers", remedy)
+
+
 def _sending(rt: Runtime) -> Finding:
     try:
         with reading(rt.sessions) as session:
@@ -116,4 +128,11 @@ def _sending(rt: Runtime) -> Finding:
     return Finding("sending")
 
 
-CHECKS: tuple[Callable[[Runtime], Finding], ...] = (_database, _redis, _twilio, _public_address, _sending)
+CHECKS: tuple[Callable[[Runtime], Finding], ...] = (
+    _database,
+    _redis,
+    _workers,
+    _twilio,
+    _public_address,
+    _sending,
+)
