@@ -63,6 +63,8 @@ class Demo:
             self.failure = "" if self.delivered else "the message was not delivered"
         except TourError as error:
             self.failure = "" if self.stopping.is_set() else str(error)
+        if self.stopping.is_set():
+            return
         if self.once or not self.delivered:
             os.kill(os.getpid(), signal.SIGTERM)
         else:
