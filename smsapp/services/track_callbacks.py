@@ -165,10 +165,11 @@ def _cause(error: Exception) -> str:
 
 
 def _letter(callback: Callback) -> dict[str, Any]:
+    """Return the callback for keeping; NUL, which no PostgreSQL text can hold, would make the letter poison, too."""
     return {
         "receipt_id": callback.receipt_id.hex,
         "kind": callback.kind,
-        "target": callback.target,
+        "target": callback.target and callback.target.replace("\x00", "\\0"),
         "body": callback.body.replace("\x00", "\\0"),
         "idempotency_token": callback.idempotency_token,
         "received_at": callback.received_at.isoformat(),

@@ -24,4 +24,4 @@ def add(session: Session, name: str, amount: int) -> None:
 
 def read(session: Session) -> dict[str, int]:
     """Return every counter by name."""
-    return dict(session.execute(select(Counter.name, Counter.value)).tuples().all())
+    return dict(session.execute(select(Counter.name, Counter.value)).all())

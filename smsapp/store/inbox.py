@@ -71,4 +71,4 @@ def as_callback(entry: InboxEntry) -> Callback:
 def count(session: Session) -> dict[str, int]:
     """Return how many callbacks wait, by reason."""
     query = select(InboxEntry.reason, func.count()).group_by(InboxEntry.reason)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())

@@ -18,7 +18,7 @@ OVERDUE = timedelta(hours=24)
 def count(session: Session) -> tuple[int, dict[str, int]]:
     """Return how many messages there are, and how many by outcome (`in_flight` for those without)."""
     query = select(func.coalesce(Message.outcome, "in_flight"), func.count()).group_by(Message.outcome)
-    by_outcome = dict(session.execute(query).tuples().all())
+    by_outcome = dict(session.execute(query).all())
     return session.scalar(select(func.count()).select_from(Message)) or 0, by_outcome
 
 
