@@ -4,12 +4,13 @@ Every field is one environment variable of the same name in capitals; `.env.exam
 """
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -21,9 +22,16 @@ class ConfigurationError(Exception):
 
 
 def _parse_span(value: object) -> object:
-    """Read `90s`, `2m`, `72h`, `3d` or `500ms`; leave anything else to pydantic."""
-    match = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
-    return timedelta(**{_SPAN_UNITS[match[2]]: float(match[1])}) if match else value
+    """Read `90s`, `2m`, `72h`, `3d` or `500ms`."""
+    if not isinstance(value, str):
+        return value
+    match = _SPAN.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("must be a span of time such as 500ms, 90s, 2m, 72h or 3d")
+    try:
+        return timedelta(**{_SPAN_UNITS[match[2]]: float(match[1])})
+    except OverflowError:
+        raise ValueError("is longer than anybody will wait") from None
 
 
 def _split(value: object) -> object:
@@ -34,6 +42,10 @@ def _blank_is_unset(value: object) -> object:
     return None if value == "" else value
 
 
+def _in_capitals(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
 Span = Annotated[timedelta, BeforeValidator(_parse_span), Field(gt=timedelta(0))]
 Optional = BeforeValidator(_blank_is_unset)
 
@@ -41,7 +53,14 @@ Optional = BeforeValidator(_blank_is_unset)
 class Settings(BaseSettings):
     """What an operator may set. Spans are written as `90s`, `2m`, `72h` or `3d`."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        str_strip_whitespace=True,
+        validate_default=True,  # of two settings that contradict each other, one may be a default
+    )
 
     database_url: str = "sqlite:///var/smsapp.db"
     redis_url: str = "redis://127.0.0.1:6379/0"
@@ -59,7 +78,7 @@ class Settings(BaseSettings):
     twilio_connect_timeout: Span = timedelta(seconds=3)
     twilio_read_timeout: Span = timedelta(seconds=10)
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
 
     send_concurrency: Annotated[int, Field(ge=1, le=512)] = 32
@@ -88,7 +107,7 @@ class Settings(BaseSettings):
     @classmethod
     def _base_url(cls, value: str) -> str:
         """Keep scheme, host and prefix; Twilio refuses underscores in a callback's host name (code 21609)."""
-        parts = urlsplit(value)
+        parts = _split_url(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(
                 "must be an http(s) URL without query or fragment, such as https://sms.example.com"
@@ -101,18 +120,22 @@ class Settings(BaseSettings):
     @classmethod
     def _database_url(cls, value: str) -> str:
         """Accept the common spellings of PostgreSQL URLs; the driver is always psycopg."""
-        for prefix in ("postgres://", "postgresql://"):
-            if value.startswith(prefix):
-                return "postgresql+psycopg://" + value.removeprefix(prefix)
-        if not value.startswith(("postgresql+psycopg://", "sqlite:///")):
+        if value.startswith("sqlite:///"):
+            if value.removeprefix("sqlite:///") in {"", ":memory:"}:
+                raise ValueError("must name a file: processes share no memory")
+            return value
+        scheme, _, rest = value.partition("://")
+        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
             raise ValueError("must begin with postgresql:// or sqlite:///")
-        return value
+        _split_url(value)
+        return f"postgresql+psycopg://{rest}"
 
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, value: str) -> str:
         if not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        _split_url(value)
         return value
 
     @field_validator("twilio_phone_number")
@@ -125,15 +148,23 @@ class Settings(BaseSettings):
         except InvalidSender as error:
             raise ValueError("must be an E.164 number, a short code or an alphanumeric sender ID") from error
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if not (self.twilio_phone_number or self.twilio_messaging_service_sid):
-            raise ValueError(
-                "set TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID: messages need a sender"
-            )
-        if self.send_lease <= self.twilio_connect_timeout + self.twilio_read_timeout:
-            raise ValueError("SEND_LEASE must be longer than TWILIO_CONNECT_TIMEOUT + TWILIO_READ_TIMEOUT")
-        return self
+    # Contradictions are found here, field by field, since a validator of the whole would only run once each field is
+    # well, and every fault is to be told at once.
+
+    @field_validator("twilio_messaging_service_sid")
+    @classmethod
+    def _some_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("twilio_phone_number", "faulty") is None:
+            raise ValueError("set this or TWILIO_PHONE_NUMBER: messages need a sender")
+        return value
+
+    @field_validator("send_lease")
+    @classmethod
+    def _lease_outlasts_a_call(cls, value: timedelta, info: ValidationInfo) -> timedelta:
+        timeouts = [info.data.get(f"twilio_{kind}_timeout", timedelta(0)) for kind in ("connect", "read")]
+        if value <= sum(timeouts, timedelta(0)):
+            raise ValueError("must be longer than TWILIO_CONNECT_TIMEOUT and TWILIO_READ_TIMEOUT together")
+        return value
 
     @property
     def auth_tokens(self) -> tuple[str, ...]:
@@ -155,13 +186,33 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        lines = [
-            f"  {_variable(fault['loc'])}: {_reason(fault['type'], fault['msg'])}" for fault in error.errors()
-        ]
-        raise ConfigurationError("smsapp cannot start; fix these settings:\n" + "\n".join(lines)) from None
+        raise _configuration_error(
+            f"{_variable(fault['loc'])}: {_reason(fault['type'], fault['msg'])}" for fault in error.errors()
+        ) from None
     if settings.is_sqlite:
-        Path(settings.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(settings.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fault = f"DATABASE_URL: its folder cannot be made ({error.strerror})"
+            raise _configuration_error([fault]) from None
     return settings
+
+
+def _configuration_error(faults: Iterable[str]) -> ConfigurationError:
+    lines = [f"  {fault}" for fault in dict.fromkeys(faults)]
+    return ConfigurationError("\n".join(["smsapp cannot start; fix these settings:", *lines]))
+
+
+def _split_url(value: str) -> SplitResult:
+    """Split a URL that programs will have to take apart later."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # it is only looked at when somebody asks
+    except ValueError:
+        raise ValueError("is not a URL that can be read") from None
+    if not value.isprintable() or " " in value:
+        raise ValueError("must not contain spaces")
+    return parts
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

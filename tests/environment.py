@@ -14,7 +14,7 @@ class _NoFile(Settings):
     """Settings that read neither `.env` nor the environment."""
 
     @classmethod
-    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_: Any) -> Any:  # type: ignore[override]
+    def settings_customise_sources(cls, _settings_cls: Any, init_settings: Any, **_: Any) -> Any:  # type: ignore[override]
         return (init_settings,)
 
 
@@ -25,6 +25,6 @@ def make_settings(**overrides: Any) -> Settings:
         "twilio_account_sid": ACCOUNT_SID,
         "twilio_auth_token": AUTH_TOKEN,
         "twilio_phone_number": SENDER,
-        "database_url": "sqlite:///:memory:",
+        "database_url": "sqlite:///nowhere.db",
     }
     return _NoFile(**values | overrides)
