@@ -17,6 +17,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # after 100 a worker would give up, and nobody start it again
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             # With the defaults a lost job comes back up to 100 s after its timeout; with these, within 1 s.

@@ -10,10 +10,12 @@ from smsapp import logs
 from smsapp.runtime import Runtime, build_runtime
 from smsapp.settings import load_settings
 from smsapp.store.engine import make_sessions
+from worker import broker
 
 DATABASE_CONNECTIONS = 16
 
 _settings = load_settings()
+broker.install()
 app = Celery("smsapp", set_as_current=True, include=["worker.tasks"])
 app.conf.update(celery_settings(_settings))
 
