@@ -42,6 +42,11 @@ class Judgement:
         """Judge a request whose answer never came, or cannot be read."""
         return cls(Verdict.UNKNOWN, OWN_FAILURES[OwnCode.ANSWER_LOST])
 
+    @classmethod
+    def too_late(cls) -> "Judgement":
+        """Judge a request that was not made, because the message could not have arrived in time."""
+        return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.DEADLINE_MISSED])
+
     @property
     def code(self) -> int | None:
         """Twilio's error code or our own, None when there was none."""

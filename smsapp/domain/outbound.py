@@ -30,6 +30,10 @@ class Outbound:
         """Return the sender whose limits and faults this attempt shares with others."""
         return self.sender or self.messaging_service_sid or ""
 
+    def is_late(self, now: datetime) -> bool:
+        """Return whether the time by which the caller wanted it delivered is over."""
+        return self.deliver_by is not None and self.deliver_by <= now
+
     def validity_period_s(self, now: datetime) -> int | None:
         """Return for how many seconds Twilio may keep the text in its own queue, None for its default of 10 hours."""
         if self.deliver_by is None:

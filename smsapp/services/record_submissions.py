@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from smsapp.domain import retry
 from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id
-from smsapp.domain.judgement import Verdict
+from smsapp.domain.judgement import Judgement, Verdict
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.retry import POLICIES
 from smsapp.domain.status import Status
@@ -26,6 +26,13 @@ from smsapp.store.messages import Change
 log = structlog.get_logger(__name__)
 
 Result = tuple[Outbound, Submission]
+
+
+def submit(rt: Runtime, message: Outbound) -> Submission:
+    """Hand the message to Twilio, unless it is too late for that."""
+    if message.is_late(rt.clock()):
+        return Submission(judgement=Judgement.too_late(), cause="too_late")
+    return rt.gateway.submit(message)
 
 
 def record_submissions(rt: Runtime, results: Sequence[Result]) -> None:
@@ -85,8 +92,9 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
         look_at = now + rt.settings.unconfirmed_lookup_after
         return replace(step, status=Status.UNCONFIRMED, due_at=look_at)
     policy = POLICIES[judgement.wait]
+    max_age = min(policy.max_age, rt.settings.send_max_age)
     due_at = retry.next_due(
-        replace(policy, max_age=min(policy.max_age, rt.settings.send_max_age)),
+        replace(policy, max_age=max_age),
         attempt=outbound.attempt,
         now=now,
         created_at=outbound.created_at,
@@ -95,7 +103,8 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
         rng=rt.rng,
     )
     if due_at is None:
-        return replace(step, error_code=judgement.code or OwnCode.GAVE_UP)
+        hurried = outbound.deliver_by and outbound.deliver_by < outbound.created_at + max_age
+        return replace(step, error_code=OwnCode.DEADLINE_MISSED if hurried else OwnCode.GAVE_UP)
     return replace(step, status=Status.PENDING, attempt=outbound.attempt + 1, due_at=due_at)
 
 

@@ -15,7 +15,7 @@ from smsapp.gateway.twilio import Submission
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import draining, outlast
-from smsapp.services.record_submissions import Result, record_submissions
+from smsapp.services.record_submissions import Result, record_submissions, submit
 from smsapp.store import messages
 from smsapp.store.sessions import reading
 
@@ -86,7 +86,7 @@ class _Drain:
         """Call Twilio, in a thread of the pool; whatever happens, the drain hears of it."""
         result = Submission(judgement=Judgement.unknown(), cause="internal_error")
         try:
-            result = self._rt.gateway.submit(message)
+            result = submit(self._rt, message)
         except Exception:
             log.exception("submission_broke", message_id=str(message.id))
         finally:

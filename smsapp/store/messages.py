@@ -109,10 +109,12 @@ def claim_due(
         .order_by(_MESSAGES.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        # Not a plain subquery: PostgreSQL may run that once per row, and each run takes `limit` rows more.
+        .cte("due")
     )
     rows = session.execute(
         update(_MESSAGES)
-        .where(_MESSAGES.c.id.in_(due.scalar_subquery()), _MESSAGES.c.status == Status.PENDING)
+        .where(_MESSAGES.c.id.in_(select(due.c.id)), _MESSAGES.c.status == Status.PENDING)
         .values(status=Status.SUBMITTING, version=_MESSAGES.c.version + 1, due_at=now + lease, updated_at=now)
         .returning(
             _MESSAGES.c.id,

@@ -55,3 +55,12 @@ def test_without_a_deadline_twilio_keeps_its_default() -> None:
 )
 def test_twilio_may_keep_the_text_until_the_deadline(left: timedelta, validity_s: int) -> None:
     assert outbound(deliver_by=NOW + left).validity_period_s(NOW) == validity_s
+
+
+def test_a_text_is_late_from_the_deadline_on() -> None:
+    second = timedelta(seconds=1)
+
+    assert not outbound().is_late(NOW)
+    assert not outbound(deliver_by=NOW + second).is_late(NOW)
+    assert outbound(deliver_by=NOW).is_late(NOW)
+    assert outbound(deliver_by=NOW - second).is_late(NOW)
