@@ -61,6 +61,9 @@ class Jobs(Protocol):
     def publish(self, job: Job, slot: int = 0) -> bool:
         """Put the job on its queue, its flag being up already; never raises."""
 
+    def begin(self, job: Job) -> bool:
+        """Raise the job's flag; return False when it is up: then another worker is at it."""
+
     def keep(self, job: Job, slot: int = 0) -> None:
         """Say that this slot's job is still at work."""
 
@@ -101,6 +104,10 @@ class CeleryJobs:
         """Leave a broker alone that just failed: each try may cost half a second."""
         self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
         log.warning("wake_up_failed", job=str(job), error=type(error).__name__)
+
+    def begin(self, job: Job) -> bool:
+        """Raise the job's flag; return False when it is up: then another worker is at it."""
+        return bool(self._redis.set(flag_of(job), b"1", nx=True, px=FLAG_TTL_MS))
 
     def keep(self, job: Job, slot: int = 0) -> None:
         """Say that this slot's job is still at work."""

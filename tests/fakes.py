@@ -43,6 +43,10 @@ class FakeJobs:
         """Remember."""
         return self.wake(job, slot)
 
+    def begin(self, job: Job) -> bool:
+        """Nobody else is at it."""
+        return True
+
     def keep(self, job: Job, slot: int = 0) -> None:
         """Do nothing."""
 

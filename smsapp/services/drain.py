@@ -51,6 +51,18 @@ def draining(rt: Runtime, job: Job, slot: int) -> Iterator[Callable[[], bool]]:
             rt.jobs.wake(job, slot)
 
 
+@contextmanager
+def alone(rt: Runtime, job: Job) -> Iterator[bool]:
+    """Tell whether this job may run: it does in one worker at a time, however often the beat publishes it."""
+    began = rt.jobs.begin(job)
+    try:
+        yield began
+    finally:
+        if began:
+            with suppress(RedisError):
+                rt.jobs.release(job)
+
+
 def outlast(rt: Runtime, work: Callable[[], T], *, patience: timedelta = MAX_SHIFT) -> T:
     """Run the work, again and again while the database is away.
 

@@ -21,7 +21,9 @@ from smsapp.domain.retry import POLICIES, Wait
 from smsapp.domain.status import FINAL, Outcome, Status
 from smsapp.domain.tracking import Source, Step, Tracked, take
 from smsapp.gateway.twilio import TwilioMessage, TwilioUnavailableError
+from smsapp.jobs import Job
 from smsapp.runtime import Runtime
+from smsapp.services.drain import alone
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.settle_unconfirmed import settle_unconfirmed
 from smsapp.store import breakers, counters, messages
@@ -56,6 +58,11 @@ def reconcile(rt: Runtime) -> Polled:
     Answers are written down batch by batch, also when Twilio stops answering in the middle of one: the next round goes
     on where this one stopped. Whoever was asked about waits for the next age, so what never moves starves nobody.
     """
+    with alone(rt, Job.RECONCILE) as may_run:
+        return _reconcile(rt) if may_run else Polled(0, 0)
+
+
+def _reconcile(rt: Runtime) -> Polled:
     asked = repaired = 0
     while not rt.stopping.is_set():
         now = rt.clock()
@@ -65,6 +72,7 @@ def reconcile(rt: Runtime) -> Polled:
             due = messages.waiting_due(session, now=now, limit=_BATCH)
         if not due:
             break
+        rt.jobs.keep(Job.RECONCILE)
         progress = _ask(rt, due)
         asked += progress.asked
         repaired += progress.repaired
@@ -89,6 +97,7 @@ def _ask(rt: Runtime, due: Sequence[Tracked]) -> Polled:
         for message in lost:
             if answers.refusal or rt.stopping.is_set():
                 break
+            rt.jobs.keep(Job.RECONCILE)
             repaired += settle_unconfirmed(rt, message)
             asked += 1
     return Polled(asked, repaired)

@@ -13,6 +13,7 @@ from smsapp.domain.status import Status
 from smsapp.domain.tracking import Source, Step, take
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
+from smsapp.services.drain import alone
 from smsapp.services.track_callbacks import reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
 from smsapp.store import idempotency, inbox, messages
@@ -31,23 +32,16 @@ _BATCH = 500
 
 def sweep(rt: Runtime) -> None:
     """Do each part of the round, whatever became of the part before."""
-    parts: tuple[Callable[[Runtime], int], ...] = (
-        expire_claims,
-        process_inbox,
-        reclaim_callbacks,
-        probe_breakers,
-        wake_for_due,
-        wake_for_callbacks,
-        forget_idempotency_keys,
-    )
-    for part in parts:
-        try:
-            done = part(rt)
-        except (SQLAlchemyError, RedisError, StaleMessageError) as error:
-            log.warning("sweep_part_failed", part=part.__name__, error=type(error).__name__)
-        else:
-            if done:
-                log.info("swept", part=part.__name__, count=done)
+    with alone(rt, Job.SWEEP) as may_run:
+        for part in PARTS if may_run else ():
+            try:
+                rt.jobs.keep(Job.SWEEP)
+                done = part(rt)
+            except (SQLAlchemyError, RedisError, StaleMessageError) as error:
+                log.warning("sweep_part_failed", part=part.__name__, error=type(error).__name__)
+            else:
+                if done:
+                    log.info("swept", part=part.__name__, count=done)
 
 
 def expire_claims(rt: Runtime) -> int:
@@ -109,3 +103,14 @@ def forget_idempotency_keys(rt: Runtime) -> int:
         return 0
     with rt.sessions.begin() as session:
         return idempotency.forget(session, before=limit)
+
+
+PARTS: tuple[Callable[[Runtime], int], ...] = (
+    expire_claims,
+    process_inbox,
+    reclaim_callbacks,
+    probe_breakers,
+    wake_for_due,
+    wake_for_callbacks,
+    forget_idempotency_keys,
+)
