@@ -5,14 +5,16 @@ to believe (gunicorn's own variable).
 """
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 bind = f"{os.environ.get('BIND_HOST') or '0.0.0.0'}:{os.environ.get('PORT') or '8000'}"  # noqa: S104 - a server
-workers = int(os.environ.get("WEB_CONCURRENCY") or "2")
+workers = os.environ.get("WEB_CONCURRENCY") or 2
 worker_class = "gevent"  # requests wait for Redis and the database; a callback must not wait behind them
 
 keepalive = 75  # longer than a load balancer's 60 s, so that it and not we close an idle connection
-graceful_timeout = 20  # a long poll may take that long
+graceful_timeout = 25  # a long poll may take 20 s
 timeout = 30
 
 # The application logs each request with its ids; a second line per request says less and costs more.
@@ -23,3 +25,14 @@ control_socket_disable = True  # it would lie in the home folder, one for all in
 
 # Workers prove that they live by touching a file: on a disk that write can block, in memory it cannot.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+def on_starting(_server: Any) -> None:
+    """End with every fault of the configuration in plain words, before workers start and fail with a trace each."""
+    from smsapp.settings import ConfigurationError, load_settings  # noqa: PLC0415 - only the master needs it here
+
+    try:
+        load_settings()
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - there is no log yet
+        sys.exit(os.EX_CONFIG)

@@ -10,6 +10,7 @@ from flask import Request
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from smsapp.web.problems import Fault, ProblemError
 
@@ -60,7 +61,7 @@ class InputAdapter(PydanticAdapter):
                     415, "unsupported_media_type", "Send JSON, with Content-Type: application/json."
                 )
             # Strictly: "yes" is no boolean, and a number is no time.
-            return self.model_class.model_validate_json(request.get_data(), strict=True)
+            return self.model_class.model_validate_json(_body(request), strict=True)
         if location == "headers":
             names = {name: header_name(name) for name in self.model_class.model_fields}
             given = {name: request.headers.get(header) for name, header in names.items()}
@@ -73,6 +74,13 @@ class InputAdapter(PydanticAdapter):
 def install() -> None:
     """Make APIFlask use this adapter for every pydantic model."""
     registry.register("pydantic", InputAdapter)
+
+
+def _body(request: Request) -> bytes:
+    body = request.get_data()
+    if request.content_length is None and len(body) == request.max_content_length:
+        raise RequestEntityTooLarge  # of a body without a length, werkzeug silently drops what is beyond the limit
+    return body
 
 
 def _repeated(request: Request) -> list[Fault]:

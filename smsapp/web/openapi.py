@@ -81,7 +81,7 @@ _PROBLEMS = {
     500: _Kind("InternalError", "Something broke on our side: `internal_error`."),
     503: _Kind(
         "Unavailable",
-        "Nothing was stored; try again: `database_unavailable`, `unavailable`.",
+        "Nothing was stored; try again: `database_unavailable`, `overloaded`, `unavailable`.",
         {"Retry-After": "RetryAfter"},
     ),
 }

@@ -115,7 +115,7 @@ def compose_commands() -> dict[str, str]:
 
 def options(command_line: str) -> list[str]:
     """Return the words after `python -m`, in the shell that Compose needs as without."""
-    return command_line.partition("python -m ")[2].rpartition("python -m ")[2].rstrip("'").split() or []
+    return command_line.partition("python -m ")[2].rpartition("python -m ")[2].rstrip("'").split()
 
 
 # --- Configuration
