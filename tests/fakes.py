@@ -43,7 +43,7 @@ class FakeJobs:
         """Remember."""
         return self.wake(job, slot)
 
-    def begin(self, job: Job) -> bool:
+    def begin(self, _job: Job) -> bool:
         """Nobody else is at it."""
         return True
 
