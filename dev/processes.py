@@ -55,9 +55,12 @@ class LogPrinter(Printer):  # type: ignore[misc]  # honcho has no types
         """Return where the output of a process goes."""
         return self._folder / f"{name}.log"
 
-    def tail(self, lines: int = 12) -> str:
-        """Return the end of every log."""
-        ends = {name: self.log_file(name).read_text("utf-8").splitlines()[-lines:] for name in self._files}
+    def tail(self, suspect: str = "") -> str:
+        """Return the end of every log, and more of the one to suspect."""
+        ends = {
+            name: self.log_file(name).read_text("utf-8").splitlines()[-80 if name == suspect else -10 :]
+            for name in self._files
+        }
         return "\n".join(f"--- {name}\n" + "\n".join(end) for name, end in ends.items() if end)
 
 
@@ -94,6 +97,8 @@ class Processes(Manager):  # type: ignore[misc]  # honcho has no types
         self._process_ctor = _GuardedProcess
         self._tour = threading.Thread(target=when_started, name="tour", daemon=True)
         self._stopping = stopping
+        self.ended = ""
+        """The process that ended on its own and so ended the others."""
         self._signals = 0
         self._killed = False
 
@@ -113,13 +118,10 @@ class Processes(Manager):  # type: ignore[misc]  # honcho has no types
             raise
         self._tour.join(timeout=20)  # it sees that all is stopping
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether it was a signal that ended it, and not a process that did not live."""
-        return self._signals > 0
-
     def terminate(self) -> None:
         """Ask every process to end."""
+        if not self._stopping.is_set():
+            self.ended = next((name for name, entry in self._processes.items() if "returncode" in entry), "")
         self._stopping.set()
         super().terminate()
 

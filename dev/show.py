@@ -205,7 +205,7 @@ def show(*, once: bool) -> bool:
             processes.add(name, command, environment, ROOT)
         print(f"  start {', '.join(commands)}", flush=True)
         processes.run()
-    if demo.failure or not processes.interrupted:
-        reason = demo.failure or "a process ended on its own"
-        raise DemoError(f"{reason}\n{demo.printer.tail()}\n\nThe whole logs are in {LOGS}.")
+    if demo.failure or processes.ended:
+        reason = demo.failure or f"{processes.ended} ended on its own"
+        raise DemoError(f"{reason}\n{demo.printer.tail(processes.ended)}\n\nThe whole logs are in {LOGS}.")
     return demo.delivered
