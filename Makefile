@@ -78,8 +78,8 @@ UV := $(shell command -v uv || echo .venv/bin/uv)
 lock: .dev  ## Pin the packages of requirements*.in with hashes; UPGRADE=1 takes newer versions
 	@test -x "$(UV)" || $(RUN) pip install --quiet --require-hashes -r requirements-uv.txt
 	@$(LOCK) requirements.in -o requirements.txt
-	@$(LOCK) requirements-demo.in -o requirements-demo.txt -c requirements.txt
-	@$(LOCK) requirements-dev.in -o requirements-dev.txt -c requirements-demo.txt
+	@$(LOCK) requirements-demo.in -o requirements-demo.txt
+	@$(LOCK) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) requirements-uv.in -o requirements-uv.txt
 
 # The environments: quick when there is nothing to do, so they run each time.
