@@ -349,3 +349,16 @@ def test_the_longest_values_fit_into_their_columns(api: Api) -> None:
         api.send(**fields, body="x" * requests.MAX_BODY_CHARS)["client_reference"]
         == fields["client_reference"]
     )
+
+
+def test_when_too_much_waits_nothing_new_is_promised(settings: Settings, api_key: str) -> None:
+    crowded = settings.model_copy(update={"max_due_messages": 1})
+    with serving(crowded, api_key) as api:
+        for _ in range(2):
+            api.send()  # it looks every few seconds only
+    with serving(crowded, api_key) as api:
+        response = api.post({"to": TO, "body": "x"})
+
+        problem(response, 503, "overloaded")
+        assert int(response.headers["Retry-After"]) > 0
+        assert count(api) == 2
