@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 import orjson
@@ -37,7 +38,7 @@ def configure(settings: Settings, *, stream: TextIO = sys.stdout) -> None:
     # Our own lines go straight to the stream: through the standard library each would cost five times as much.
     structlog.configure(
         processors=[*shared, *renderers],
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=lambda *_: _Lines(stream),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
         cache_logger_on_first_use=True,
     )
@@ -53,6 +54,17 @@ def configure(settings: Settings, *, stream: TextIO = sys.stdout) -> None:
     root.setLevel(settings.log_level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Lines(structlog.PrintLogger):
+    """Prints lines while somebody takes them: a full disk or a closed pipe loses a line and fails nothing else."""
+
+    def msg(self, message: str) -> None:
+        """Print a line."""
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 def _dumps(event: Any, **_: Any) -> str:
