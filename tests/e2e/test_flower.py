@@ -1,0 +1,41 @@
+"""Flower watches the workers."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from tests.e2e.conftest import Stacks
+from tests.stack import Stack
+
+
+@pytest.fixture
+def stack(stacks: Stacks) -> Iterator[Stack]:
+    """A stack with Flower."""
+    stack = stacks("sqlite")
+    stack.start("flower")
+    yield stack
+    stack.stop("flower")
+
+
+def workers_seen(stack: Stack) -> dict[str, Any]:
+    """Return what Flower knows of the workers once it knows any."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        answer = urllib3.request("GET", stack.url("flower") + "/api/workers?refresh=1", retries=False)
+        assert answer.status == 200, answer.data
+        workers: dict[str, Any] = answer.json()
+        if workers:
+            return workers
+        time.sleep(0.2)
+    return {}
+
+
+def test_flower_sees_the_worker_and_its_queues(stack: Stack) -> None:
+    seen = workers_seen(stack)
+
+    assert [name.partition("@")[0] for name in seen] == stack.workers
+    (worker,) = seen.values()
+    assert {queue["name"] for queue in worker["active_queues"]} == {"send", "track", "upkeep"}

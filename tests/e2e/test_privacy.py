@@ -1,0 +1,104 @@
+"""Ids connect the logs; texts and numbers appear nowhere but in the database and in the callback stream."""
+
+import base64
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import unquote_plus
+from uuid import uuid4
+
+from redis import Redis
+
+from smsapp.stream import STREAM
+from tests.stack import Stack
+
+BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4}){4,}")
+
+
+@contextmanager
+def overheard(stack: Stack) -> Iterator[list[str]]:
+    """Collect every command that Redis is given, as its MONITOR shows them."""
+    commands: list[str] = []
+    end = f"end-{uuid4().hex}"
+    listening = threading.Event()
+
+    def listen() -> None:
+        with Redis.from_url(stack.redis.url) as redis, redis.monitor() as monitor:
+            listening.set()
+            for heard in monitor.listen():
+                if end in heard["command"]:
+                    return
+                commands.append(heard["command"])
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    assert listening.wait(5)
+    yield commands
+    with Redis.from_url(stack.redis.url) as redis:
+        redis.echo(end)
+    thread.join(5)
+
+
+def opened(text: str) -> str:
+    """Return a text with everything that is encoded in it made readable: Celery's messages are base64 in JSON."""
+    parts = [text, unquote_plus(text)]
+    parts += [base64.b64decode(found).decode("utf-8", "replace") for found in BASE64.findall(text)]
+    return "\n".join(parts)
+
+
+def stored_in_redis(stack: Stack) -> dict[str, str]:
+    """Return everything that Redis holds now, by key, but the callback stream."""
+    held = {}
+    with Redis.from_url(stack.redis.url) as redis:
+        for key in redis.scan_iter():
+            if key == STREAM.encode():
+                continue
+            kind = redis.type(key)
+            value = {
+                b"string": redis.get,
+                b"list": lambda name: redis.lrange(name, 0, -1),
+                b"hash": redis.hgetall,
+                b"set": redis.smembers,
+                b"zset": lambda name: redis.zrange(name, 0, -1),
+            }[kind](key)
+            held[key.decode()] = str(value)
+    return held
+
+
+def test_a_text_and_its_number_are_nowhere_but_where_they_belong(stack: Stack) -> None:
+    body = f"canary {uuid4().hex}"
+    local = f"55528{uuid4().int % 10_000:04d}7"
+
+    with overheard(stack) as commands:
+        sent = stack.post(f"+1{local}", body)
+        stack.message(sent["id"], wait_s=20)
+        refused = stack.post(f"+1{local[:5]}21211", body)  # the way of an error, too
+        stack.message(refused["id"], wait_s=20)
+        stack.simulator.wait_until_idle()
+        held = stored_in_redis(stack)
+
+    canaries = (body, local)
+    assert any(local in command for command in commands if STREAM in command)  # we did listen
+    outside = [opened(command) for command in commands if f"XADD {STREAM}" not in command]
+    assert [command for command in outside if any(canary in command for canary in canaries)] == []
+    assert [key for key, value in held.items() if any(canary in opened(value) for canary in canaries)] == []
+    assert [
+        name for name, text in stack.logs().items() if any(canary in opened(text) for canary in canaries)
+    ] == []
+
+
+def test_a_request_id_leads_from_the_web_log_to_the_workers(stack: Stack) -> None:
+    request_id = f"e2e-{uuid4().hex}"
+
+    answer = stack.request(
+        "POST",
+        "/sms/send",
+        {"to": "+14155552671", "body": "a request id"},
+        headers={"X-Request-Id": request_id},
+    )
+    stack.message(answer.json()["id"], wait_s=20)
+
+    assert answer.headers["X-Request-Id"] == request_id
+    seen_in = {name.partition(".")[0] for name, text in stack.logs().items() if request_id in text}
+    assert {"web", "worker-1"} <= seen_in

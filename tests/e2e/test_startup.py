@@ -1,0 +1,60 @@
+"""A process whose configuration makes no sense refuses to start, at once, and lists every fault together."""
+
+import subprocess
+import time
+
+import pytest
+
+from dev.ports import free_port
+from tests.e2e.conftest import Stacks
+from tests.stack import Stack
+
+FAULTS = {
+    "TWILIO_ACCOUNT_SID": "not-an-account",
+    "APP_BASE_URL": "sms.example.com",
+    "DATABASE_URL": "mysql://localhost/sms",
+    "REDIS_URL": "http://localhost",
+    "SEND_LEASE": "soon",
+    "SEND_CONCURRENCY": "0",
+}
+SECRET = "a-secret-that-nobody-may-read"
+QUICKLY_S = 15.0
+
+
+@pytest.fixture
+def stack(stacks: Stacks) -> Stack:
+    """Its database does not matter."""
+    return stacks("sqlite")
+
+
+def check_refusal(done: subprocess.CompletedProcess[str], took_s: float) -> None:
+    """Check that a process ended with an error, soon, and named every fault but no secret."""
+    said = done.stdout + done.stderr
+    assert done.returncode not in {0, -9, -15}
+    assert took_s < QUICKLY_S
+    assert [name for name in FAULTS if name not in said] == []
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize("name", ["web", "worker-1", "beat", "flower"])
+def test_a_misconfigured_process_lists_every_fault_and_ends(stack: Stack, name: str) -> None:
+    began = time.monotonic()
+
+    done = stack.run(name, PORT=str(free_port()), TWILIO_AUTH_TOKEN=SECRET, **FAULTS)
+
+    check_refusal(done, time.monotonic() - began)
+
+
+def test_a_misconfigured_command_lists_every_fault_and_ends(stack: Stack) -> None:
+    began = time.monotonic()
+
+    done = stack.cli("db", "upgrade", check=False, TWILIO_AUTH_TOKEN=SECRET, **FAULTS)
+
+    check_refusal(done, time.monotonic() - began)
+
+
+def test_a_misconfigured_simulator_names_its_fault_and_ends(stack: Stack) -> None:
+    done = stack.run("simulator", SIMULATOR_LOSS="2")
+
+    assert done.returncode not in {0, -9, -15}
+    assert "loss" in done.stderr

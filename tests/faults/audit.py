@@ -1,0 +1,82 @@
+"""Hold the service's books against Twilio's: what was accepted, what Twilio has, and what differs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from smsapp.store.tables import Message
+from tests.stack import Stack
+
+EXPLAINED = frozenset({"failed", "unconfirmed", "canceled"})
+"""Outcomes that a message may have which Twilio never accepted: we said so, and why."""
+
+
+@dataclass(slots=True)
+class Audit:
+    """What became of a load. `lost`, `doubled` and `wrong` name messages, each with what was found.
+
+    `hidden` counts what Twilio accepted without saying so: the most that may be doubled where sending again was
+    allowed.
+    """
+
+    accepted: int
+    at_twilio: int = 0
+    unconfirmed: int = 0
+    hidden: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    books: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is lost, doubled or wrong, and the books balance."""
+        return not (self.lost or self.doubled or self.wrong or self.books)
+
+
+def audit(stack: Stack, accepted: Mapping[str, str]) -> Audit:
+    """Compare every accepted message (its body by id) with Twilio's ledger; bodies tell which is which."""
+    ledger: dict[str, list[dict[str, Any]]] = {body: [] for body in accepted.values()}
+    for entry in stack.ledger():
+        if entry["body"] in ledger:
+            ledger[entry["body"]].append(entry)
+    rows = stack.rows(accepted)
+    found = Audit(len(accepted), hidden=_hidden(ledger))
+    for message_id, body in accepted.items():
+        _compare(found, message_id, rows.get(message_id), ledger[body])
+    found.books = _check_books(stack)
+    return found
+
+
+def _hidden(ledger: Mapping[str, list[dict[str, Any]]]) -> int:
+    return sum(entry["answer"] == "hidden" for entries in ledger.values() for entry in entries)
+
+
+def _compare(found: Audit, message_id: str, row: Message | None, entries: list[dict[str, Any]]) -> None:
+    found.at_twilio += bool(entries)
+    if row is None:
+        found.lost.append(f"{message_id}: not in the database")
+        return
+    found.unconfirmed += row.outcome == "unconfirmed"
+    if len(entries) > 1:
+        found.doubled.append(f"{message_id}: {', '.join(entry['sid'] for entry in entries)}")
+    if not entries:
+        if row.outcome not in EXPLAINED or (row.outcome == "failed" and row.error_code is None):
+            found.lost.append(f"{message_id}: {row.status}, and Twilio never had it")
+    elif not any(_agree(row, entry) for entry in entries):
+        twilio = ", ".join(f"{entry['status']} {entry['error_code']}" for entry in entries)
+        found.wrong.append(f"{message_id}: {row.status} {row.outcome} {row.error_code}, Twilio has {twilio}")
+
+
+def _agree(row: Message, entry: Mapping[str, Any]) -> bool:
+    """Return whether a row says what Twilio knows; it need not know what Twilio shows to nobody."""
+    if row.outcome == "unconfirmed":
+        return entry["answer"] == "hidden" and not entry["listed"]
+    return bool(row.outcome) and (row.status, row.error_code) == (entry["status"], entry["error_code"])
+
+
+def _check_books(stack: Stack) -> list[str]:
+    """Have the service check itself: every message accounted for, and every status nothing but a fold of its events."""
+    checks = (("ledger",), ("refold", "--check"))
+    done = [(name, stack.cli(*name, check=False)) for name in checks]
+    return [f"{' '.join(name)}: {run.stdout}{run.stderr}" for name, run in done if run.returncode]
