@@ -11,7 +11,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from smsapp.domain import retry
-from smsapp.domain.judgement import BreakerScope, Judgement
+from smsapp.domain.failures import OWN_FAILURES
+from smsapp.domain.judgement import BreakerScope, Judgement, Verdict
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.retry import POLICIES, Wait, backoff
 from smsapp.gateway.twilio import Submission
@@ -44,7 +45,7 @@ def trip_breakers(
             continue
         key = breakers.ACCOUNT if scope is BreakerScope.ACCOUNT else outbound.sender_key
         pause = _pause(rt, judgement, result, now)
-        opened = breakers.trip(
+        is_news = breakers.trip(
             session,
             key,
             parked=judgement.breaker is not None,
@@ -53,7 +54,7 @@ def trip_breakers(
             now=now,
             probe_at=now + pause,
         )
-        if opened and judgement.breaker:
+        if is_news and judgement.breaker:
             log.error(
                 "sending_parked", scope=str(scope), error_code=judgement.code, advice=judgement.failure.advice
             )
@@ -114,7 +115,17 @@ def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
         return not _anything_waits(rt, sender)
     results = [(message, submit(rt, message)) for message in claimed]
     outlast(rt, lambda: record_submissions(rt, results))
-    return all(result.message for _, result in results)
+    return all(_shows_that_it_works(result) for _, result in results)
+
+
+def _shows_that_it_works(result: Submission) -> bool:
+    """Return whether Twilio took the message, or refused it for a fault of the message's own."""
+    judgement = result.judgement
+    if judgement is None:
+        return result.message is not None
+    return (
+        judgement.verdict is Verdict.REFUSED and not judgement.breaker and judgement.code not in OWN_FAILURES
+    )
 
 
 def _anything_waits(rt: Runtime, sender: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from smsapp.store.tables import Breaker
@@ -23,28 +24,21 @@ def trip(
     now: datetime,
     probe_at: datetime,
 ) -> bool:
-    """Close a scope, or keep it closed for longer; return whether it was open before."""
-    breaker = session.get(Breaker, scope, with_for_update=True)
-    if breaker is None:
-        session.add(
-            Breaker(
-                scope=scope,
-                parked=parked,
-                error_code=error_code,
-                reason=reason,
-                opened_at=now,
-                probe_at=probe_at,
-                failures=1,
-            )
-        )
-        session.flush()
+    """Close a scope, or keep it closed for longer; return whether that is news: it was open, or only slowed.
+
+    What is parked stays so, for the reason it was: throttling does not soften that.
+    """
+    values = {"parked": parked, "error_code": error_code, "reason": reason, "probe_at": probe_at}
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    insert = dialect.insert(Breaker).values(scope=scope, opened_at=now, failures=1, **values)
+    if session.execute(insert.on_conflict_do_nothing().returning(Breaker.scope)).first():
         return True
-    breaker.parked = breaker.parked or parked
-    breaker.error_code = error_code
-    breaker.reason = reason
-    breaker.probe_at = max(breaker.probe_at, probe_at)
-    breaker.failures += 1
-    return False
+    # Not `failures`: many messages may meet one fault, but only a probe shows that it lasts.
+    softer = update(Breaker).where(Breaker.scope == scope, Breaker.parked.is_(False))
+    if not parked:
+        softer = softer.where(Breaker.probe_at < probe_at)
+    changed = session.connection().execute(softer.values(values)).rowcount
+    return parked and bool(changed)
 
 
 def closed_scopes(*, now: datetime) -> Select[str]:
