@@ -14,11 +14,12 @@ _DATABASE_TIMEOUT_S = 5
 
 def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
     """Return the `create_engine` options that suit the database; pass them on to Flask-SQLAlchemy as they are."""
+    # Errors are logged, and parameters are numbers and texts: personal data.
+    common = {"pool_size": pool_size, "max_overflow": 0, "hide_parameters": True}
     if database_url.startswith("sqlite"):
-        return {"connect_args": {"check_same_thread": False}, "pool_size": pool_size, "max_overflow": 0}
+        return {**common, "connect_args": {"check_same_thread": False}}
     return {
-        "pool_size": pool_size,
-        "max_overflow": 0,
+        **common,
         "pool_pre_ping": False,
         "connect_args": {
             "connect_timeout": _DATABASE_TIMEOUT_S,

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.settings import Settings
@@ -309,6 +310,13 @@ def test_an_error_of_ours_shows_nothing_but_the_requests_id(
 
     assert problem(response, 500, "internal_error").request_id == "find-me"
     assert SECRET not in response.text
+
+
+def test_an_error_of_the_database_does_not_tell_what_was_to_be_stored(api: Api) -> None:
+    with api.rt.sessions() as session, pytest.raises(DBAPIError) as raised:
+        session.execute(text("SELECT no_such_column FROM messages WHERE body = :body"), {"body": SECRET})
+
+    assert SECRET not in str(raised.value)
 
 
 @one_database
