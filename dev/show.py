@@ -130,7 +130,7 @@ def make_environment(
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
-        "DATABASE_URL": f"sqlite:///{DATABASE}",
+        "DATABASE_URL": "sqlite:///var/smsapp.db",  # relative: a folder may be named what a URL may not
         "REDIS_URL": redis_url,
         "APP_BASE_URL": f"http://{local}:{ports['web']}",
         "TWILIO_API_BASE_URL": f"http://{local}:{ports['simulator']}",
