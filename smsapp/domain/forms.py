@@ -22,10 +22,7 @@ def parse_form(body: str) -> Form:
     for pair in body.split("&"):
         if pair:
             name, _, value = pair.partition("=")
-            form.append((_unquote(name), _unquote(value)))
+            if "%" in pair or "+" in pair:  # most have no escapes, and looking is cheaper than unescaping
+                name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+            form.append((name, value))
     return form
-
-
-def _unquote(text: str) -> str:
-    """Return the text behind a form's escapes; most have none."""
-    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
