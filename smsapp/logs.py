@@ -11,7 +11,17 @@ import structlog
 
 from smsapp.settings import Settings
 
-_QUIET = ("twilio.http_client", "urllib3", "kombu", "amqp", "celery.redirected", "smsapp.twilio")
+_QUIET = (
+    "amqp",
+    "celery.app.trace",  # our services say what a job did; that it ran says less, every five seconds
+    "celery.beat",
+    "celery.redirected",
+    "celery.worker.strategy",
+    "kombu",
+    "smsapp.twilio",
+    "twilio.http_client",
+    "urllib3",
+)
 _CALLERS_WORDS = frozenset({"body", "auth_token", "token", "secret", "authorization", "signature"})
 
 

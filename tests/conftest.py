@@ -82,7 +82,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests ran on each database."""
     for name in DATABASES:
         counts = {
-            outcome: sum(name in getattr(report, "keywords", {}) for report in terminalreporter.getreports(outcome))
+            outcome: sum(
+                name in getattr(report, "keywords", {}) for report in terminalreporter.getreports(outcome)
+            )
             for outcome in ("passed", "failed")
         }
         if any(counts.values()):

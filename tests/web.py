@@ -61,7 +61,9 @@ class Api:
 
     def get(self, path: str, **query: Any) -> TestResponse:
         """Ask for something."""
-        return self.client.get(path, query_string=query or None, headers={"Authorization": f"Bearer {self.key}"})
+        return self.client.get(
+            path, query_string=query or None, headers={"Authorization": f"Bearer {self.key}"}
+        )
 
     def stored(self, public_id: str) -> Message:
         """Return the row behind an id, which must be there."""

@@ -24,10 +24,12 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": _DATABASE_TIMEOUT_S,
             "application_name": "smsapp",
+            "client_encoding": "utf8",  # whatever the server's own is
             # A peer that vanished without a word must not hold a worker for the two hours of the kernel's default.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,  # ms; keepalives are not sent while a request is on its way
             "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s",
         },
     }
