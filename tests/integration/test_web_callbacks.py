@@ -1,6 +1,8 @@
 """What Twilio posts to us: taken exactly as it is when it is Twilio's, and refused when it is not."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from tests.web import Api, problem, serving
 MESSAGE = "018f0000-0000-7000-8000-000000000001"
 FORM = [("MessageSid", "SM" + "1" * 32), ("MessageStatus", "delivered")]
 NEW_TOKEN = "f" * 32
+CALLERS = 60
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # none of these reaches it
 
@@ -110,6 +113,22 @@ def test_somebody_is_woken_once_for_many_callbacks(api: Api, settings: Settings)
 
     with Redis.from_url(settings.redis_url) as redis:
         assert redis.llen("track") == 1
+
+
+def test_callbacks_at_the_same_moment_are_all_taken_once(api: Api, rt: Runtime) -> None:
+    barrier = threading.Barrier(CALLERS)
+
+    def one(number: int) -> int:
+        barrier.wait()
+        return post_signed(api, form=[("MessageSid", f"SM{number}")]).status_code
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        statuses = set(threads.map(one, range(CALLERS)))
+
+    assert statuses == {204}
+    assert sorted(callback.body for callback in taken(rt)) == sorted(
+        f"MessageSid=SM{n}" for n in range(CALLERS)
+    )
 
 
 @pytest.mark.parametrize("path", ["/twilio/status", f"/twilio/status/{MESSAGE}", "/twilio/inbound"])

@@ -1,7 +1,9 @@
 """Redis or the database away: what was promised with a 202 or a 204 is kept somewhere, or nothing is promised."""
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from tests.web import TO, Api, problem, serving
 PATH = "/twilio/status/msg_018f00000000700080000000000000aa"
 FORM = {"MessageSid": "SM" + "1" * 32, "MessageStatus": "delivered", "Body": "ä+ %00"}
 PROMPTLY_S = 1.5
+CALLERS = 60
 
 
 @pytest.fixture
@@ -131,6 +134,21 @@ def test_only_the_first_callback_waits_for_a_silent_redis(api: Api, own_redis: R
     assert [answer.status_code for answer, _ in answers] == [204] * 5
     assert sum(took_s for _, took_s in answers) < PROMPTLY_S
     assert len(inbox(api)) == 5
+
+
+def test_callbacks_at_the_same_moment_all_wait_in_the_inbox(api: Api, own_redis: RedisServer) -> None:
+    own_redis.stop()
+    barrier = threading.Barrier(CALLERS)
+
+    def one(number: int) -> int:
+        barrier.wait()
+        return call_back(api, f"/twilio/status/m{number}")[0].status_code
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        statuses = set(threads.map(one, range(CALLERS)))
+
+    assert statuses == {204}
+    assert {entry.target for entry in inbox(api)} == {f"m{number}" for number in range(CALLERS)}
 
 
 def test_a_stranger_finds_no_way_into_the_inbox(api: Api, own_redis: RedisServer) -> None:
