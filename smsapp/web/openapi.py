@@ -81,7 +81,8 @@ _PROBLEMS = {
     500: _Kind("InternalError", "Something broke on our side: `internal_error`."),
     503: _Kind(
         "Unavailable",
-        "Nothing was stored; try again: `database_unavailable`, `overloaded`, `unavailable`.",
+        "Not now; repeat the request, a POST with its Idempotency-Key, since an answer may have been lost: "
+        "`database_unavailable`, `overloaded`, `unavailable`.",
         {"Retry-After": "RetryAfter"},
     ),
 }

@@ -101,7 +101,8 @@ def init_app(app: Flask) -> None:
         return problem_response(
             503,
             "database_unavailable",
-            "The database does not answer; nothing was stored. Try again.",
+            # Not "nothing was stored": a commit whose answer is lost may have happened.
+            "The database does not answer. Repeat the request, a POST with its Idempotency-Key.",
             headers={"Retry-After": str(_RETRY_AFTER_S)},
         )
 
