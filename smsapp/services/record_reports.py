@@ -55,21 +55,23 @@ def record_reports(
         after[message.id], event = fold(message, report)
         events.setdefault(message.id, []).append(event)
 
-    for message_id, kept in events.items():
-        retried = resend(
-            before[message_id],
-            after[message_id],
-            now=rt.clock(),
-            receipt_id=new_id(),
-            rng=rt.rng,
-        )
-        if retried:
-            after[message_id], event = retried
-            kept.append(event)
-
     changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
     messages.save(session, changes)
-    return changes, unknown
+    # By itself: a SID that came with the bad news is known to belong to the attempt that it ended.
+    resent = _resend(rt, changes)
+    messages.save(session, resent)
+    return [*changes, *resent], unknown
+
+
+def _resend(rt: Runtime, changes: Sequence[Change]) -> list[Change]:
+    """Return what sends texts again that have just failed, where caller and reason allow it."""
+    resent = []
+    for change in changes:
+        decided = resend(change.before, change.after, now=rt.clock(), receipt_id=new_id(), rng=rt.rng)
+        if decided:
+            message, event = decided
+            resent.append(Change(change.after, message, [event]))
+    return resent
 
 
 def _return_sids(
@@ -85,11 +87,7 @@ def _return_sids(
     """
     for item in reports:
         sid = item.report.twilio_sid
-        if (
-            sid not in owners
-            or item.message_id not in messages_by_id
-            or item.report.source is not Source.CALLBACK
-        ):
+        if sid not in owners or item.message_id not in messages_by_id or item.report.source is Source.POLL:
             continue
         owner_id, attempt = owners[sid]
         if owner_id == item.message_id or attempt is not None:

@@ -40,8 +40,7 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
         TwilioUnavailableError: Twilio could not be asked; the message stays due.
     """
     with reading(rt.sessions) as session:
-        twins = messages.twins(session, message.id)
-    mine = next((twin for twin in twins if twin.id == message.id), None)
+        mine = _of(message, messages.twins(session, message.id))
     if mine is None:
         return False  # a callback was faster
     listed = list(rt.gateway.list_to(mine.to, limit=_LISTED))
@@ -50,29 +49,31 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
         locked = messages.lock(session, [message.id]).get(message.id)
         if locked is None or locked.status is not Status.UNCONFIRMED or locked.attempt != message.attempt:
             return False
-        found = _match(session, mine, twins, listed)
+        # As they are now: one that was being submitted a moment ago has its SID, or competes for one.
+        twins = messages.twins(session, message.id)
+        mine = _of(message, twins)
+        if mine is None:
+            return False
+        found = _match(session, mine, twins, listed, longest=_longest_submission(rt))
         if found is not None:
-            record_reports(
-                rt,
-                session,
-                [
-                    Addressed(
-                        message.id,
-                        report_of(
-                            found,
-                            Source.POLL,
-                            attempt=locked.attempt,
-                            now=now,
-                            poll_at=now + rt.settings.poll_ages[0],
-                        ),
-                    )
-                ],
-            )
+            poll_at = now + rt.settings.poll_ages[0]
+            report = report_of(found, Source.POLL, attempt=locked.attempt, now=now, poll_at=poll_at)
+            record_reports(rt, session, [Addressed(message.id, report)])
             log.info("unconfirmed_found", message_id=str(message.id), twilio_sid=found.sid)
             return True
-        after, event = take(locked, _not_found(rt, locked, mine, now))
+        busy = any(twin.status is Status.SUBMITTING for twin in twins)
+        after, event = take(locked, _not_found(rt, locked, mine, now, certain=not busy))
         messages.save(session, [Change(locked, after, [event])])
     return False
+
+
+def _of(message: Tracked, twins: Sequence[Twin]) -> Twin | None:
+    return next((twin for twin in twins if twin.id == message.id), None)
+
+
+def _longest_submission(rt: Runtime) -> timedelta:
+    """Return how long after its claim a message may still reach Twilio: what is younger is not that claim's."""
+    return max(rt.settings.send_lease, rt.settings.unconfirmed_grace)
 
 
 class Decision(StrEnum):
@@ -119,37 +120,47 @@ def _ended(step: Step, decision: Decision, now: datetime) -> Step:
 
 
 def _match(
-    session: Session, mine: Twin, twins: Sequence[Twin], listed: Sequence[TwilioMessage]
+    session: Session,
+    mine: Twin,
+    twins: Sequence[Twin],
+    listed: Sequence[TwilioMessage],
+    *,
+    longest: timedelta,
 ) -> TwilioMessage | None:
     """Return the listed message that must be ours, or None.
 
-    Identical texts to one number are told apart by time: each lost one takes the earliest unbound candidate, in the
-    order in which they were submitted. While a twin is still being submitted its SID is not known, and what looks
-    unbound may be its own; then nothing is adopted yet.
+    Identical texts to one number are told apart by time: in the order in which they were submitted, each lost one takes
+    the earliest unbound candidate of its time. While a twin is still being submitted its SID is not known, and what
+    looks unbound may be its own; then nothing is adopted yet.
     """
     if any(twin.status is Status.SUBMITTING for twin in twins):
         return None
-    earliest = mine.claimed_at - _CLOCK_SKEW
-    candidates = sorted(
-        (
-            found
-            for found in listed
-            if found.body == mine.body
-            and found.created_at is not None
-            and found.created_at >= earliest
-            and (mine.sender is None or found.sender in {None, mine.sender})
-        ),
-        key=lambda found: (found.created_at, found.sid),
-    )
-    bound = messages.bound_sids(session, [found.sid for found in candidates])
-    free = [found for found in candidates if found.sid not in bound]
-    lost = sorted((twin.claimed_at, twin.id) for twin in twins if twin.status is Status.UNCONFIRMED)
-    place = lost.index((mine.claimed_at, mine.id))
-    return free[place] if place < len(free) else None
+    bound = messages.bound_sids(session, [found.sid for found in listed])
+    dated = [(found.created_at, found) for found in listed if found.created_at and found.sid not in bound]
+    free = [found for _, found in sorted(dated, key=lambda item: (item[0], item[1].sid))]
+    for twin in sorted(twins, key=lambda twin: (twin.claimed_at, twin.id)):
+        taken = next((found for found in free if _fits(twin, found, longest)), None)
+        if twin.id == mine.id:
+            return taken
+        if taken:
+            free.remove(taken)
+    return None
 
 
-def _not_found(rt: Runtime, message: Tracked, mine: Twin, now: datetime) -> Step:
-    """Return what to do with a message that Twilio does not list: look again, or after the grace what was wished."""
+def _fits(twin: Twin, found: TwilioMessage, longest: timedelta) -> bool:
+    """Return whether Twilio's message can be what came of submitting ours."""
+    if found.created_at is None or found.body != twin.body:
+        return False
+    if twin.sender and found.sender not in {None, twin.sender}:
+        return False
+    return -_CLOCK_SKEW <= found.created_at - twin.claimed_at <= longest + _CLOCK_SKEW
+
+
+def _not_found(rt: Runtime, message: Tracked, mine: Twin, now: datetime, *, certain: bool) -> Step:
+    """Return what to do with a message that was not found: look again, or after the grace what was wished.
+
+    `certain`: Twilio does not list it; else it may be one of those listed, and nothing is given up yet.
+    """
     step = Step(
         source=Source.SYSTEM,
         status=Status.UNCONFIRMED,
@@ -160,7 +171,7 @@ def _not_found(rt: Runtime, message: Tracked, mine: Twin, now: datetime) -> Step
         error_code=message.error_code,
         reason="not_found_yet",
     )
-    if now - mine.claimed_at < rt.settings.unconfirmed_grace:
+    if now - mine.claimed_at < rt.settings.unconfirmed_grace or not certain:
         return step
     if mine.on_unconfirmed in {Decision.RESEND, Decision.FAIL}:
         return _ended(step, Decision(mine.on_unconfirmed), now)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from smsapp.domain.failures import OwnCode
-from smsapp.domain.refold import HELD, NEVER_CONFIRMED, PastEvent, refold
+from smsapp.domain.refold import HELD, NEVER_CONFIRMED, SID_IS_ANOTHERS, PastEvent, refold
 from smsapp.domain.resend import MAX_RESENDS, resend
 from smsapp.domain.status import FINAL, GOOD_NEWS, OURS, Outcome, Status, outcome_of, supersedes
 from smsapp.domain.tracking import Event, Report, Source, Step, Tracked, fold, note, take
@@ -194,6 +194,12 @@ class Life(RuleBasedStateMachine):
             "operator_fail": replace(decided, **over, reason="given_up_unconfirmed"),
         }[policy]
         self.step(step)
+
+    @precondition(lambda self: self.message.twilio_sid)
+    @rule()
+    def give_the_sid_back(self) -> None:
+        returned = self.make_step(Status.UNCONFIRMED)
+        self.step(replace(returned, error_code=OwnCode.ANSWER_LOST, reason=SID_IS_ANOTHERS, forgets_sid=True))
 
     @precondition(lambda self: self.message.status not in FINAL | OURS)
     @rule(reason=st.sampled_from(["gone_at_twilio", NEVER_CONFIRMED]))
