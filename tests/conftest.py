@@ -1,5 +1,6 @@
 """Fixtures for all tests: real servers, both databases, and a runtime with a Twilio that does as it is told."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,9 +82,11 @@ def sessions(settings: Settings) -> Iterator[sessionmaker[Session]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests ran on each database."""
     for name in DATABASES:
+        parameter = re.compile(rf"[\[-]{name}[\]-]")
         counts = {
             outcome: sum(
-                name in getattr(report, "keywords", {}) for report in terminalreporter.getreports(outcome)
+                bool(parameter.search(getattr(report, "nodeid", "")))
+                for report in terminalreporter.getreports(outcome)
             )
             for outcome in ("passed", "failed")
         }

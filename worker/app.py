@@ -1,5 +1,7 @@
 """The Celery application of workers, beat and Flower: `celery -A worker.app worker`."""
 
+import os
+import sys
 from typing import Any
 
 from celery import Celery
@@ -8,13 +10,17 @@ from celery.signals import setup_logging, worker_shutting_down
 from celeryconfig import celery_settings
 from smsapp import logs
 from smsapp.runtime import Runtime, build_runtime
-from smsapp.settings import load_settings
+from smsapp.settings import ConfigurationError, load_settings
 from smsapp.store.engine import make_sessions
 from worker import broker
 
 DATABASE_CONNECTIONS = 16
 
-_settings = load_settings()
+try:
+    _settings = load_settings()
+except ConfigurationError as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(os.EX_CONFIG)
 broker.install()
 app = Celery("smsapp", set_as_current=True, include=["worker.tasks"])
 app.conf.update(celery_settings(_settings))

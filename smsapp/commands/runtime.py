@@ -1,5 +1,6 @@
 """The runtime that a command works with: the same ports as a worker's."""
 
+import os
 import sys
 
 import click
@@ -10,9 +11,6 @@ from smsapp.runtime import Runtime, build_runtime
 from smsapp.settings import ConfigurationError, Settings, load_settings
 from smsapp.store.engine import make_sessions
 
-EX_CONFIG = 78
-"""The exit status for a faulty configuration, from sysexits.h."""
-
 
 def settings_or_exit() -> Settings:
     """Return the settings, or end the process with every fault on stderr."""
@@ -20,7 +18,7 @@ def settings_or_exit() -> Settings:
         return load_settings()
     except ConfigurationError as error:
         click.echo(str(error), err=True)
-        sys.exit(EX_CONFIG)
+        sys.exit(os.EX_CONFIG)
 
 
 def command_runtime() -> Runtime:

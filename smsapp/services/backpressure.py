@@ -21,7 +21,7 @@ LOOK_EVERY = timedelta(seconds=5)
 RETRY_AFTER = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OverloadedError(Exception):
     """Too much waits already. `what` is the crowded place, `retry_after` when to try again."""
 
