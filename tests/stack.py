@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import urllib3
-from sqlalchemy import select
+from redis import Redis
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -26,8 +27,10 @@ from dev.servers import PostgresServer, RedisServer, ServerProcess
 from simulator.process import SimulatorProcess
 from smsapp.domain.ids import parse_public_id, public_id
 from smsapp.store.engine import make_sessions
+from smsapp.store.inbox import REDIS_UNAVAILABLE
 from smsapp.store.sessions import reading
-from smsapp.store.tables import Message
+from smsapp.store.tables import InboxEntry, Message
+from smsapp.stream import STREAM
 from tests.bulk import POSSIBLE_NUMBER, send_bulk
 from tests.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from tests.processes import StackProcess, answers, says
@@ -61,6 +64,7 @@ class Stack:
         environment: settings over the quick ones of `QUICK`.
         simulator: options of the simulated Twilio, by name as in `POST /_config`.
         only: start just these processes; others can be started later by name.
+        without: start all but these.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Stack:
         simulator: Mapping[str, object] | None = None,
         postgres: PostgresServer | None = None,
         only: Collection[str] | None = None,
+        without: Collection[str] = (),
     ) -> None:
         self.folder = folder.resolve()
         self.kind: Database = database
@@ -81,7 +86,9 @@ class Stack:
         self.redis = RedisServer(self.folder / "redis")
         self.postgres = postgres
         self.api_key = ""
-        self._only = only
+        self.environment: dict[str, str] = {}
+        usual = ("simulator", "web", *self.workers, "beat")
+        self._started = [name for name in (usual if only is None else only) if name not in without]
         self._owns_postgres = postgres is None
         self._given = dict(environment or {})
         self._simulator_options = {"sent_ms": 50, "final_ms": 120, **(simulator or {})}
@@ -114,10 +121,9 @@ class Stack:
         self._define_processes()
         self.cli("db", "upgrade")
         self.api_key = self.cli("keys", "create", "tests").stdout.splitlines()[-1]
-        wanted = ("simulator", "web", *self.workers, "beat") if self._only is None else tuple(self._only)
-        for name in wanted:
+        for name in self._started:
             self._processes[name].launch()
-        for name in wanted:
+        for name in self._started:
             self._processes[name].wait_until_ready()
         return self
 
@@ -331,6 +337,24 @@ class Stack:
         raise TimeoutError(
             f"{len(left)} of {len(ids)} messages not settled after {timeout_s} s, such as {sample}"
         )
+
+    def wait_until_tracked(self, timeout_s: float = 30.0) -> None:
+        """Return once no callback waits any more, neither in the stream nor in the inbox.
+
+        Raises:
+            TimeoutError: some still do.
+        """
+        deadline = time.monotonic() + timeout_s
+        with Redis.from_url(self.redis.url) as redis:
+            while redis.xlen(STREAM) or self._inbox():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"callbacks still wait after {timeout_s} s")
+                time.sleep(_LOOK_EVERY_S)
+
+    def _inbox(self) -> int:
+        with self.database() as session:
+            waiting = select(func.count()).where(InboxEntry.reason == REDIS_UNAVAILABLE)
+            return session.scalar(waiting) or 0
 
     # How it is put together.
 

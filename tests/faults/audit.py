@@ -1,6 +1,6 @@
 """Hold the service's books against Twilio's: what was accepted, what Twilio has, and what differs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,10 +34,12 @@ class Audit:
         return not (self.lost or self.doubled or self.wrong or self.books)
 
 
-def audit(stack: Stack, accepted: Mapping[str, str]) -> Audit:
+def audit(
+    stack: Stack, accepted: Mapping[str, str], at_twilio: Sequence[Mapping[str, Any]] | None = None
+) -> Audit:
     """Compare every accepted message (its body by id) with Twilio's ledger; bodies tell which is which."""
-    ledger: dict[str, list[dict[str, Any]]] = {body: [] for body in accepted.values()}
-    for entry in stack.ledger():
+    ledger: dict[str, list[Mapping[str, Any]]] = {body: [] for body in accepted.values()}
+    for entry in stack.ledger() if at_twilio is None else at_twilio:
         if entry["body"] in ledger:
             ledger[entry["body"]].append(entry)
     rows = stack.rows(accepted)
@@ -48,11 +50,11 @@ def audit(stack: Stack, accepted: Mapping[str, str]) -> Audit:
     return found
 
 
-def _hidden(ledger: Mapping[str, list[dict[str, Any]]]) -> int:
+def _hidden(ledger: Mapping[str, list[Mapping[str, Any]]]) -> int:
     return sum(entry["answer"] == "hidden" for entries in ledger.values() for entry in entries)
 
 
-def _compare(found: Audit, message_id: str, row: Message | None, entries: list[dict[str, Any]]) -> None:
+def _compare(found: Audit, message_id: str, row: Message | None, entries: list[Mapping[str, Any]]) -> None:
     found.at_twilio += bool(entries)
     if row is None:
         found.lost.append(f"{message_id}: not in the database")

@@ -1,0 +1,178 @@
+"""The clock steps by an hour, forward and back, while messages are on their way.
+
+In one process, since no other has a clock that we can turn: the services over a real database and a real Redis, with
+a Twilio that does as it is told.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+from uuid import uuid4
+
+import structlog
+from redis import Redis
+from sqlalchemy import select
+
+from dev.servers import PostgresServer
+from smsapp.domain.ids import callback_url, new_id
+from smsapp.domain.outbound import Outbound
+from smsapp.domain.phone import parse_recipient
+from smsapp.domain.segments import measure
+from smsapp.gateway.twilio import Submission, TwilioMessage
+from smsapp.runtime import Runtime
+from smsapp.services.accept_message import Draft, accept_message
+from smsapp.services.reconcile import reconcile
+from smsapp.services.send_messages import send_messages
+from smsapp.services.sweep import sweep
+from smsapp.services.track_callbacks import track_callbacks
+from smsapp.store.tables import ApiKey
+from smsapp.stream import Callback, CallbackStream
+from smsapp.web.views import message_view
+from tests.bulk import POSSIBLE_NUMBER
+from tests.environment import SENDER, make_settings
+from tests.fakes import FakeClock, FakeJobs, FakeTwilio
+from tests.faults.audit import Audit, audit
+from tests.stack import Database, Stack
+
+STEP = timedelta(hours=1)
+_BATCH = 100
+_ROUNDS = 60
+"""Ten minutes each: past the last age at which Twilio is asked, should a message need that."""
+
+
+class SteppingTwilio(FakeTwilio):
+    """Accepts everything; now and then the clock steps while a message is there, or the answer is lost."""
+
+    def __init__(self, clock: FakeClock, rng: random.Random) -> None:
+        super().__init__(clock)
+        self._rng = rng
+        self._wall = clock
+        self._attempts: dict[str, Outbound] = {}
+
+    def submit(self, message: Outbound) -> Submission:
+        """Take the message."""
+        drawn = self._rng.random()
+        if drawn < 0.02:
+            self._wall.advance(self._rng.choice((STEP, -STEP)))
+        return self.accept_silently(message) if drawn > 0.97 else self.accept(message)
+
+    def deliver(self) -> Iterator[Callback]:
+        """Deliver what is queued, and yield the callbacks: in no order, and one in ten is lost."""
+        for record in list(self.records.values()):
+            if record.status != "queued":
+                continue
+            self.records[record.sid] = replace(record, status="delivered")
+            for status in self._rng.sample(("sent", "delivered"), 2):
+                if self._rng.random() > 0.1:
+                    yield self._callback(record, status)
+
+    def _take(self, message: Outbound) -> TwilioMessage:
+        record = super()._take(message)
+        self._attempts[record.sid] = message
+        return record
+
+    def _callback(self, record: TwilioMessage, status: str) -> Callback:
+        message = self._attempts[record.sid]
+        address = urlsplit(callback_url("https://sms.example.test", message.id, message.attempt))
+        return Callback(
+            receipt_id=new_id(),
+            kind="status",
+            target=address.path.rpartition("/")[2],
+            body=urlencode({"MessageSid": record.sid, "MessageStatus": status, "To": record.to}),
+            idempotency_token=None,
+            received_at=self._wall(),
+        )
+
+
+def run_clock_case(
+    folder: Path, database: Database, count: int, postgres: PostgresServer | None
+) -> tuple[Audit, float]:
+    """Send messages and their callbacks while the clock steps; return the audit, and how long recovery took."""
+    rng = random.Random(11)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with Stack(folder, database=database, postgres=postgres, only=()) as stack:
+        clock = FakeClock()
+        twilio = SteppingTwilio(clock, rng)
+        rt = _runtime(stack, clock, twilio)
+        accepted: dict[str, str] = {}
+        for _ in range(0, count, _BATCH):
+            accepted |= dict(_accept(rt, stack, min(_BATCH, count - len(accepted))))
+            send_messages(rt)
+            _call_back(rt, twilio)
+            clock.advance(rng.choice((STEP, -STEP, timedelta(seconds=5))))
+            _work(rt)
+        began = time.monotonic()
+        for _ in range(_ROUNDS):
+            clock.advance(timedelta(minutes=10))
+            _call_back(rt, twilio)
+            _work(rt)
+            if not stack.unsettled(accepted):
+                break
+        return audit(stack, accepted, _ledger(twilio)), time.monotonic() - began
+
+
+def _runtime(stack: Stack, clock: FakeClock, twilio: FakeTwilio) -> Runtime:
+    environment = stack.environment
+    return Runtime(
+        settings=make_settings(
+            database_url=environment["DATABASE_URL"], redis_url=environment["REDIS_URL"], send_concurrency=8
+        ),
+        sessions=stack.sessions,
+        jobs=FakeJobs(),
+        stream=CallbackStream(Redis.from_url(environment["REDIS_URL"], protocol=2), consumer="clock"),
+        gateway=twilio,
+        clock=clock,
+    )
+
+
+def _accept(rt: Runtime, stack: Stack, count: int) -> Iterator[tuple[str, str]]:
+    """Accept some messages as the API would and yield their ids and texts."""
+    with stack.database() as session:
+        api_key_id = session.scalars(select(ApiKey.id)).one()
+    for number in range(count):
+        body = uuid4().hex
+        draft = Draft(
+            recipient=parse_recipient(POSSIBLE_NUMBER(number)),
+            sender=SENDER,
+            messaging_service_sid=None,
+            body=body,
+            measure=measure(body),
+            api_key_id=api_key_id,
+        )
+        answer = accept_message(rt, draft, render=lambda values: {"id": message_view(values)["id"]}).answer
+        yield answer["id"], body
+
+
+def _work(rt: Runtime) -> None:
+    """Do what the workers do, in an order that need not suit the messages."""
+    send_messages(rt)
+    track_callbacks(rt)
+    sweep(rt)
+    reconcile(rt)
+
+
+def _call_back(rt: Runtime, twilio: SteppingTwilio) -> None:
+    """Put the callbacks where the web would put them."""
+    callbacks = list(twilio.deliver())
+    if callbacks:
+        rt.stream.append(callbacks, flag="smsapp:clock", flag_ttl_ms=1)
+
+
+def _ledger(twilio: SteppingTwilio) -> list[dict[str, object]]:
+    """Return Twilio's view as the simulator's ledger would."""
+    return [
+        {
+            "sid": record.sid,
+            "body": record.body,
+            "status": record.status,
+            "error_code": None,
+            "answer": "given",
+            "listed": True,
+        }
+        for record in twilio.records.values()
+    ]
