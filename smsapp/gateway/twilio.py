@@ -19,6 +19,7 @@ from smsapp.settings import Settings
 log = structlog.get_logger(__name__)
 
 _LIST_PAGE = 1000
+_UNREADABLE_ANSWER = "unreadable_answer"
 _FAILURES = (NotSentError, NoAnswerError, RefusedError)
 _UNREADABLE = (TwilioException, ValueError, KeyError, TypeError, AttributeError)
 
@@ -67,6 +68,13 @@ class TwilioUnavailableError(Exception):
         self.code = code
         self.status = status
         self.retry_after = retry_after
+
+    @property
+    def concerns_one(self) -> bool:
+        """Whether Twilio does answer, only not this question: another one may fare better at once."""
+        if self.status is None:
+            return str(self) == _UNREADABLE_ANSWER
+        return 400 <= self.status < 500 and self.status not in {401, 403, 408, 429}
 
 
 class Gateway(Protocol):
@@ -133,7 +141,7 @@ class TwilioGateway:
         except _UNREADABLE as error:
             # A 2xx that cannot be read: the message was most likely accepted, but under a name we do not know.
             log.warning("twilio_answer_unreadable", error=type(error).__name__)
-            return Submission(judgement=Judgement.unknown(), cause="unreadable_answer")
+            return Submission(judgement=Judgement.unknown(), cause=_UNREADABLE_ANSWER)
 
     def fetch(self, sid: str) -> TwilioMessage | None:
         """Return the message, or None when Twilio has none by that SID.
@@ -220,7 +228,7 @@ def _unavailable(error: Exception) -> TwilioUnavailableError:
         return TwilioUnavailableError(
             str(error), code=error.code, status=error.status, retry_after=error.retry_after
         )
-    return TwilioUnavailableError(str(error) if isinstance(error, _FAILURES) else "unreadable_answer")
+    return TwilioUnavailableError(str(error) if isinstance(error, _FAILURES) else _UNREADABLE_ANSWER)
 
 
 def _message(instance: MessageInstance) -> TwilioMessage:

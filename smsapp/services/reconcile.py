@@ -4,12 +4,10 @@ Everything that is not final is asked about on an age schedule, `sent` included,
 callback. What only the asking brought is counted: it is the measured loss of callbacks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -85,80 +83,96 @@ def _reconcile(rt: Runtime) -> Polled:
 
 def _ask(rt: Runtime, due: Sequence[Tracked]) -> Polled:
     """Find out about these messages and write it down; fewer asked than due means that Twilio wants a pause."""
-    lost = [message for message in due if message.status is Status.UNCONFIRMED]
     known = [message for message in due if message.twilio_sid]
+    nameless = [message for message in due if not message.twilio_sid]
+    lost = [message for message in nameless if message.status is Status.UNCONFIRMED]
+    untold = [message for message in nameless if message.status is not Status.UNCONFIRMED]
     answers = _Answers(rt)
     answers.gather(known)
     repaired = _record(rt, known, answers.found)
-    nameless = [message for message in due if message not in lost and not message.twilio_sid]
-    _ask_later(rt, nameless, rt.clock(), reason="no_sid")  # a callback named no SID; the next one may
-    asked = len(answers.found) + len(nameless)
-    with suppress(TwilioUnavailableError):
-        for message in lost:
-            if answers.refusal or rt.stopping.is_set():
-                break
-            rt.jobs.keep(Job.RECONCILE)
+    _ask_later(rt, untold, reason="no_sid")  # a callback named no SID; the next one may
+    asked = len(answers.found) + len(untold)
+    for message in lost:
+        if answers.refusal or rt.stopping.is_set():
+            break
+        rt.jobs.keep(Job.RECONCILE)
+        try:
             repaired += settle_unconfirmed(rt, message)
             asked += 1
-    return Polled(asked, repaired)
+        except TwilioUnavailableError as error:
+            answers.note(error, message)
+    _ask_later(rt, answers.refused, reason="no_answer")
+    if answers.refusal:
+        _pause(rt, answers.refusal)
+    return Polled(asked + len(answers.refused), repaired)
 
 
 class _Answers:
-    """What Twilio says about messages, by SID; None for one that it does not have (any more)."""
+    """What Twilio says about messages, by SID; None for one that it does not have (any more).
+
+    `refused` are those that it gives no answer on, though it answers; `refusal` is that it answers nothing at present.
+    """
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self.found: dict[str, TwilioMessage | None] = {}
+        self.refused: list[Tracked] = []
         self.refusal: TwilioUnavailableError | None = None
 
     def gather(self, wanted: Sequence[Tracked]) -> None:
         """Ask about each, in bulk where that is cheaper; stops asking when Twilio does not answer."""
         if len(wanted) >= _LISTING_PAYS_FROM:
-            self._guarded(self._list, wanted)
+            self._list(wanted)
         missing = [message for message in wanted if message.twilio_sid not in self.found]
         with ThreadPoolExecutor(_FETCHES, thread_name_prefix="poll") as pool:
-            for _ in pool.map(lambda message: self._guarded(self._fetch, message), missing):
+            for _ in pool.map(self._fetch, missing):
                 pass
-        if self.refusal:
-            self._pause(self.refusal)
+
+    def note(self, error: TwilioUnavailableError, message: Tracked | None = None) -> None:
+        """Remember why there is no answer: on this one message, or on anything."""
+        if not error.concerns_one:
+            self.refusal = error
+        elif message is not None:
+            self.refused.append(message)
 
     def _list(self, wanted: Sequence[Tracked]) -> None:
         sids = {message.twilio_sid for message in wanted}
         times = [message.submitted_at or message.created_at for message in wanted]
-        listed = self._rt.gateway.list_sent(
-            after=min(times) - _LIST_MARGIN,
-            before=max(times) + _LIST_MARGIN,
-            limit=len(wanted) * _LISTED_PER_QUESTION,
-        )
-        self.found |= {found.sid: found for found in listed if found.sid in sids}
+        try:
+            listed = self._rt.gateway.list_sent(
+                after=min(times) - _LIST_MARGIN,
+                before=max(times) + _LIST_MARGIN,
+                limit=len(wanted) * _LISTED_PER_QUESTION,
+            )
+            self.found |= {found.sid: found for found in listed if found.sid in sids}
+        except TwilioUnavailableError as error:
+            self.note(error)
 
     def _fetch(self, message: Tracked) -> None:
         assert message.twilio_sid
-        self.found[message.twilio_sid] = self._rt.gateway.fetch(message.twilio_sid)
-
-    def _guarded(self, ask: Callable[[Any], None], argument: Any) -> None:
         if self.refusal or self._rt.stopping.is_set():
             return
         try:
-            ask(argument)
+            self.found[message.twilio_sid] = self._rt.gateway.fetch(message.twilio_sid)
         except TwilioUnavailableError as error:
-            self.refusal = error
+            self.note(error, message)
 
-    def _pause(self, refusal: TwilioUnavailableError) -> None:
-        """Leave Twilio alone for as long as it asks, or for a short while."""
-        now = self._rt.clock()
-        pause = retry.retry_after(refusal.retry_after, now=now) or POLICIES[Wait.THROTTLED].cap
-        log.warning("reconcile_paused", cause=str(refusal), seconds=pause.total_seconds())
-        with self._rt.sessions.begin() as session:
-            breakers.trip(
-                session,
-                breakers.POLLING,
-                parked=False,
-                error_code=refusal.code,
-                reason="Twilio does not answer questions at present.",
-                now=now,
-                probe_at=now + pause,
-            )
+
+def _pause(rt: Runtime, refusal: TwilioUnavailableError) -> None:
+    """Leave Twilio alone for as long as it asks, or for a short while."""
+    now = rt.clock()
+    pause = retry.retry_after(refusal.retry_after, now=now) or POLICIES[Wait.THROTTLED].cap
+    log.warning("reconcile_paused", cause=str(refusal), seconds=pause.total_seconds())
+    with rt.sessions.begin() as session:
+        breakers.trip(
+            session,
+            breakers.POLLING,
+            parked=False,
+            error_code=refusal.code,
+            reason="Twilio does not answer questions at present.",
+            now=now,
+            probe_at=now + pause,
+        )
 
 
 def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMessage | None]) -> int:
@@ -180,9 +194,9 @@ def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMes
             if moved:
                 counters.add(session, REPAIRED, len(moved))
     gone = [message for message in answered if found[message.twilio_sid or ""] is None]
-    overdue = [message for message in answered if message.id not in moved and _is_overdue(rt, message, now)]
-    _ask_later(rt, gone, now, reason="gone_at_twilio")
-    _ask_later(rt, overdue, now, reason=NEVER_CONFIRMED, outcome=Outcome.UNCONFIRMED)
+    silent = [message for message in answered if message.id not in moved and message not in gone]
+    _ask_later(rt, gone, reason="gone_at_twilio")
+    _ask_later(rt, [message for message in silent if _is_overdue(rt, message, now)], reason=NEVER_CONFIRMED)
     return len(moved)
 
 
@@ -201,17 +215,18 @@ def next_poll(ages: Sequence[timedelta], message: Tracked, now: datetime) -> dat
     return now + ages[-1]
 
 
-def _ask_later(
-    rt: Runtime, asked: Sequence[Tracked], now: datetime, *, reason: str, outcome: Outcome | None = None
-) -> None:
+def _ask_later(rt: Runtime, asked: Sequence[Tracked], *, reason: str) -> None:
+    """Wait for the next age, or call it unconfirmed when the last one is over."""
     if not asked:
         return
+    now = rt.clock()
     with rt.sessions.begin() as session:
         locked = messages.lock(session, [message.id for message in asked])
         changes = []
         for message in locked.values():
-            if message.status in FINAL:
+            if message.status in FINAL | {Status.PENDING, Status.SUBMITTING}:
                 continue
+            overdue = _is_overdue(rt, message, now)
             step = Step(
                 source=Source.SYSTEM,
                 status=message.status,
@@ -219,8 +234,8 @@ def _ask_later(
                 at=now,
                 receipt_id=new_id(),
                 due_at=next_poll(rt.settings.poll_ages, message, now),
-                reason=reason,
-                outcome=outcome or message.outcome,
+                reason=NEVER_CONFIRMED if overdue else reason,
+                outcome=Outcome.UNCONFIRMED if overdue else None,
             )
             after, event = take(message, step)
             changes.append(Change(message, after, [event]))
