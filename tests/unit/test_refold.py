@@ -157,7 +157,7 @@ class Life(RuleBasedStateMachine):
     )
     def call_back(self, choice: int, word: str, code: int | None, named: bool, sid: str) -> None:
         attempt = self.made[choice % len(self.made)]
-        # Without a name in its path, a callback and its attempt are found by its SID; None is the present one.
+        # Without a name in its path, a callback is found by its SID, and so is its attempt unless it is the present.
         number = None if not named and attempt.number == self.message.attempt else attempt.number
         told = {"own": attempt.sid, "other": "SM" + "f" * 32, "none": None}[sid]
         self.report(self.make_report(Source.CALLBACK, word, code, number, told))
