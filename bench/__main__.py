@@ -20,7 +20,8 @@ from dev.var_folder import ROOT
 def main() -> int:
     """Run the parts; 0 when all of them came to an end."""
     plan = parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for signum in (signal.SIGTERM, signal.SIGINT):  # a shell's background job has SIGINT ignored
+        signal.signal(signum, signal.default_int_handler)
     report = Report(conditions(plan))
     status = 0
     try:

@@ -108,7 +108,9 @@ class Report:
             )
 
     def finish(self, file: Path) -> None:
-        """Write the file and print the last lines."""
+        """Write the file and print the last lines, if anything was measured."""
+        if not self._runs:
+            return
         file.parent.mkdir(parents=True, exist_ok=True)
         document = {
             "began_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._began)),

@@ -1,9 +1,9 @@
 """What every system under measurement shares: PostgreSQL and Redis as in production, the fake Twilio, and a folder."""
 
 import json
+import os
 import shutil
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +26,7 @@ _POSTGRES = {
     "autovacuum": "off",
 }
 _FIRST_PORT = 24_000
+_RUN = "run-"
 
 _http = build_opener(ProxyHandler({}))  # what is on this machine must not go through a proxy
 
@@ -35,7 +36,10 @@ class Stand:
 
     def __init__(self) -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=FOLDER))
+        _remove_leftovers()
+        # Open to others: PostgreSQL may run as another user, and must find its data on this disk, not in memory.
+        self.folder = FOLDER / f"{_RUN}{os.getpid()}"
+        self.folder.mkdir(mode=0o755)
         self._ports = PortClaims()
         self._open = ExitStack()
         self._redis_databases = 0
@@ -116,3 +120,10 @@ class Stand:
         if not isinstance(answer, dict):
             raise BenchError(f"the fake Twilio answered {answer!r}")
         return answer
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of runs that were killed."""
+    for folder in FOLDER.glob(f"{_RUN}*"):
+        if not Path("/proc", folder.name.removeprefix(_RUN)).exists():
+            shutil.rmtree(folder, ignore_errors=True)

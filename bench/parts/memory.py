@@ -1,5 +1,7 @@
 """Memory of each process: at the start, warmed up, and after very many callbacks."""
 
+import time
+
 from bench import machine
 from bench.context import Context
 from bench.ours import Ours
@@ -7,6 +9,8 @@ from bench.results import Run
 
 _CHUNK = 25_000
 _CONNECTIONS = 64
+_LOOK_EVERY_S = 2.0
+_AT_REST = 0.005
 COLUMNS = {
     "start": "PSS MB at start",
     "warm": "warm",
@@ -19,7 +23,7 @@ COLUMNS = {
 def run(context: Context) -> None:
     """Call back again and again on new messages, and compare."""
     ours = context.start_ours("memory", warm=False)
-    start = _memory(context, ours)
+    start = _memory_at_rest(context, ours)
     chunk = min(_CHUNK, context.plan.memory_callbacks // 4)
     _call_back(context, ours, chunk)
     warm = _memory(context, ours)
@@ -52,6 +56,18 @@ def run(context: Context) -> None:
 def _call_back(context: Context, ours: Ours, messages: int) -> None:
     run = context.rounds.callbacks(ours, range(messages), _CONNECTIONS)
     context.report.add("memory, callbacks", run)
+
+
+def _memory_at_rest(context: Context, ours: Ours) -> dict[str, dict[str, int]]:
+    """Return the memory once all processes have started and it no longer grows."""
+    before = -1
+    while True:
+        sizes = _memory(context, ours)
+        total = sum(size["pss"] for size in sizes.values())
+        if before >= 0 and abs(total - before) < _AT_REST * total:
+            return sizes
+        before = total
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _memory(context: Context, ours: Ours) -> dict[str, dict[str, int]]:
