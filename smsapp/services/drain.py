@@ -63,6 +63,12 @@ def alone(rt: Runtime, job: Job) -> Iterator[bool]:
                 rt.jobs.release(job)
 
 
+def still_alone(rt: Runtime, job: Job) -> None:
+    """Say that this job is still at work; while Redis is away, nobody else can begin it either."""
+    with suppress(RedisError):
+        rt.jobs.keep(job)
+
+
 def outlast(rt: Runtime, work: Callable[[], T], *, patience: timedelta = MAX_SHIFT) -> T:
     """Run the work, again and again while the database is away.
 

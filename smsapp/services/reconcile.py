@@ -21,7 +21,7 @@ from smsapp.domain.tracking import Source, Step, Tracked, take
 from smsapp.gateway.twilio import TwilioMessage, TwilioUnavailableError
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
-from smsapp.services.drain import alone
+from smsapp.services.drain import alone, still_alone
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.settle_unconfirmed import settle_unconfirmed
 from smsapp.store import breakers, counters, messages
@@ -70,7 +70,7 @@ def _reconcile(rt: Runtime) -> Polled:
             due = messages.waiting_due(session, now=now, limit=_BATCH)
         if not due:
             break
-        rt.jobs.keep(Job.RECONCILE)
+        still_alone(rt, Job.RECONCILE)
         progress = _ask(rt, due)
         asked += progress.asked
         repaired += progress.repaired
@@ -95,7 +95,7 @@ def _ask(rt: Runtime, due: Sequence[Tracked]) -> Polled:
     for message in lost:
         if answers.refusal or rt.stopping.is_set():
             break
-        rt.jobs.keep(Job.RECONCILE)
+        still_alone(rt, Job.RECONCILE)
         try:
             repaired += settle_unconfirmed(rt, message)
             asked += 1

@@ -1,11 +1,12 @@
 """Find work that nobody was woken for: the queue may lose anything, the rows lose nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id
@@ -13,12 +14,13 @@ from smsapp.domain.status import Status
 from smsapp.domain.tracking import Source, Step, take
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
-from smsapp.services.drain import alone
-from smsapp.services.track_callbacks import reclaim_callbacks, store_callbacks
+from smsapp.services.drain import DATABASE_AWAY, alone, still_alone
+from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
 from smsapp.store import idempotency, inbox, messages
 from smsapp.store.messages import Change, StaleMessageError
 from smsapp.store.sessions import reading
+from smsapp.stream import Callback
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +36,13 @@ def sweep(rt: Runtime) -> None:
     """Do each part of the round, whatever became of the part before."""
     with alone(rt, Job.SWEEP) as may_run:
         for part in PARTS if may_run else ():
+            still_alone(rt, Job.SWEEP)
             try:
-                rt.jobs.keep(Job.SWEEP)
                 done = part(rt)
             except (SQLAlchemyError, RedisError, StaleMessageError) as error:
                 log.warning("sweep_part_failed", part=part.__name__, error=type(error).__name__)
+            except Exception:
+                log.exception("sweep_part_broke", part=part.__name__)  # a defect of ours stops no other part
             else:
                 if done:
                     log.info("swept", part=part.__name__, count=done)
@@ -70,16 +74,34 @@ def expire_claims(rt: Runtime) -> int:
 
 
 def process_inbox(rt: Runtime) -> int:
-    """Process callbacks that Redis could not take, and those whose message has appeared meanwhile."""
+    """Process callbacks that Redis could not take, and those whose message has appeared meanwhile.
+
+    All together; if that fails, one by one, so that a poison callback costs only itself.
+    """
     with rt.sessions.begin() as session:
         entries = inbox.ready(session, limit=_BATCH, orphans_since=rt.clock() - ORPHAN_AGE)
-        if not entries:
-            return 0
         callbacks = [inbox.as_callback(entry) for entry in entries]
-        inbox.remove(session, [entry.receipt_id for entry in entries])
+        if not callbacks:
+            return 0
+        inbox.remove(session, [callback.receipt_id for callback in callbacks])
         session.flush()
-        store_callbacks(rt, session, callbacks)
-    return len(entries)
+        if _failure_of(rt, session, callbacks):
+            for callback in callbacks:
+                if error := _failure_of(rt, session, [callback]):
+                    bury(rt, session, callback, error)
+    return len(callbacks)
+
+
+def _failure_of(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> Exception | None:
+    """Store callbacks, or return why they cannot be; then nothing of them is stored."""
+    try:
+        with session.begin_nested():
+            store_callbacks(rt, session, callbacks)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a poison callback breaks
+        return error
+    return None
 
 
 def wake_for_due(rt: Runtime) -> int:

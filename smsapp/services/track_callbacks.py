@@ -72,7 +72,10 @@ def persist_entries(rt: Runtime, entries: Sequence[Entry]) -> None:
     outlast(rt, lambda: _persist(rt, readable))
     for entry in entries:
         if entry.callback is None:
-            bury(rt, "callback", {"raw": entry.raw.replace("\x00", "\\0")}, "unreadable stream entry")
+            with rt.sessions.begin() as session:
+                _keep_letter(
+                    rt, session, {"raw": entry.raw.replace("\x00", "\\0")}, "unreadable stream entry"
+                )
     rt.stream.acknowledge(entry.entry_id for entry in entries)
 
 
@@ -90,7 +93,8 @@ def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - a poison callback must cost only itself, whatever it breaks
         if len(callbacks) == 1:
-            bury(rt, "callback", _letter(callbacks[0]), f"{type(error).__name__}: {_cause(error)}")
+            with rt.sessions.begin() as session:
+                bury(rt, session, callbacks[0], error)
             return
         middle = len(callbacks) // 2
         _persist(rt, callbacks[:middle])
@@ -140,11 +144,14 @@ def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]
     return len(unknown)
 
 
-def bury(rt: Runtime, kind: str, payload: dict[str, Any], cause: str) -> None:
+def bury(rt: Runtime, session: Session, callback: Callback, error: Exception) -> None:
     """Keep what could not be processed, with its cause, for somebody to look at and replay."""
-    log.error("dead_letter", kind=kind, cause=cause)
-    with rt.sessions.begin() as session:
-        dead_letters.add(session, id=new_id(), kind=kind, payload=payload, cause=cause, now=rt.clock())
+    _keep_letter(rt, session, _letter(callback), f"{type(error).__name__}: {_cause(error)}")
+
+
+def _keep_letter(rt: Runtime, session: Session, payload: dict[str, Any], cause: str) -> None:
+    log.error("dead_letter", kind="callback", cause=cause)
+    dead_letters.add(session, id=new_id(), kind="callback", payload=payload, cause=cause, now=rt.clock())
 
 
 def _is_conflict(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from smsapp.jobs import FLAG_TTL_MS, Job
 from smsapp.runtime import Runtime
 from smsapp.services import drain
-from smsapp.services.drain import MAX_SHIFT, draining, outlast
+from smsapp.services.drain import MAX_SHIFT, alone, draining, outlast, still_alone
 
 JOB = Job.TRACK_CALLBACKS
 AWAY = OperationalError("SELECT 1", {}, Exception("the database system is shutting down"))
@@ -26,10 +26,15 @@ class Flags:
 
     calls: list[tuple[str, Job, int]] = field(default_factory=list)
     broken: bool = False
+    taken: bool = False
 
     def wake(self, job: Job, slot: int = 0) -> bool:
         self.calls.append(("wake", job, slot))
         return not self.broken
+
+    def begin(self, job: Job) -> bool:
+        self.calls.append(("begin", job, 0))
+        return not self.taken
 
     def keep(self, job: Job, slot: int = 0) -> None:
         self._call("keep", job, slot)
@@ -204,3 +209,30 @@ def test_an_error_that_no_wait_can_mend_is_not_waited_for(rt: Runtime, watch: Wa
         outlast(rt, failing(1, IntegrityError("INSERT", {}, Exception("not unique"))))
 
     assert watch.now == began
+
+
+def test_a_job_runs_in_one_worker_at_a_time(rt: Runtime, flags: Flags) -> None:
+    with alone(rt, Job.SWEEP) as mine:
+        still_alone(rt, Job.SWEEP)
+    flags.taken = True
+    with alone(rt, Job.SWEEP) as others:
+        pass
+
+    assert (mine, others) == (True, False)
+    assert flags.names == ["begin", "keep", "release", "begin"]  # the second lets the first one's flag stand
+
+
+def test_a_job_that_fails_lets_the_next_one_begin(rt: Runtime, flags: Flags) -> None:
+    with pytest.raises(ZeroDivisionError), alone(rt, Job.SWEEP):
+        raise ZeroDivisionError
+
+    assert flags.names == ["begin", "release"]
+
+
+def test_a_job_goes_on_while_redis_is_away(rt: Runtime, flags: Flags) -> None:
+    with alone(rt, Job.SWEEP) as mine:
+        flags.broken = True
+        still_alone(rt, Job.SWEEP)
+
+    assert mine
+    assert flags.names == ["begin", "keep", "release"]
