@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, case, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
-from smsapp.domain.status import FINAL
+from smsapp.domain.status import FINAL, Outcome, Status, outcome_of
+from smsapp.store import breakers
 from smsapp.store.tables import Message
 
 _LIMIT = 1000
@@ -16,18 +17,32 @@ OVERDUE = timedelta(hours=24)
 
 
 def count(session: Session) -> tuple[int, dict[str, int]]:
-    """Return how many messages there are, and how many by outcome (`in_flight` for those without)."""
+    """Return how many messages there are, and how many by outcome (`in_flight` for those without).
+
+    In one statement: between two, messages that are accepted meanwhile would look like an imbalance.
+    """
     query = select(func.coalesce(Message.outcome, "in_flight"), func.count()).group_by(Message.outcome)
     by_outcome = dict(session.execute(query).all())
-    return session.scalar(select(func.count()).select_from(Message)) or 0, by_outcome
+    return sum(by_outcome.values()), by_outcome
 
 
 def astray(session: Session, *, now: datetime) -> Sequence[UUID]:
-    """Return messages under way that nobody will look at again, and those whose outcome belies their status."""
-    unattended = and_(
-        Message.outcome.is_(None), or_(Message.due_at.is_(None), Message.due_at < now - OVERDUE)
+    """Return messages under way that nobody will look at again, and those whose outcome is not what their status says.
+
+    What waits for a sender or an account that is closed is not astray: probes look after it.
+    """
+    closed = breakers.closed_scopes(now=now)
+    sender = func.coalesce(Message.sender, Message.messaging_service_sid)
+    parked = and_(
+        Message.status == Status.PENDING, or_(literal(breakers.ACCOUNT).in_(closed), sender.in_(closed))
     )
-    belied = and_(Message.status.in_(FINAL), Message.outcome.is_(None))
+    overdue = and_(Message.due_at < now - OVERDUE, not_(parked))
+    unattended = and_(Message.outcome.is_(None), or_(Message.due_at.is_(None), overdue))
+    told = case({status: outcome_of(status) for status in FINAL}, value=Message.status)
+    belied = or_(
+        and_(told.is_not(None), func.coalesce(Message.outcome, "") != told),
+        and_(told.is_(None), Message.outcome != Outcome.UNCONFIRMED),
+    )
     return session.scalars(
         select(Message.id).where(or_(unattended, belied)).order_by(Message.id).limit(_LIMIT)
     ).all()
