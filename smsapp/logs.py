@@ -14,7 +14,6 @@ from smsapp.settings import Settings
 _QUIET = (
     "amqp",
     "celery.app.trace",  # our services say what a job did; that it ran says less, every five seconds
-    "celery.beat",
     "celery.redirected",
     "celery.worker.strategy",
     "kombu",
