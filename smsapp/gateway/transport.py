@@ -6,7 +6,6 @@ reached Twilio. It also costs a quarter of the CPU per call; see docs/decisions/
 """
 
 import logging
-import ssl
 from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -15,7 +14,8 @@ import orjson
 import urllib3
 from twilio.http import HttpClient
 from twilio.http.response import Response
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError, SSLError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 
 class NotSentError(Exception):
@@ -40,6 +40,33 @@ class RefusedError(Exception):
         self.retry_after = retry_after
 
 
+class _Connection(HTTPConnection):
+    """Tells a connection that never came about from one that broke: urllib3 reports a failed handshake as either."""
+
+    def connect(self) -> None:
+        """Connect, and shake hands; until both are done, nothing of the request leaves.
+
+        Raises:
+            NotSentError: DNS, TCP or TLS failed.
+        """
+        try:
+            super().connect()
+        except (OSError, HTTPError) as error:
+            raise NotSentError(_name(error)) from error
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    """The same with TLS."""
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
 class Transport(HttpClient):
     """Sends the official client's requests; safe to share between threads, connections are kept alive."""
 
@@ -52,6 +79,7 @@ class Transport(HttpClient):
         self._pool = urllib3.PoolManager(
             num_pools=4, maxsize=connections, block=False, retries=False, timeout=self._timeout
         )
+        self._pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     def request(  # noqa: PLR0917 - the SDK fixes this signature
         self,
@@ -67,7 +95,7 @@ class Transport(HttpClient):
         """Perform one request.
 
         Raises:
-            NotSentError: DNS, connect or certificate failure; the request cannot have been processed.
+            NotSentError: DNS, connect or TLS failure; the request cannot have been processed.
             NoAnswerError: read timeout, reset or broken reply; the request may have been processed.
             RefusedError: any reply but a 2xx.
         """
@@ -85,11 +113,6 @@ class Transport(HttpClient):
                 redirect=allow_redirects,
                 timeout=self._timeout if timeout is None else timeout,
             )
-        except (NewConnectionError, ConnectTimeoutError, ProxyError) as error:
-            raise NotSentError(_name(error)) from error
-        except SSLError as error:
-            refused = any(isinstance(arg, ssl.SSLCertVerificationError) for arg in error.args)
-            raise (NotSentError if refused else NoAnswerError)(_name(error)) from error
         except HTTPError as error:
             raise NoAnswerError(_name(error)) from error
         if not 200 <= reply.status < 300:

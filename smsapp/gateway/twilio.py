@@ -204,8 +204,12 @@ class TwilioGateway:
         """Ask for the account itself: accepted credentials and an active account, or the judgement."""
         try:
             account = self._client.api.accounts(self._account_sid).fetch()
+            if not account.status:
+                raise ValueError("no status in Twilio's answer")
         except _FAILURES as error:
             return _failure(error)
+        except _UNREADABLE:
+            return Submission(cause=_UNREADABLE_ANSWER)
         return Submission(cause=None if account.status == "active" else f"account_{account.status}")
 
     def _update(self, sid: str, **change: Any) -> TwilioMessage:
