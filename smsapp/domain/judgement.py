@@ -53,6 +53,11 @@ class Judgement:
         return self.failure.code or None
 
     @property
+    def twilio_code(self) -> int | None:
+        """Twilio's error code, None when the failure is not Twilio's."""
+        return None if self.failure.code in OWN_FAILURES else self.code
+
+    @property
     def wait(self) -> Wait:
         """Which schedule a repetition follows."""
         if self.breaker:

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from smsapp.domain import retry
-from smsapp.domain.failures import OwnCode
+from smsapp.domain.failures import FAILURES, OwnCode
 from smsapp.domain.ids import new_id
 from smsapp.domain.judgement import Judgement, Verdict
 from smsapp.domain.outbound import Outbound
@@ -104,7 +104,9 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
     )
     if due_at is None:
         hurried = outbound.deliver_by and outbound.deliver_by < outbound.created_at + max_age
-        return replace(step, error_code=OwnCode.DEADLINE_MISSED if hurried else OwnCode.GAVE_UP)
+        ended = OwnCode.DEADLINE_MISSED if hurried else OwnCode.GAVE_UP
+        # Twilio's own reason says more than that the time was over; the event has both.
+        return replace(step, error_code=judgement.twilio_code or ended, reason=ended.name.lower())
     return replace(step, status=Status.PENDING, attempt=outbound.attempt + 1, due_at=due_at)
 
 

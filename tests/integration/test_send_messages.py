@@ -346,8 +346,8 @@ def test_it_ends_when_the_callers_deadline_is_over(
 
     message = stored(rt, message_id)
     assert (message.status, message.outcome) == (Status.FAILED, Outcome.FAILED)
-    assert message.error_code == OwnCode.DEADLINE_MISSED
-    assert events(rt, message_id)[-1].reason == "http_429"
+    assert message.error_code == 21611
+    assert events(rt, message_id)[-1].reason == "deadline_missed"
 
 
 def test_what_is_too_late_is_not_even_tried(
