@@ -52,6 +52,7 @@ QUICK: Mapping[str, str] = {
 """Spans short enough to wait for; every one of them is minutes in production."""
 
 _LOOK_EVERY_S = 0.2
+_GLANCE_EVERY_S = 0.02
 
 
 class Stack:
@@ -338,18 +339,26 @@ class Stack:
             f"{len(left)} of {len(ids)} messages not settled after {timeout_s} s, such as {sample}"
         )
 
+    def wait_until(self, seen: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        """Return once something is to be seen.
+
+        Raises:
+            TimeoutError: it never was.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not seen():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not seen within {timeout_s} s")
+            time.sleep(_GLANCE_EVERY_S)
+
     def wait_until_tracked(self, timeout_s: float = 30.0) -> None:
         """Return once no callback waits any more, neither in the stream nor in the inbox.
 
         Raises:
             TimeoutError: some still do.
         """
-        deadline = time.monotonic() + timeout_s
         with Redis.from_url(self.redis.url) as redis:
-            while redis.xlen(STREAM) or self._inbox():
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"callbacks still wait after {timeout_s} s")
-                time.sleep(_LOOK_EVERY_S)
+            self.wait_until(lambda: not (redis.xlen(STREAM) or self._inbox()), timeout_s)
 
     def _inbox(self) -> int:
         with self.database() as session:
@@ -407,7 +416,7 @@ class Stack:
         self._define("web", commands["web"], answers(self.url() + "/livez"))
         for name in self.workers:
             self._define(name, f"{commands['worker']} --hostname {name}@%h", says(" ready."))
-        self._define("beat", commands["beat"], says("beat: Starting"))
+        self._define("beat", commands["beat"], says("maxinterval"))
         self._define("flower", commands["flower"], answers(self.url("flower") + "/healthcheck"))
         options = {f"SIMULATOR_{key.upper()}": str(value) for key, value in self._simulator_options.items()}
         options |= {"SIMULATOR_HOST": HOST, "SIMULATOR_PORT": str(self.ports["simulator"])}

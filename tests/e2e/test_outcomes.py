@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from simulator.outcomes import OUTCOMES, Outcome
+from smsapp.domain.ids import parse_public_id
 from smsapp.store.tables import Breaker, Message
 from tests.conftest import DATABASES
 from tests.e2e.conftest import TABLES, Stacks
@@ -61,14 +62,22 @@ def run_table(stack: Stack) -> Rows:
     ids = {(row.name, False): send(stack, row) for row in OUTCOMES if row.name != PARKS_THE_ACCOUNT}
     ids |= {(row.name, True): send(stack, row, on_unconfirmed="resend") for row in RESENT}
     wait_for(stack, ids)
-    # By itself, since it stops everybody's sending; its refusal lasts, so it ends with its deadline.
-    deadline = datetime.now(UTC) + timedelta(seconds=2)
-    last = {
-        (PARKS_THE_ACCOUNT, False): send(stack, BY_NAME[PARKS_THE_ACCOUNT], deliver_by=deadline.isoformat())
-    }
-    wait_for(stack, last)
+    ids |= {(PARKS_THE_ACCOUNT, False): run_out_of_time(stack, BY_NAME[PARKS_THE_ACCOUNT])}
     stack.simulator.wait_until_idle()
-    return {row: look(stack, message_id) for row, message_id in (ids | last).items()}
+    return {row: look(stack, message_id) for row, message_id in ids.items()}
+
+
+def run_out_of_time(stack: Stack, row: Outcome) -> str:
+    """Send a text that parks the whole account, by itself, and let it wait for longer than it may."""
+    message_id = send(stack, row)
+    stack.wait_until(lambda: stack.rows([message_id])[message_id].error_code == row.error_code)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    with stack.sessions.begin() as session:
+        session.execute(
+            update(Message).where(Message.id == parse_public_id(message_id)).values(created_at=yesterday)
+        )
+    wait_for(stack, {(row.name, False): message_id})
+    return message_id
 
 
 def send(stack: Stack, row: Outcome, **fields: object) -> str:

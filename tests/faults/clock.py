@@ -15,7 +15,6 @@ from urllib.parse import urlencode, urlsplit
 from uuid import uuid4
 
 import structlog
-from redis import Redis
 from sqlalchemy import select
 
 from dev.servers import PostgresServer
@@ -31,12 +30,12 @@ from smsapp.services.send_messages import send_messages
 from smsapp.services.sweep import sweep
 from smsapp.services.track_callbacks import track_callbacks
 from smsapp.store.tables import ApiKey
-from smsapp.stream import Callback, CallbackStream
+from smsapp.stream import Callback
 from smsapp.web.views import message_view
 from tests.bulk import POSSIBLE_NUMBER
-from tests.environment import SENDER, make_settings
-from tests.fakes import FakeClock, FakeJobs, FakeTwilio
-from tests.faults.audit import Audit, audit
+from tests.environment import SENDER
+from tests.fakes import FakeClock, FakeTwilio
+from tests.faults.audit import Audit, audit, make_runtime
 from tests.stack import Database, Stack
 
 STEP = timedelta(hours=1)
@@ -98,7 +97,7 @@ def run_clock_case(
     with Stack(folder, database=database, postgres=postgres, only=()) as stack:
         clock = FakeClock()
         twilio = SteppingTwilio(clock, rng)
-        rt = _runtime(stack, clock, twilio)
+        rt = make_runtime(stack, clock=clock, gateway=twilio)
         accepted: dict[str, str] = {}
         for _ in range(0, count, _BATCH):
             accepted |= dict(_accept(rt, stack, min(_BATCH, count - len(accepted))))
@@ -114,20 +113,6 @@ def run_clock_case(
             if not stack.unsettled(accepted):
                 break
         return audit(stack, accepted, _ledger(twilio)), time.monotonic() - began
-
-
-def _runtime(stack: Stack, clock: FakeClock, twilio: FakeTwilio) -> Runtime:
-    environment = stack.environment
-    return Runtime(
-        settings=make_settings(
-            database_url=environment["DATABASE_URL"], redis_url=environment["REDIS_URL"], send_concurrency=8
-        ),
-        sessions=stack.sessions,
-        jobs=FakeJobs(),
-        stream=CallbackStream(Redis.from_url(environment["REDIS_URL"], protocol=2), consumer="clock"),
-        gateway=twilio,
-        clock=clock,
-    )
 
 
 def _accept(rt: Runtime, stack: Stack, count: int) -> Iterator[tuple[str, str]]:
