@@ -42,7 +42,7 @@ def sizes(context: Context) -> None:
         for first in range(0, size, _SEEDED_AT_ONCE):
             system.seed(range(first, min(size, first + _SEEDED_AT_ONCE)), delivered=True)
     context.stand.settle()
-    numbers = range(max(context.plan.sizes), max(context.plan.sizes) + context.plan.slow_messages)
+    numbers = range(max(context.plan.sizes), max(context.plan.sizes) + context.plan.messages // 2)
     for system in context.turns(part, *systems):
         report.add(part, _with_cost(context.rounds.callbacks(system, numbers, _CONNECTIONS, keep=True)))
         system.forget(numbers)
