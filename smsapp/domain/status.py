@@ -38,25 +38,24 @@ class Outcome(StrEnum):
     UNCONFIRMED = "unconfirmed"
 
 
-_RANK = MappingProxyType(
-    {
-        Status.PENDING: 0,
-        Status.SUBMITTING: 1,
-        Status.UNCONFIRMED: 2,
-        Status.ACCEPTED: 3,
-        Status.SCHEDULED: 3,
-        Status.QUEUED: 4,
-        Status.SENDING: 5,
-        Status.SENT: 6,
-        # Final ones. Contradicting reports are ordered by how far the message provably came, so that the order of
-        # their arrival cannot matter; delivery is positive evidence and overrules every refusal.
-        Status.CANCELED: 7,
-        Status.FAILED: 8,
-        Status.UNDELIVERED: 9,
-        Status.DELIVERED: 10,
-        Status.READ: 11,
-    }
+# No two are equal, or the order of arrival would decide between them. The final ones, where reports contradict each
+# other, are in the order of how far the message provably came: delivery overrules every refusal.
+_ORDER = (
+    Status.PENDING,
+    Status.SUBMITTING,
+    Status.UNCONFIRMED,
+    Status.ACCEPTED,
+    Status.SCHEDULED,
+    Status.QUEUED,
+    Status.SENDING,
+    Status.SENT,
+    Status.CANCELED,
+    Status.FAILED,
+    Status.UNDELIVERED,
+    Status.DELIVERED,
+    Status.READ,
 )
+_RANK = MappingProxyType({status: rank for rank, status in enumerate(_ORDER)})
 
 FINAL = frozenset({Status.CANCELED, Status.FAILED, Status.UNDELIVERED, Status.DELIVERED, Status.READ})
 BAD_NEWS = frozenset({Status.FAILED, Status.UNDELIVERED})
