@@ -48,7 +48,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """The part of a message that evidence can change.
+    """The part of a message that evidence can change, and what tells whose it is.
 
     `attempt` is the number of the present one, from 1, also before it is made; `resends_left` is how often a text
     that failed after Twilio had accepted it may be tried again; `reported` is the set of statuses called back for
@@ -75,6 +75,7 @@ class Tracked:
     sent_at: datetime | None = None
     finished_at: datetime | None = None
     updated_at: datetime | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from smsapp.domain.ids import callback_url
+from smsapp.domain.ids import callback_url, public_id
 from smsapp.domain.judgement import Judgement, judge_refusal
 from smsapp.domain.outbound import Outbound
 from smsapp.gateway.transport import NoAnswerError, NotSentError, RefusedError, Transport
@@ -140,7 +140,12 @@ class TwilioGateway:
             return _failure(error)
         except _UNREADABLE as error:
             # A 2xx that cannot be read: the message was most likely accepted, but under a name we do not know.
-            log.warning("twilio_answer_unreadable", error=type(error).__name__)
+            log.warning(
+                "twilio_answer_unreadable",
+                message_id=public_id(message.id),
+                request_id=message.request_id,
+                error=type(error).__name__,
+            )
             return Submission(judgement=Judgement.unknown(), cause=_UNREADABLE_ANSWER)
 
     def fetch(self, sid: str) -> TwilioMessage | None:

@@ -22,6 +22,7 @@ from smsapp.gateway.twilio import TwilioMessage, TwilioUnavailableError
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import alone, still_alone
+from smsapp.services.log_changes import log_changes
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.settle_unconfirmed import settle_unconfirmed
 from smsapp.store import breakers, counters, messages
@@ -193,6 +194,7 @@ def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMes
             moved = {c.before.id for c in changes if c.after.status is not c.before.status}
             if moved:
                 counters.add(session, REPAIRED, len(moved))
+        log_changes(changes)
     gone = [message for message in answered if found[message.twilio_sid or ""] is None]
     silent = [message for message in answered if message.id not in moved and message not in gone]
     _ask_later(rt, gone, reason="gone_at_twilio")
@@ -240,3 +242,4 @@ def _ask_later(rt: Runtime, asked: Sequence[Tracked], *, reason: str) -> None:
             after, event = take(message, step)
             changes.append(Change(message, after, [event]))
         messages.save(session, changes)
+    log_changes(changes)

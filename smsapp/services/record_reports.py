@@ -41,7 +41,7 @@ def record_reports(
     sids = {item.report.twilio_sid for item in reports if item.report.twilio_sid}
     before, owners = messages.lock_for_reports(session, list(ids), list(sids))
 
-    _return_sids(rt, session, reports, before, owners)
+    returned = _return_sids(rt, session, reports, before, owners)
 
     after = dict(before)
     events: dict[UUID, list[Event]] = {}
@@ -60,7 +60,7 @@ def record_reports(
     # By itself: a SID that came with the bad news is known to belong to the attempt that it ended.
     resent = _resend(rt, changes)
     messages.save(session, resent)
-    return [*changes, *resent], unknown
+    return [*returned, *changes, *resent], unknown
 
 
 def _resend(rt: Runtime, changes: Sequence[Change]) -> list[Change]:
@@ -80,11 +80,12 @@ def _return_sids(
     reports: Sequence[Addressed],
     messages_by_id: dict[UUID, Tracked],
     owners: dict[str, tuple[UUID, int | None]],
-) -> None:
+) -> list[Change]:
     """Give SIDs back that were adopted by guess: callbacks and answers say for certain whose a SID is.
 
     Only of identical texts to one number, all with lost answers, can the listing mistake one for another.
     """
+    returned = []
     for item in reports:
         sid = item.report.twilio_sid
         if sid not in owners or item.message_id not in messages_by_id or item.report.source is Source.POLL:
@@ -105,8 +106,10 @@ def _return_sids(
             forgets_sid=True,
         )
         messages_by_id[owner_id], event = take(owner, step)
-        messages.save(session, [Change(owner, messages_by_id[owner_id], [event])])
+        returned.append(Change(owner, messages_by_id[owner_id], [event]))
+        messages.save(session, returned[-1:])
         del owners[sid]
+    return returned
 
 
 def report_of(

@@ -8,8 +8,13 @@ import structlog
 from sqlalchemy.orm import Session
 
 from smsapp.domain import retry
+<<<<<<< Updated upstream
 from smsapp.domain.failures import FAILURES, OwnCode
 from smsapp.domain.ids import new_id
+=======
+from smsapp.domain.failures import OwnCode
+from smsapp.domain.ids import new_id, public_id
+>>>>>>> Stashed changes
 from smsapp.domain.judgement import Judgement, Verdict
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.retry import POLICIES
@@ -117,7 +122,7 @@ def _log(message: Outbound, result: Submission) -> None:
     SUBMISSIONS.labels(verdict).inc()
     log.info(
         "message_submitted",
-        message_id=str(message.id),
+        message_id=public_id(message.id),
         request_id=message.request_id,
         attempt=message.attempt,
         verdict=verdict,

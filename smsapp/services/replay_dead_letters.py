@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from smsapp.runtime import Runtime
+from smsapp.services.log_changes import log_changes
 from smsapp.services.track_callbacks import store_callbacks
 from smsapp.store import dead_letters
 from smsapp.stream import Callback
@@ -29,11 +30,12 @@ def replay_dead_letters(rt: Runtime, letter_ids: Sequence[UUID] = ()) -> tuple[i
     for letter in waiting:
         try:
             with rt.sessions.begin() as session:
-                store_callbacks(rt, session, [_callback(letter.payload)])
+                changes = store_callbacks(rt, session, [_callback(letter.payload)])
                 dead_letters.mark_replayed(session, letter.id, now=rt.clock())
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter must not keep the others
             log.warning("dead_letter_still_dead", id=str(letter.id), error=type(error).__name__)
         else:
+            log_changes(changes)
             replayed += 1
     return replayed, len(waiting) - replayed
 

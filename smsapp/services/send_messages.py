@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
+from smsapp.domain.ids import public_id
 from smsapp.domain.judgement import Judgement
 from smsapp.domain.outbound import Outbound
 from smsapp.gateway.twilio import Submission
@@ -88,7 +89,7 @@ class _Drain:
         try:
             result = submit(self._rt, message)
         except Exception:
-            log.exception("submission_broke", message_id=str(message.id))
+            log.exception("submission_broke", message_id=public_id(message.id), request_id=message.request_id)
         finally:
             self._answers.put((message, result))
 

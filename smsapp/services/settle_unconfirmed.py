@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-import structlog
 from sqlalchemy.orm import Session
 
 from smsapp.domain.failures import OwnCode
@@ -22,12 +21,11 @@ from smsapp.domain.tracking import Source, Step, Tracked, take
 from smsapp.gateway.twilio import TwilioMessage
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
+from smsapp.services.log_changes import log_changes
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.store import messages
 from smsapp.store.messages import Change, Twin
 from smsapp.store.sessions import reading
-
-log = structlog.get_logger(__name__)
 
 _LISTED = 200
 _CLOCK_SKEW = timedelta(minutes=2)
@@ -58,13 +56,14 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
         if found is not None:
             poll_at = now + rt.settings.poll_ages[0]
             report = report_of(found, Source.POLL, attempt=locked.attempt, now=now, poll_at=poll_at)
-            record_reports(rt, session, [Addressed(message.id, report)])
-            log.info("unconfirmed_found", message_id=str(message.id), twilio_sid=found.sid)
-            return True
-        busy = any(twin.status is Status.SUBMITTING for twin in twins)
-        after, event = take(locked, _not_found(rt, locked, mine, now, certain=not busy))
-        messages.save(session, [Change(locked, after, [event])])
-    return False
+            changes, _ = record_reports(rt, session, [Addressed(message.id, report)])
+        else:
+            busy = any(twin.status is Status.SUBMITTING for twin in twins)
+            after, event = take(locked, _not_found(rt, locked, mine, now, certain=not busy))
+            changes = [Change(locked, after, [event])]
+            messages.save(session, changes)
+    log_changes(changes)
+    return found is not None
 
 
 def _of(message: Tracked, twins: Sequence[Twin]) -> Twin | None:
@@ -99,7 +98,9 @@ def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> boo
             due_at=None,
         )
         after, event = take(message, _ended(step, decision, now))
-        messages.save(session, [Change(message, after, [event])])
+        changes = [Change(message, after, [event])]
+        messages.save(session, changes)
+    log_changes(changes)
     rt.jobs.wake(Job.SEND_MESSAGES)
     return True
 

@@ -15,6 +15,7 @@ from smsapp.domain.tracking import Source, Step, take
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import DATABASE_AWAY, alone, still_alone
+from smsapp.services.log_changes import log_changes
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
 from smsapp.store import idempotency, inbox, messages
@@ -70,6 +71,7 @@ def expire_claims(rt: Runtime) -> int:
             after, event = take(message, step)
             changes.append(Change(message, after, [event]))
         messages.save(session, changes)
+    log_changes(changes)
     return len(changes)
 
 
@@ -85,23 +87,22 @@ def process_inbox(rt: Runtime) -> int:
             return 0
         inbox.remove(session, [callback.receipt_id for callback in callbacks])
         session.flush()
-        if _failure_of(rt, session, callbacks):
-            for callback in callbacks:
-                if error := _failure_of(rt, session, [callback]):
-                    bury(rt, session, callback, error)
+        changes = _store(rt, session, callbacks)
+    log_changes(changes)
     return len(callbacks)
 
 
-def _failure_of(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> Exception | None:
-    """Store callbacks, or return why they cannot be; then nothing of them is stored."""
+def _store(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> list[Change]:
     try:
         with session.begin_nested():
-            store_callbacks(rt, session, callbacks)
+            return store_callbacks(rt, session, callbacks)
     except DATABASE_AWAY:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a poison callback breaks
-        return error
-    return None
+        if len(callbacks) > 1:
+            return [change for callback in callbacks for change in _store(rt, session, [callback])]
+        bury(rt, session, callbacks[0], error)
+        return []
 
 
 def wake_for_due(rt: Runtime) -> int:

@@ -15,9 +15,10 @@ from smsapp.jobs import Job
 from smsapp.metrics import CALLBACKS_PERSISTED
 from smsapp.runtime import Runtime
 from smsapp.services.drain import DATABASE_AWAY, draining, outlast
+from smsapp.services.log_changes import log_changes
 from smsapp.services.record_reports import Addressed, record_reports
 from smsapp.store import dead_letters, inbound, inbox
-from smsapp.store.messages import StaleMessageError
+from smsapp.store.messages import Change, StaleMessageError
 from smsapp.stream import Callback, Entry
 
 log = structlog.get_logger(__name__)
@@ -107,17 +108,21 @@ def _persist_together(rt: Runtime, callbacks: Sequence[Callback]) -> None:
     for conflict in range(_CONFLICTS):
         try:
             with rt.sessions.begin() as session:
-                store_callbacks(rt, session, callbacks)
+                changes = store_callbacks(rt, session, callbacks)
         except (StaleMessageError, DBAPIError) as error:
             if conflict == _CONFLICTS - 1 or not _is_conflict(error):
                 raise
             time.sleep(rt.rng() * 0.05)
         else:
+            log_changes(changes)
             return
 
 
-def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> int:
-    """Store callbacks within the caller's transaction; return how many are about no message that we know (yet)."""
+def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> list[Change]:
+    """Store callbacks within the caller's transaction and return what they changed.
+
+    Those about no message that we know (yet) wait in the inbox.
+    """
     reports: list[Addressed] = []
     origin: dict[Any, Callback] = {}
     for callback in callbacks:
@@ -133,7 +138,7 @@ def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]
         )
         origin[callback.receipt_id] = callback
         reports.append(Addressed(message_id, report))
-    _, unknown = record_reports(rt, session, reports) if reports else ([], [])
+    changes, unknown = record_reports(rt, session, reports) if reports else ([], [])
     for item in unknown:
         inbox.add(
             session,
@@ -141,7 +146,7 @@ def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]
             reason=inbox.UNKNOWN_MESSAGE,
             twilio_sid=item.report.twilio_sid,
         )
-    return len(unknown)
+    return changes
 
 
 def bury(rt: Runtime, session: Session, callback: Callback, error: Exception) -> None:
@@ -150,7 +155,7 @@ def bury(rt: Runtime, session: Session, callback: Callback, error: Exception) ->
 
 
 def _keep_letter(rt: Runtime, session: Session, payload: dict[str, Any], cause: str) -> None:
-    log.error("dead_letter", kind="callback", cause=cause)
+    log.error("dead_letter", kind="callback", message_id=payload.get("target"), cause=cause)
     dead_letters.add(session, id=new_id(), kind="callback", payload=payload, cause=cause, now=rt.clock())
 
 

@@ -14,6 +14,7 @@ from smsapp.domain import retry
 from smsapp.domain.failures import OWN_FAILURES
 from smsapp.domain.judgement import BreakerScope, Judgement, Verdict
 from smsapp.domain.outbound import Outbound
+from smsapp.domain.phone import mask
 from smsapp.domain.retry import POLICIES, Wait, backoff
 from smsapp.gateway.twilio import Submission
 from smsapp.jobs import Job
@@ -82,7 +83,7 @@ def probe_breakers(rt: Runtime) -> int:
         if _works_again(rt, scope):
             with rt.sessions.begin() as session:
                 breakers.release(session, scope)
-            log.warning("sending_resumed", scope=scope)
+            log.warning("sending_resumed", scope=scope if scope == breakers.ACCOUNT else mask(scope))
             opened += 1
             continue
         policy = POLICIES[Wait.PARKED]

@@ -35,7 +35,7 @@ _FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
 
 _TRACKED = tuple(field.name for field in fields(Tracked))
 _TRACKED_COLUMNS = tuple(_MESSAGES.c[name] for name in _TRACKED)
-_MUTABLE = tuple(name for name in _TRACKED if name not in {"id", "created_at", "deliver_by"})
+_MUTABLE = tuple(name for name in _TRACKED if name not in {"id", "created_at", "deliver_by", "request_id"})
 
 
 _SENDER_KEY: ColumnElement[str] = func.coalesce(_MESSAGES.c.sender, _MESSAGES.c.messaging_service_sid)

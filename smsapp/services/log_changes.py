@@ -1,0 +1,30 @@
+"""Tell in the log what became of each message, once that is committed."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from smsapp.domain.ids import public_id
+from smsapp.store.messages import Change
+
+log = structlog.get_logger(__name__)
+
+
+def log_changes(changes: Sequence[Change]) -> None:
+    """Write one line for each message whose status or outcome changed; the caller has committed."""
+    for change in changes:
+        before, after = change.before, change.after
+        if after.status is before.status and after.outcome is before.outcome:
+            continue
+        log.info(
+            "status_changed",
+            message_id=public_id(after.id),
+            request_id=after.request_id,
+            twilio_sid=after.twilio_sid,
+            attempt=after.attempt,
+            was=str(before.status),
+            status=str(after.status),
+            outcome=after.outcome and str(after.outcome),
+            error_code=after.error_code,
+            source=str(change.events[-1].source),
+        )

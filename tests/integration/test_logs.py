@@ -1,0 +1,351 @@
+"""What the log tells: each message's life, by ids that can be searched for, and nothing that is nobody's business."""
+
+import io
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import structlog
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from smsapp import logs
+from smsapp.domain.ids import public_id
+from smsapp.domain.outbound import Outbound
+from smsapp.gateway.twilio import Submission, TwilioUnavailableError
+from smsapp.runtime import Runtime
+from smsapp.services import send_messages as send_module
+from smsapp.services import track_callbacks as track_module
+from smsapp.services.check_ledger import check_histories, check_ledger
+from smsapp.services.reconcile import reconcile
+from smsapp.services.replay_dead_letters import replay_dead_letters
+from smsapp.services.send_messages import send_messages
+from smsapp.services.settle_unconfirmed import Decision, decide_unconfirmed
+from smsapp.services.sweep import expire_claims, sweep
+from smsapp.settings import Settings
+from smsapp.store import inbox
+from tests.environment import AUTH_TOKEN, SENDER, make_settings
+from tests.fakes import FakeClock, FakeTwilio, refuse
+from tests.integration.conftest import Accept
+from tests.integration.test_send_messages import claim, stored
+from tests.integration.test_track_callbacks import append, callback, raw_callback, receive
+
+Line = dict[str, Any]
+
+TO = "+14155557319"
+BODY = "canary-4f1c your code is 99417"
+SECRETS = (TO, TO[1:], SENDER, SENDER[1:], "canary-4f1c", "99417", AUTH_TOKEN)
+
+
+class Lines:
+    """Stands in for every logger of ours, and remembers what it is told, before anything could be hidden."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+
+    def __getattr__(self, level: str) -> Any:
+        def write(event: str, **facts: Any) -> None:
+            trace = traceback.format_exc() if level == "exception" else None
+            context = structlog.contextvars.get_contextvars()
+            self.lines.append({"level": level, "event": event, "trace": trace} | context | facts)
+
+        return write
+
+    def named(self, event: str) -> list[Line]:
+        return [line for line in self.lines if line["event"] == event]
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
+    """Every line that any of our modules logs."""
+    lines = Lines()
+    ours = [module for name, module in sys.modules.items() if name.startswith("smsapp.")]
+    loggers = [module for module in ours if hasattr(module, "log")]
+    assert len(loggers) >= 10
+    for module in loggers:
+        monkeypatch.setattr(module, "log", lines)
+    return lines
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let drains that find nothing not wait for more."""
+    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
+    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+
+
+def test_no_line_of_a_whole_life_tells_a_text_a_number_or_a_token(
+    rt: Runtime,
+    twilio: FakeTwilio,
+    clock: FakeClock,
+    accept: Accept,
+    lines: Lines,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def write_to(**draft: Any) -> Any:
+        return accept(TO, BODY, **draft)
+
+    def broken(_message: Outbound) -> Submission:
+        raise ZeroDivisionError
+
+    delivered = write_to()
+    send_messages(rt)
+    sid = stored(rt, delivered).twilio_sid
+    form = {"MessageSid": sid, "To": TO, "From": SENDER, "Body": BODY}
+    words = ["sent", "delivered", "some_new_word", ""]
+    receive(
+        rt, *(raw_callback(rt, public_id(delivered), urlencode(form | {"MessageStatus": w})) for w in words)
+    )
+    receive(rt, raw_callback(rt, None, urlencode(form), kind="inbound"))
+    receive(rt, raw_callback(rt, None, urlencode(form | {"MessageSid": ""}), kind="inbound"))
+    receive(
+        rt,
+        raw_callback(rt, f"{TO}", urlencode(form | {"MessageSid": "SM" + "0" * 32, "MessageStatus": "sent"})),
+    )
+    with rt.sessions.begin() as session:
+        inbox.add(session, raw_callback(rt, None, urlencode(form)), reason=inbox.REDIS_UNAVAILABLE)
+    for behaviour in (
+        refuse(21211, 400),
+        twilio.unreachable,
+        twilio.lose,
+        broken,
+        refuse(21601, 400),
+        refuse(20429, 429),
+        refuse(20003, 401),
+    ):
+        write_to()
+        twilio.behaviours = [behaviour]
+        send_messages(rt)
+        clock.advance(timedelta(minutes=2))
+        sweep(rt)
+        reconcile(rt)
+    write_to()
+    claim(rt)
+    clock.advance(timedelta(minutes=20))
+    sweep(rt)
+    twilio.unavailable = TwilioUnavailableError("http_429", code=20429, status=429)
+    reconcile(rt)
+    replay_dead_letters(rt)
+    check_ledger(rt)
+    check_histories(rt)
+
+    said = [json.dumps(line, default=str) for line in lines.lines]
+    said += [record.getMessage() for record in caplog.records]
+    said += capfd.readouterr()
+    told = {line["event"] for line in lines.lines}
+    assert [(secret, text) for secret in SECRETS for text in said if secret in text] == []
+    assert told >= {
+        "message_submitted",
+        "status_changed",
+        "dead_letter",
+        "dead_letter_still_dead",
+        "submission_broke",
+        "sending_parked",
+        "sending_resumed",
+        "reconcile_paused",
+        "swept",
+    }
+
+
+def test_every_line_about_a_message_can_be_found_by_its_ids(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, lines: Lines
+) -> None:
+    message_id = accept(request_id="req-1")
+    send_messages(rt)
+    sid = stored(rt, message_id).twilio_sid
+    receive(rt, *(callback(rt, message_id, word) for word in ("sent", "sent", "queued")))
+    receive(rt, callback(rt, message_id, "undelivered", ErrorCode="30005"))
+
+    about = [line for line in lines.lines if "message_id" in line]
+
+    assert {line["message_id"] for line in about} == {public_id(message_id)}
+    assert {line["request_id"] for line in about} == {"req-1"}
+    assert {line["twilio_sid"] for line in about} == {sid}
+    assert [(line["event"], line.get("status")) for line in about] == [
+        ("message_submitted", None),
+        ("status_changed", "sent"),
+        ("status_changed", "undelivered"),
+    ]
+    assert about[-1] == {
+        "level": "info",
+        "event": "status_changed",
+        "trace": None,
+        "message_id": public_id(message_id),
+        "request_id": "req-1",
+        "twilio_sid": sid,
+        "attempt": 1,
+        "was": "sent",
+        "status": "undelivered",
+        "outcome": "undelivered",
+        "error_code": 30005,
+        "source": "callback",
+    }
+
+
+def test_whatever_changes_a_status_says_so(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, lines: Lines
+) -> None:
+    polled, found, held, failed = (accept(f"+1415555010{number}") for number in range(4))
+    resent = accept(resend_after_failure=True)
+    fates = {
+        polled: twilio.accept,
+        found: twilio.accept_silently,
+        held: twilio.lose,
+        failed: twilio.lose,
+        resent: twilio.accept,
+    }
+    twilio.behaviours = [lambda message: fates[message.id](message)] * len(fates)
+    send_messages(rt)
+    sid = stored(rt, polled).twilio_sid
+    assert sid
+    twilio.records[sid] = replace(twilio.records[sid], status="delivered")
+    lines.lines.clear()
+
+    receive(rt, callback(rt, resent, "failed", ErrorCode="30500"))
+    clock.advance(timedelta(minutes=2))
+    decide_unconfirmed(rt, failed, Decision.FAIL)
+    reconcile(rt)
+    clock.advance(timedelta(minutes=8))
+    reconcile(rt)
+    claim(rt)
+    clock.advance(rt.settings.send_lease)
+    expire_claims(rt)
+
+    changed = {
+        (line["message_id"], line["was"], line["status"], line["source"])
+        for line in lines.named("status_changed")
+    }
+    assert changed == {
+        (public_id(resent), "queued", "failed", "callback"),
+        (public_id(resent), "failed", "pending", "system"),
+        (public_id(resent), "submitting", "unconfirmed", "system"),
+        (public_id(failed), "unconfirmed", "failed", "operator"),
+        (public_id(polled), "queued", "delivered", "poll"),
+        (public_id(found), "unconfirmed", "queued", "poll"),
+        (public_id(held), "unconfirmed", "unconfirmed", "system"),
+    }
+    outcomes = [
+        line["outcome"] for line in lines.named("status_changed") if line["message_id"] == public_id(held)
+    ]
+    assert outcomes == ["unconfirmed"]
+
+
+def test_a_dead_letter_names_the_message_that_it_is_about(rt: Runtime, accept: Accept, lines: Lines) -> None:
+    target = public_id(accept())
+
+    receive(rt, raw_callback(rt, target, "no=status"))
+
+    (line,) = lines.named("dead_letter")
+    assert (line["level"], line["message_id"]) == ("error", target)
+    assert line["cause"] == "InvalidCallbackError: a status callback without MessageStatus"
+
+
+def test_nothing_is_said_to_have_changed_that_was_not_committed(
+    rt: Runtime, accept: Accept, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id = accept()
+    send_messages(rt)
+    append(rt, callback(rt, message_id, "sent"))
+    rt.stopping.set()
+    entries = rt.stream.read(10)
+
+    def away(_connection: Any) -> None:
+        raise OperationalError("COMMIT", {}, Exception("the server closed the connection"))
+
+    engine = rt.sessions.kw["bind"]
+    event.listen(engine, "commit", away)
+    with pytest.raises(OperationalError):
+        track_module.persist_entries(rt, entries)
+    event.remove(engine, "commit", away)
+
+    assert lines.named("status_changed") == []
+    assert stored(rt, message_id).status == "queued"
+
+
+# As lines.
+
+
+@pytest.fixture
+def written() -> Iterator[tuple[io.StringIO, Settings]]:
+    """Where the log goes, and the settings that it is set up with; all as before afterwards."""
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    levels = {name: logging.getLogger(name).level for name in logs._QUIET}
+    yield io.StringIO(), make_settings(log_format="json", log_level="INFO")
+    structlog.reset_defaults()
+    root.handlers, level = before
+    root.setLevel(level)
+    for name, quiet in levels.items():
+        logging.getLogger(name).setLevel(quiet)
+
+
+def test_a_line_is_one_json_object(written: tuple[io.StringIO, Settings]) -> None:
+    stream, settings = written
+    logs.configure(settings, stream=stream)
+
+    with structlog.contextvars.bound_contextvars(request_id="req-1"):
+        structlog.get_logger("smsapp.test").info(
+            "happened", message_id="msg_1", twilio_sid=None, text="Grüße\n💥"
+        )
+    logging.getLogger("smsapp.other").warning("from %s", "elsewhere")
+
+    ours, theirs = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert ours.pop("timestamp").endswith("Z")
+    assert ours == {
+        "event": "happened",
+        "level": "info",
+        "request_id": "req-1",
+        "message_id": "msg_1",
+        "text": "Grüße\n💥",
+    }
+    assert (theirs["event"], theirs["level"], theirs["logger"]) == (
+        "from elsewhere",
+        "warning",
+        "smsapp.other",
+    )
+
+
+def test_what_must_not_be_told_is_hidden_should_a_line_carry_it(
+    written: tuple[io.StringIO, Settings],
+) -> None:
+    stream, settings = written
+    logs.configure(settings, stream=stream)
+
+    structlog.get_logger("smsapp.test").info("slipped", body=BODY, auth_token=AUTH_TOKEN, signature="s3cret")
+
+    line = json.loads(stream.getvalue())
+    assert (line["body"], line["auth_token"], line["signature"]) == ("[hidden]",) * 3
+
+
+def test_a_defect_is_told_with_its_trace(written: tuple[io.StringIO, Settings]) -> None:
+    stream, settings = written
+    logs.configure(settings, stream=stream)
+
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        structlog.get_logger("smsapp.test").exception("broke")
+
+    line = json.loads(stream.getvalue())
+    assert "ZeroDivisionError: division by zero" in line["exception"]
+    assert line["level"] == "error"
+
+
+def test_less_is_told_at_a_higher_level(written: tuple[io.StringIO, Settings]) -> None:
+    stream, settings = written
+    logs.configure(settings.model_copy(update={"log_level": "WARNING"}), stream=stream)
+
+    structlog.get_logger("smsapp.test").info("happened")
+    structlog.get_logger("smsapp.test").warning("warned")
+
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["warned"]
