@@ -59,7 +59,7 @@ def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stack: Sta
 
 
 def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
-    with slow_twilio(stack, sent_ms=1500, final_ms=1600):
+    with slow_twilio(stack, sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.stop("redis")
@@ -79,7 +79,7 @@ def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
 
 
 def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stack: Stack) -> None:
-    with slow_twilio(stack, sent_ms=1000, final_ms=1100):
+    with slow_twilio(stack, sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.pause("worker-1")
@@ -140,7 +140,7 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(stack: Stack) ->
 
 def test_without_its_database_the_api_says_so_and_callbacks_are_kept(stacks: Stacks) -> None:
     stack = stacks("postgres")
-    with slow_twilio(stack, sent_ms=1500, final_ms=1600):
+    with slow_twilio(stack, sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.stop("postgres")
