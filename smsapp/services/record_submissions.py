@@ -8,13 +8,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from smsapp.domain import retry
-<<<<<<< Updated upstream
 from smsapp.domain.failures import FAILURES, OwnCode
-from smsapp.domain.ids import new_id
-=======
-from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id, public_id
->>>>>>> Stashed changes
 from smsapp.domain.judgement import Judgement, Verdict
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.retry import POLICIES
