@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from smsapp.domain import retry
-from smsapp.domain.failures import FAILURES, OwnCode
+from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id, public_id
 from smsapp.domain.judgement import Judgement, Verdict
 from smsapp.domain.outbound import Outbound
