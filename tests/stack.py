@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -26,6 +27,7 @@ from dev.processes import procfile_commands
 from dev.servers import PostgresServer, RedisServer, ServerProcess
 from simulator.process import SimulatorProcess
 from smsapp.domain.ids import parse_public_id, public_id
+from smsapp.store import api_keys
 from smsapp.store.engine import make_sessions
 from smsapp.store.inbox import REDIS_UNAVAILABLE
 from smsapp.store.sessions import reading
@@ -121,7 +123,8 @@ class Stack:
         self.environment = self._make_environment(self._prepare_database())
         self._define_processes()
         self.cli("db", "upgrade")
-        self.api_key = self.cli("keys", "create", "tests").stdout.splitlines()[-1]
+        with self.sessions.begin() as session:
+            self.api_key = api_keys.issue(session, "tests", mode="live", now=datetime.now(UTC))
         for name in self._started:
             self._processes[name].launch()
         for name in self._started:

@@ -20,8 +20,8 @@ PATIENCE_S = 30.0
 
 
 @contextmanager
-def slow_twilio(stack: Stack, **changes: int) -> Iterator[None]:
-    """Have Twilio take its time for a while."""
+def twilio_set_to(stack: Stack, **changes: float) -> Iterator[None]:
+    """Have Twilio behave otherwise for a while."""
     usual = stack.simulator.call("GET", "/_config")
     stack.simulator.configure(**changes)
     yield
@@ -59,7 +59,7 @@ def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stack: Sta
 
 
 def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
-    with slow_twilio(stack, sent_ms=2500, final_ms=2600):
+    with twilio_set_to(stack, sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.stop("redis")
@@ -79,7 +79,7 @@ def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
 
 
 def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stack: Stack) -> None:
-    with slow_twilio(stack, sent_ms=2500, final_ms=2600):
+    with twilio_set_to(stack, sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.pause("worker-1")
@@ -97,7 +97,7 @@ def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stack: Stack) -
 
 
 def test_a_worker_killed_while_submitting_sends_nothing_twice(stack: Stack) -> None:
-    with slow_twilio(stack, latency_ms=1500):
+    with twilio_set_to(stack, latency_ms=1500):
         sent = stack.send(5)
         wait_for_status(stack, sent, "submitting")
     stack.wait_until(lambda: {entry["body"] for entry in stack.ledger()} >= set(sent.values()))
@@ -140,7 +140,7 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(stack: Stack) ->
 
 def test_without_its_database_the_api_says_so_and_callbacks_are_kept(stacks: Stacks) -> None:
     stack = stacks("postgres")
-    with slow_twilio(stack, sent_ms=2500, final_ms=2600):
+    with twilio_set_to(stack, sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.stop("postgres")
