@@ -1,5 +1,6 @@
 """The queries that everything rests on: compare-and-set, locks, one event per receipt, and times without a doubt."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -138,22 +139,26 @@ def test_the_sid_of_a_former_attempt_still_finds_its_message(rt: Runtime, accept
 # Locks.
 
 
-def test_who_locks_second_sees_what_the_first_one_did(rt: Runtime, accept: Accept) -> None:
+def test_who_locks_second_waits_and_sees_what_the_first_one_did(rt: Runtime, accept: Accept) -> None:
     message_id = accept()
+    has_it = threading.Event()
 
     def record(word: str) -> Tracked:
         with rt.sessions.begin() as session:
             before = messages.lock(session, [message_id])[message_id]
+            has_it.set()
             messages.save(session, [change(before, sent_report(rt, word))])
             return before
 
     with ThreadPoolExecutor(1) as pool:
         with rt.sessions.begin() as session:
             before = messages.lock(session, [message_id])[message_id]
-            second = pool.submit(record, "delivered")  # waits until we are done, since we hold the row
+            second = pool.submit(record, "delivered")
+            was_early = has_it.wait(0.2)
             messages.save(session, [change(before, sent_report(rt))])
         seen = second.result(timeout=30)
 
+    assert not was_early
     assert (seen.status, seen.version) == (Status.SENT, 2)
     assert stored(rt, message_id).status == Status.DELIVERED
 

@@ -492,6 +492,7 @@ def test_what_a_worker_committed_but_did_not_acknowledge_counts_once(
     assert first == [("sent", True, None), ("sent", False, "duplicate"), ("delivered", True, None)]
     assert callbacks_kept(rt, message_id) == first
     assert rt.stream.length() == 0
+    assert letters(rt) == []
 
 
 def test_a_failed_text_is_not_sent_again_twice_when_its_callback_comes_twice(
