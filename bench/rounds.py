@@ -17,6 +17,8 @@ LIFE_STEPS = "sent@200,delivered@400"
 _LOOK_EVERY_S = 0.03
 _GIVE_UP_S = 5.0
 _ATTEMPTS = 3
+_QUIET_LOOK_S = 2.0
+_QUIET_PATIENCE_S = 30.0
 
 
 class Rounds:
@@ -170,7 +172,16 @@ class Rounds:
             result = measure()
             if result.values["foreign_cores"] <= self._foreign or attempt == _ATTEMPTS - 1:
                 return result
-            print(
-                f"  (disturbed: {result.values['foreign_cores']:.1f} cores of other work; again)", flush=True
-            )
+            cores = result.values["foreign_cores"]
+            print(f"  (disturbed by {cores:.1f} cores of other work; taken again)", flush=True)
+            self._wait_for_quiet()
         raise AssertionError("unreachable")
+
+    def _wait_for_quiet(self) -> None:
+        """Return when the machine has little else to do, or after a while all the same."""
+        deadline = time.monotonic() + _QUIET_PATIENCE_S
+        while time.monotonic() < deadline:
+            busy, began = machine.busy_s(), time.monotonic()
+            time.sleep(_QUIET_LOOK_S)
+            if (machine.busy_s() - busy) / (time.monotonic() - began) < self._foreign:
+                return
