@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from smsapp.domain.failures import Failure
+from smsapp.domain.failures import OWN_FAILURES, Failure, FailureClass
 from smsapp.domain.status import BAD_NEWS, Outcome, Status
 
 _SENTENCES: Mapping[Status, str] = MappingProxyType(
@@ -25,6 +25,9 @@ _SENTENCES: Mapping[Status, str] = MappingProxyType(
 )
 
 
+_EXPLAINED = BAD_NEWS | {Status.PENDING}
+
+
 def explain_status(status: Status, outcome: Outcome | None, failure: Failure | None) -> str:
     """Return one sentence, with the reason where there is one."""
     if outcome is Outcome.UNCONFIRMED:
@@ -34,8 +37,16 @@ def explain_status(status: Status, outcome: Outcome | None, failure: Failure | N
         return f"{taker} took the message but never said whether it reached the phone."
     if failure is None:
         return _SENTENCES[status]
-    if status in BAD_NEWS:
-        return f"{_SENTENCES[status]} {failure.sentence}"
+    return f"{_opening(status, failure)} {failure.sentence}" if status in _EXPLAINED else _SENTENCES[status]
+
+
+def _opening(status: Status, failure: Failure) -> str:
     if status is Status.PENDING:
-        return f"The message waits for another attempt. {failure.sentence}"
+        return "The message waits for another attempt."
+    if (
+        status is Status.FAILED
+        and failure.code in OWN_FAILURES
+        and failure.failure_class is FailureClass.AMBIGUOUS
+    ):
+        return "The message was given up."  # not "was not sent": nobody knows
     return _SENTENCES[status]

@@ -2,7 +2,7 @@
 
 Three things decide a send that the SDK's own layer hides: separate connect and read timeouts (it takes one number, and
 has none by default), the reply's headers when Twilio refuses (`Retry-After`), and whether a failed request can have
-reached Twilio. It also costs a quarter of the CPU per call; see docs/decisions/0003-twilio-client.md.
+reached Twilio. It also costs half the CPU per call; see docs/decisions/0003-twilio-client.md.
 """
 
 import logging

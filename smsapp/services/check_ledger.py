@@ -10,7 +10,7 @@ from smsapp.domain.ids import public_id
 from smsapp.domain.refold import PastEvent, refold
 from smsapp.domain.tracking import Source, Tracked
 from smsapp.runtime import Runtime
-from smsapp.store import ledger, messages
+from smsapp.store import counters, ledger, messages
 from smsapp.store.sessions import reading
 from smsapp.store.tables import MessageEvent
 
@@ -54,6 +54,8 @@ def check_ledger(rt: Runtime) -> Books:
         accepted, by_outcome = ledger.count(session)
         astray = [public_id(message_id) for message_id in ledger.astray(session, now=rt.clock())]
     books = Books(accepted, by_outcome, astray)
+    with rt.sessions.begin() as session:
+        counters.write_books(session, {**by_outcome, "astray": len(astray)})
     if not books.balanced:
         log.error("ledger_imbalance", accepted=accepted, by_outcome=by_outcome, message_ids=astray[:20])
     return books

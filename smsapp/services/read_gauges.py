@@ -34,6 +34,7 @@ class _Collector:
             dead = dead_letters.count(session)
             closed = session.scalars(breakers.closed_scopes(now=now)).all()
             counted = counters.read(session)
+            books = counters.read_books(session)
         age = GaugeMetricFamily(
             "smsapp_due_oldest_seconds",
             "For how long the oldest due message has waited.",
@@ -47,7 +48,15 @@ class _Collector:
         totals = CounterMetricFamily("smsapp_counted", "Counted for all processes, by name.", labels=["name"])
         for name, count in counted.items():
             totals.add_metric([name], count)
+        ledger = GaugeMetricFamily(
+            "smsapp_ledger_messages",
+            "Accepted messages by outcome when the ledger was last checked; astray ones are accounted for by nobody.",
+            labels=["outcome"],
+        )
+        for outcome, count in books.items():
+            ledger.add_metric([outcome], count)
         return [
+            ledger,
             GaugeMetricFamily("smsapp_due_messages", "Messages due for an attempt.", value=due),
             age,
             kept,
@@ -56,7 +65,7 @@ class _Collector:
                 "smsapp_dead_letters", "What could not be processed and waits for somebody.", value=dead
             ),
             GaugeMetricFamily(
-                "smsapp_closed_scopes", "Account or senders closed to sending.", value=len(closed)
+                "smsapp_closed_scopes", "Account, senders or polling closed at present.", value=len(closed)
             ),
         ]
 
