@@ -8,7 +8,7 @@ from bench.load import Generator, Load
 from bench.ours import Ours
 from bench.results import Run
 from bench.stand import Stand
-from bench.system import System
+from bench.system import Faults, System
 from bench.traffic import STEPS, Address, callbacks, sends
 
 LIFE_STEPS = "sent@200,delivered@400"
@@ -36,24 +36,14 @@ class Rounds:
         *,
         rate: float | None = None,
         address: Address | None = None,
-        keep: bool = False,
     ) -> Run:
-        """Call back on stored messages until all are delivered; `keep` leaves other messages where they are."""
+        """Call back on stored messages until all are delivered."""
 
         def run() -> Run:
-            if not keep:
-                system.clear()
-            self._stand.settle()
-            system.seed(numbers)
-            units = callbacks(system.base_url, numbers, address or system.address)
-            generator = Generator(system.port, units, connections)
-            result = self._measured(
-                system, generator, rate, len(numbers), each=len(STEPS), until=system.unfinished
-            )
-            if not keep:
-                faults = system.faults(len(numbers))
-                result.values |= {"lost": faults.lost, "wrong": faults.wrong}
-            return result
+            generator = self._called_back(system, numbers, connections, address or system.address)
+            until = system.unfinished
+            result = self._measured(system, generator, rate, len(numbers), each=len(STEPS), until=until)
+            return _checked(result, system.faults(len(numbers)))
 
         return self._undisturbed(run)
 
@@ -61,26 +51,30 @@ class Rounds:
         """Call back while the workers are frozen, then let them drain what waits: `drained_per_s`."""
 
         def run() -> Run:
-            ours.clear()
-            self._stand.settle()
-            ours.seed(numbers)
-            generator = Generator(ours.port, callbacks(ours.base_url, numbers, ours.address), connections)
+            generator = self._called_back(ours, numbers, connections, ours.address)
+            each, until, then = len(STEPS), ours.unfinished, ours.resume_workers
             ours.pause_workers()
             try:
                 result = self._measured(
-                    ours,
-                    generator,
-                    None,
-                    len(numbers),
-                    each=len(STEPS),
-                    until=ours.unfinished,
-                    then=ours.resume_workers,
+                    ours, generator, None, len(numbers), each=each, until=until, then=then
                 )
             finally:
                 ours.resume_workers()
-            faults = ours.faults(len(numbers))
-            result.values |= {"lost": faults.lost, "wrong": faults.wrong}
-            return result
+            return _checked(result, ours.faults(len(numbers)))
+
+        return self._undisturbed(run)
+
+    def among_others(self, ours: Ours, numbers: range, connections: int) -> Run:
+        """Call back on messages that come after others, which stay; these are removed in the end."""
+
+        def run() -> Run:
+            generator = self._called_back(ours, numbers, connections, ours.address, keep=True)
+            try:
+                return self._measured(
+                    ours, generator, None, len(numbers), each=len(STEPS), until=ours.unfinished
+                )
+            finally:
+                ours.forget(numbers)
 
         return self._undisturbed(run)
 
@@ -101,12 +95,18 @@ class Rounds:
         result = self._measured(system, generator, None, len(numbers), each=1, until=until)
         seen = self._stand.fake_stats()
         result.values["doubled"] = seen["accepted"] - seen["distinct"]
-        if steps:
-            faults = system.faults(len(numbers))
-            result.values |= {"lost": faults.lost, "wrong": faults.wrong}
-        else:
-            result.values |= {"lost": len(numbers) - seen["distinct"]}
-        return result
+        lost = len(numbers) - seen["distinct"]
+        return _checked(result, system.faults(len(numbers)) if steps else Faults(lost, wrong=0))
+
+    def _called_back(
+        self, system: System, numbers: range, connections: int, address: Address, *, keep: bool = False
+    ) -> Generator:
+        """Store the messages and make their callbacks ready; others are removed, unless they are kept."""
+        if not keep:
+            system.clear()
+        self._stand.settle()
+        system.seed(numbers)
+        return Generator(system.port, callbacks(system.base_url, numbers, address), connections)
 
     def _measured(
         self,
@@ -185,3 +185,8 @@ class Rounds:
             time.sleep(_QUIET_LOOK_S)
             if (machine.busy_s() - busy) / (time.monotonic() - began) < self._foreign:
                 return
+
+
+def _checked(run: Run, faults: Faults) -> Run:
+    run.values |= {"lost": faults.lost, "wrong": faults.wrong}
+    return run

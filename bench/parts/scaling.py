@@ -44,8 +44,7 @@ def sizes(context: Context) -> None:
     context.stand.settle()
     numbers = range(max(context.plan.sizes), max(context.plan.sizes) + context.plan.messages // 2)
     for system in context.turns(part, *systems):
-        report.add(part, _with_cost(context.rounds.callbacks(system, numbers, _CONNECTIONS, keep=True)))
-        system.forget(numbers)
+        report.add(part, _with_cost(context.rounds.among_others(system, numbers, _CONNECTIONS)))
     report.print_table(part, {**COLUMNS, "cost_us": "worker+postgres µs"})
     small, large = systems[0].name, systems[-1].name
     for size, system in zip(context.plan.sizes, systems, strict=True):
