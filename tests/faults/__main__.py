@@ -93,13 +93,14 @@ def judge(found: Audit, *, may_double: bool) -> str:
 def chosen(options: argparse.Namespace) -> list[tuple[str, Database]]:
     """Return the cases to run, each with its database."""
     known = {case.name: case.databases for case in CASES} | {CLOCK: BOTH}
-    if options.only and options.only not in known:
-        sys.exit(f"no case is called {options.only!r}; there are: {', '.join(known)}")
+    unknown = sorted(set(options.only or ()) - known.keys())
+    if unknown:
+        sys.exit(f"no case is called {', '.join(unknown)}; there are: {', '.join(known)}")
     return [
         (name, database)
         for name, databases in known.items()
         for database in databases
-        if options.only in {None, name} and options.db in {None, database}
+        if name in (options.only or known) and options.db in {None, database}
     ]
 
 
@@ -167,7 +168,7 @@ def table(results: Sequence[Result]) -> str:
 def main() -> int:
     """Run the chosen cases; 0 if all went as promised."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", help="run one case")
+    parser.add_argument("--only", metavar="NAME", action="append", help="run this case; may be repeated")
     parser.add_argument("--db", choices=BOTH, help="on one database")
     parser.add_argument("--messages", type=int, default=MESSAGES, help=f"load of each case ({MESSAGES})")
     parser.add_argument("--rate", type=float, default=RATE, help=f"messages per second ({RATE:g})")
