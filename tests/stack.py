@@ -43,11 +43,11 @@ Database = Literal["sqlite", "postgres"]
 
 QUICK: Mapping[str, str] = {
     "SWEEP_EVERY": "1s",
-    "TWILIO_CONNECT_TIMEOUT": "1s",
-    "TWILIO_READ_TIMEOUT": "2s",
-    "SEND_LEASE": "5s",
+    "TWILIO_CONNECT_TIMEOUT": "2s",
+    "TWILIO_READ_TIMEOUT": "3s",
+    "SEND_LEASE": "7s",
     "UNCONFIRMED_LOOKUP_AFTER": "1s",
-    "UNCONFIRMED_GRACE": "6s",
+    "UNCONFIRMED_GRACE": "9s",
     "POLL_AGES": "3s,6s,12s,24s",
     "STREAM_RECLAIM_AFTER": "3s",
 }

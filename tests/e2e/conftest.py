@@ -11,18 +11,6 @@ from tests.stack import Database, Stack
 TABLES = pytest.StashKey[dict[str, str]]()
 """Tables that tests want printed at the end, by title."""
 
-HURRIED = {
-    "SWEEP_EVERY": "500ms",
-    "TWILIO_CONNECT_TIMEOUT": "500ms",
-    "TWILIO_READ_TIMEOUT": "1s",
-    "SEND_LEASE": "3s",
-    "UNCONFIRMED_LOOKUP_AFTER": "500ms",
-    "UNCONFIRMED_GRACE": "3s",
-    "POLL_AGES": "2s,4s,8s,16s",
-    "STREAM_RECLAIM_AFTER": "2s",
-}
-"""Still shorter than the stack's usual spans: there is hardly any load here that would need them."""
-
 Stacks = Callable[[Database], Stack]
 
 
@@ -49,9 +37,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
         def stack_on(database: Database) -> Stack:
             if database not in running:
                 folder = tmp_path_factory.mktemp(f"e2e_{database}_", numbered=True)
-                running[database] = cleanup.enter_context(
-                    Stack(folder, database=database, environment=HURRIED)
-                )
+                running[database] = cleanup.enter_context(Stack(folder, database=database))
             return running[database]
 
         yield stack_on

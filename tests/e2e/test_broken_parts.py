@@ -16,7 +16,7 @@ from tests.faults.audit import audit
 from tests.stack import Stack
 
 NUMBER = "+15552900001"
-PATIENCE_S = 30.0
+PATIENCE_S = 75.0
 
 
 @contextmanager
