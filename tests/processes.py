@@ -15,7 +15,7 @@ import urllib3
 
 from dev.server_process import CHILD
 
-_START_TIMEOUT_S = 40.0
+_START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 40.0
 _LOOK_EVERY_S = 0.02
 

@@ -12,7 +12,7 @@ from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id, public_id
 from smsapp.domain.judgement import Judgement, Verdict
 from smsapp.domain.outbound import Outbound
-from smsapp.domain.retry import POLICIES, Wait
+from smsapp.domain.retry import POLICIES
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Source, Step, note, take
 from smsapp.gateway.twilio import Submission, TwilioMessage
@@ -92,9 +92,7 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
         look_at = now + rt.settings.unconfirmed_lookup_after
         return replace(step, status=Status.UNCONFIRMED, due_at=look_at)
     policy = POLICIES[judgement.wait]
-    # What is parked waits for a person to mend it, perhaps over a weekend; nothing else waits so long.
-    parked = judgement.wait is Wait.PARKED
-    max_age = policy.max_age if parked else min(policy.max_age, rt.settings.send_max_age)
+    max_age = min(policy.max_age, rt.settings.send_max_age)
     due_at = retry.next_due(
         replace(policy, max_age=max_age),
         attempt=outbound.attempt,

@@ -16,7 +16,7 @@ from tests.conftest import DATABASES
 from tests.e2e.conftest import TABLES, Stacks
 from tests.stack import Database, Stack
 
-TIMEOUT_S = 45.0
+TIMEOUT_S = 90.0
 PARKS_THE_ACCOUNT = "refused-20003"
 RESENT = tuple(outcome for outcome in OUTCOMES if outcome.if_resent)
 BY_NAME = {outcome.name: outcome for outcome in OUTCOMES}

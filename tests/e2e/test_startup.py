@@ -18,7 +18,7 @@ FAULTS = {
     "SEND_CONCURRENCY": "0",
 }
 SECRET = "a-secret-that-nobody-may-read"
-QUICKLY_S = 15.0
+QUICKLY_S = 40.0
 
 
 @pytest.fixture
