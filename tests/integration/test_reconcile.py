@@ -13,6 +13,7 @@ from smsapp.domain.status import Outcome, Status
 from smsapp.domain.tracking import Tracked
 from smsapp.gateway.twilio import Submission, TwilioMessage, TwilioUnavailableError
 from smsapp.runtime import Runtime
+from smsapp.services import reconcile as reconcile_module
 from smsapp.services import send_messages as send_module
 from smsapp.services import track_callbacks as track_module
 from smsapp.services.check_ledger import check_histories, check_ledger
@@ -410,6 +411,21 @@ def test_what_never_moves_does_not_starve_what_is_new(
 
     assert round_ == Polled(251, 251)
     assert stored(rt, fresh).status == Status.DELIVERED
+
+
+def test_the_longest_waiting_are_asked_about_first(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile_module, "_FETCHES", 1)
+    monkeypatch.setattr(reconcile_module, "_BATCH", 2)
+    for number in range(5):
+        sent(rt, accept, f"+1415555{number:04}")
+        clock.advance(timedelta(seconds=1))
+    clock.advance(2 * MINUTE)
+
+    reconcile(rt)
+
+    assert twilio.fetched == list(twilio.records)
 
 
 @pytest.mark.parametrize(

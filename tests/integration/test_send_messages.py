@@ -17,7 +17,9 @@ from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services import send_messages as send_module
 from smsapp.services.check_ledger import check_histories
+from smsapp.services.record_submissions import record_submissions
 from smsapp.services.send_messages import send_messages
+from smsapp.services.settle_unconfirmed import Decision, decide_unconfirmed
 from smsapp.services.sweep import expire_claims
 from smsapp.store import messages
 from smsapp.store.tables import Message, MessageEvent
@@ -213,6 +215,29 @@ def test_an_answer_that_comes_after_the_lease_still_counts(
     message = stored(rt, message_id)
     assert (message.status, message.error_code) == (Status.QUEUED, None)
     assert message.twilio_sid in twilio.records
+
+
+@pytest.mark.parametrize("answer", ["refused", "unreachable", "accepted"])
+def test_an_answer_to_a_former_attempt_does_not_touch_the_present_one(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, answer: str
+) -> None:
+    """A worker was frozen with the first attempt; an operator had the message sent again meanwhile."""
+    message_id = accept()
+    (first,) = claim(rt)
+    clock.advance(rt.settings.send_lease)
+    expire_claims(rt)
+    decide_unconfirmed(rt, message_id, Decision.RESEND)
+    (second,) = claim(rt)
+    answers = {"refused": refuse(21211, 400), "unreachable": twilio.unreachable, "accepted": twilio.accept}
+
+    record_submissions(rt, [(first, answers[answer](first))])
+    meanwhile = stored(rt, message_id)
+    record_submissions(rt, [(second, twilio.accept(second))])
+
+    assert (meanwhile.status, meanwhile.attempt, meanwhile.twilio_sid) == (Status.SUBMITTING, 2, None)
+    assert (stored(rt, message_id).status, stored(rt, message_id).attempt) == (Status.QUEUED, 2)
+    assert stored(rt, message_id).twilio_sid == list(twilio.records)[-1]
+    assert [event.applied for event in events(rt, message_id)][-2:] == [False, True]
 
 
 def test_a_lost_answer_is_never_sent_again_by_itself(
