@@ -157,7 +157,7 @@ def table(results: Sequence[Result]) -> str:
                 *map(str, counts),
                 str(found.unconfirmed),
                 f"{result.recovery_s:.1f} s",
-                "FAILED" if result.fault else "ok",
+                "FAILED" if result.fault else "ok" if not found.doubled else f"ok, {found.hidden} hidden",
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
