@@ -29,7 +29,7 @@ def add(session: Session, name: str, amount: int) -> None:
 
 def read(session: Session) -> dict[str, int]:
     """Return every counter by name."""
-    return dict(session.execute(select(Counter.name, Counter.value).where(~_IS_BOOK)).tuples().all())
+    return dict(session.execute(select(Counter.name, Counter.value).where(~_IS_BOOK)).all())
 
 
 def write_books(session: Session, books: Mapping[str, int]) -> None:
@@ -42,5 +42,5 @@ def write_books(session: Session, books: Mapping[str, int]) -> None:
 
 def read_books(session: Session) -> dict[str, int]:
     """Return the last result of the ledger check; empty before the first."""
-    rows = session.execute(select(Counter.name, Counter.value).where(_IS_BOOK)).tuples().all()
+    rows = session.execute(select(Counter.name, Counter.value).where(_IS_BOOK)).all()
     return {name.removeprefix(_BOOK): count for name, count in rows}
