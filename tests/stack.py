@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import urllib3
 from redis import Redis
@@ -40,6 +40,7 @@ from tests.processes import StackProcess, answers, says
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 Database = Literal["sqlite", "postgres"]
+DATABASES: tuple[Database, ...] = get_args(Database)
 
 QUICK: Mapping[str, str] = {
     "SWEEP_EVERY": "1s",

@@ -5,8 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.conftest import DATABASES
-from tests.stack import Database, Stack
+from tests.stack import DATABASES, Database, Stack
 
 TABLES = pytest.StashKey[dict[str, str]]()
 """Tables that tests want printed at the end, by title."""

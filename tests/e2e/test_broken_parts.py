@@ -44,7 +44,8 @@ def sources(stack: Stack, message_id: str) -> list[str]:
     return [event["source"] for event in stack.events(message_id)]
 
 
-def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stack: Stack) -> None:
+def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stacks: Stacks) -> None:
+    stack = stacks("postgres")
     stack.stop("redis")
     try:
         sent = stack.send(3)
@@ -78,7 +79,8 @@ def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
     assert audit(stack, sent).clean
 
 
-def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stack: Stack) -> None:
+def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stacks: Stacks) -> None:
+    stack = stacks("sqlite")
     with twilio_set_to(stack, sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
@@ -110,7 +112,8 @@ def test_a_worker_killed_while_submitting_sends_nothing_twice(stack: Stack) -> N
     assert audit(stack, sent).clean
 
 
-def test_a_web_process_killed_under_load_loses_nothing(stack: Stack) -> None:
+def test_a_web_process_killed_under_load_loses_nothing(stacks: Stacks) -> None:
+    stack = stacks("postgres")
     with ThreadPoolExecutor(1) as thread:
         load = thread.submit(stack.send, 60, rate=40, concurrency=4)
         stack.wait_until(lambda: len(stack.ledger()) > 0)

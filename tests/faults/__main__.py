@@ -18,10 +18,10 @@ from pathlib import Path
 
 from dev.servers import PostgresServer
 from tests.faults.audit import Audit, audit
-from tests.faults.cases import BOTH, CASES, Case
+from tests.faults.cases import CASES, Case
 from tests.faults.clock import run_clock_case
 from tests.faults.load import Load
-from tests.stack import Database, Stack
+from tests.stack import DATABASES, Database, Stack
 
 MESSAGES = 2_000
 RATE = 120.0
@@ -92,7 +92,7 @@ def judge(found: Audit, *, may_double: bool) -> str:
 
 def chosen(options: argparse.Namespace) -> list[tuple[str, Database]]:
     """Return the cases to run, each with its database."""
-    known = {case.name: case.databases for case in CASES} | {CLOCK: BOTH}
+    known = {case.name: case.databases for case in CASES} | {CLOCK: DATABASES}
     unknown = sorted(set(options.only or ()) - known.keys())
     if unknown:
         sys.exit(f"no case is called {', '.join(unknown)}; there are: {', '.join(known)}")
@@ -169,7 +169,7 @@ def main() -> int:
     """Run the chosen cases; 0 if all went as promised."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--only", metavar="NAME", action="append", help="run this case; may be repeated")
-    parser.add_argument("--db", choices=BOTH, help="on one database")
+    parser.add_argument("--db", choices=DATABASES, help="on one database")
     parser.add_argument("--messages", type=int, default=MESSAGES, help=f"load of each case ({MESSAGES})")
     parser.add_argument("--rate", type=float, default=RATE, help=f"messages per second ({RATE:g})")
     parser.add_argument("--logs", metavar="FOLDER", help="where data and logs go (a temporary folder)")

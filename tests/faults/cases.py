@@ -11,9 +11,8 @@ import psutil
 from redis import Redis
 
 from tests.faults.load import Load
-from tests.stack import Database, Stack
+from tests.stack import DATABASES, Database, Stack
 
-BOTH: tuple[Database, ...] = ("sqlite", "postgres")
 Fault = Callable[[Stack, Load], None]
 
 
@@ -27,7 +26,7 @@ class Case:
 
     name: str
     fault: Fault
-    databases: tuple[Database, ...] = BOTH
+    databases: tuple[Database, ...] = DATABASES
     workers: int = 2
     simulator: Mapping[str, object] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)

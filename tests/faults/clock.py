@@ -40,8 +40,8 @@ from tests.stack import Database, Stack
 
 STEP = timedelta(hours=1)
 _BATCH = 100
-_ROUNDS = 60
-"""Ten minutes each: past the last age at which Twilio is asked, should a message need that."""
+_ROUNDS = 200
+"""Half an hour each: the clock may stand many hours before the time at which some messages are due."""
 
 
 class SteppingTwilio(FakeTwilio):
@@ -112,7 +112,7 @@ def run_clock_case(
         clock.advance(max(timedelta(0), twilio.latest - clock()))
         began = time.monotonic()
         for _ in range(_ROUNDS):
-            clock.advance(timedelta(minutes=10))
+            clock.advance(timedelta(minutes=30))
             _call_back(rt, twilio)
             _work(rt)
             if not stack.unsettled(accepted):
