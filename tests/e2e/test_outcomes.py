@@ -13,7 +13,7 @@ from simulator.outcomes import OUTCOMES, Outcome
 from smsapp.domain.ids import parse_public_id
 from smsapp.store.tables import Breaker, Message
 from tests.e2e.conftest import TABLES, Stacks
-from tests.stack import DATABASES, Stack
+from tests.stack import DATABASES, Database, Stack
 
 TIMEOUT_S = 90.0
 PARKS_THE_ACCOUNT = "refused-20003"
@@ -37,7 +37,7 @@ Rows = dict[Row, Ended]
 
 
 @pytest.fixture(scope="session")
-def all_ended(stacks: Stacks, pytestconfig: pytest.Config) -> dict[str, Rows]:
+def all_ended(stacks: Stacks, pytestconfig: pytest.Config) -> dict[Database, Rows]:
     """All rows as they ended, by database: sent at once, each to a number of its own, on both databases together."""
     running = [stacks(database) for database in DATABASES]
     with ThreadPoolExecutor(len(running)) as pool:
@@ -48,7 +48,7 @@ def all_ended(stacks: Stacks, pytestconfig: pytest.Config) -> dict[str, Rows]:
 
 
 @pytest.fixture(params=DATABASES)
-def ended(request: pytest.FixtureRequest, all_ended: dict[str, Rows]) -> Rows:
+def ended(request: pytest.FixtureRequest, all_ended: dict[Database, Rows]) -> Rows:
     """All rows as they ended on one database."""
     return all_ended[request.param]
 
