@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from smsapp.domain.ids import parse_public_id
 from smsapp.runtime import Runtime
 from smsapp.settings import Settings
-from smsapp.store import messages
+from smsapp.store import reads
 from smsapp.store.tables import Message
 from smsapp.web.app import create_app
 from smsapp.web.schemas import Problem
@@ -70,7 +70,7 @@ class Api:
         message_id = parse_public_id(public_id)
         assert message_id is not None
         with self.rt.sessions() as session:
-            message = messages.get(session, message_id)
+            message = reads.get(session, message_id)
         assert message is not None
         return message
 

@@ -11,7 +11,7 @@ from smsapp.jobs import Job
 from smsapp.services import check_ledger as books
 from smsapp.services.replay_dead_letters import replay_dead_letters
 from smsapp.services.settle_unconfirmed import Decision, decide_unconfirmed
-from smsapp.store import breakers, dead_letters, messages
+from smsapp.store import breakers, dead_letters, reads
 from smsapp.store.sessions import reading
 
 
@@ -113,7 +113,7 @@ def unconfirmed() -> None:
 def unconfirmed_list(limit: int) -> None:
     """List messages that are held."""
     with reading(command_runtime().sessions) as session:
-        held = messages.find(session, status="unconfirmed", limit=limit)
+        held = reads.find(session, status="unconfirmed", limit=limit)
         for message in held:
             click.echo(
                 f"{public_id(message.id)}  since {message.updated_at:%Y-%m-%dT%H:%M:%SZ}  "

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.runtime import Runtime
-from smsapp.store import messages
+from smsapp.store import claims
 from smsapp.store.sessions import reading
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class Backpressure:
             pass  # without Redis messages are still accepted, and callbacks kept in the inbox
         try:
             with reading(self._rt.sessions) as session:
-                if messages.has_more_due_than(session, limits.max_due_messages, now=self._rt.clock()):
+                if claims.has_more_due_than(session, limits.max_due_messages, now=self._rt.clock()):
                     log.warning("overloaded", what="messages")
                     return "messages"
         except SQLAlchemyError:

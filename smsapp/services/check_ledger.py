@@ -10,7 +10,7 @@ from smsapp.domain.ids import public_id
 from smsapp.domain.refold import PastEvent, refold
 from smsapp.domain.tracking import Source, Tracked
 from smsapp.runtime import Runtime
-from smsapp.store import counters, ledger, messages
+from smsapp.store import counters, ledger, reads
 from smsapp.store.sessions import reading
 from smsapp.store.tables import MessageEvent
 
@@ -68,8 +68,8 @@ def check_histories(rt: Runtime) -> tuple[int, list[Difference]]:
     after: UUID | None = None
     while True:
         with reading(rt.sessions) as session:
-            rows = messages.page_by_id(session, after=after, limit=_BATCH)
-            histories = messages.histories(session, [row.id for row in rows])
+            rows = reads.page_by_id(session, after=after, limit=_BATCH)
+            histories = reads.histories(session, [row.id for row in rows])
         if not rows:
             return checked, differences
         for row in rows:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.runtime import Runtime
-from smsapp.store import breakers, counters, dead_letters, inbox, messages
+from smsapp.store import breakers, claims, counters, dead_letters, inbox
 from smsapp.store.sessions import reading
 
 
@@ -28,8 +28,8 @@ class _Collector:
     def _database(self) -> list[Metric]:
         now = self._rt.clock()
         with reading(self._rt.sessions) as session:
-            due = messages.count_due(session, now=now)
-            oldest = messages.oldest_due(session, now=now)
+            due = claims.count_due(session, now=now)
+            oldest = claims.oldest_due(session, now=now)
             waiting = inbox.count(session)
             dead = dead_letters.count(session)
             closed = session.scalars(breakers.closed_scopes(now=now)).all()

@@ -25,7 +25,7 @@ from smsapp.services.drain import alone, still_alone
 from smsapp.services.log_changes import log_changes
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.settle_unconfirmed import settle_unconfirmed
-from smsapp.store import breakers, counters, messages
+from smsapp.store import breakers, claims, counters, messages
 from smsapp.store.messages import Change
 from smsapp.store.sessions import reading
 
@@ -68,7 +68,7 @@ def _reconcile(rt: Runtime) -> Polled:
         with reading(rt.sessions) as session:
             if breakers.is_closed(session, breakers.POLLING, now=now):
                 break
-            due = messages.waiting_due(session, now=now, limit=_BATCH)
+            due = claims.waiting_due(session, now=now, limit=_BATCH)
         if not due:
             break
         still_alone(rt, Job.RECONCILE)

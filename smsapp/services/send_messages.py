@@ -17,7 +17,7 @@ from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import draining, outlast
 from smsapp.services.record_submissions import Result, record_submissions, submit
-from smsapp.store import messages
+from smsapp.store import claims
 from smsapp.store.sessions import reading
 
 log = structlog.get_logger(__name__)
@@ -109,10 +109,10 @@ class _Drain:
 
 def _claim(rt: Runtime, limit: int) -> list[Outbound]:
     with rt.sessions.begin() as session:
-        return messages.claim_due(session, now=rt.clock(), lease=rt.settings.send_lease, limit=limit)
+        return claims.claim_due(session, now=rt.clock(), lease=rt.settings.send_lease, limit=limit)
 
 
 def _anything_due(rt: Runtime) -> bool:
     """Look once more after the flag fell: what came before that woke nobody."""
     with reading(rt.sessions) as session:
-        return messages.has_due(session, now=rt.clock())
+        return claims.has_due(session, now=rt.clock())

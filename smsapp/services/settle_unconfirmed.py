@@ -23,8 +23,9 @@ from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.log_changes import log_changes
 from smsapp.services.record_reports import Addressed, record_reports, report_of
-from smsapp.store import messages
-from smsapp.store.messages import Change, Twin
+from smsapp.store import messages, reads
+from smsapp.store.messages import Change
+from smsapp.store.reads import Twin
 from smsapp.store.sessions import reading
 
 _LISTED = 200
@@ -38,7 +39,7 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
         TwilioUnavailableError: Twilio could not be asked; the message stays due.
     """
     with reading(rt.sessions) as session:
-        mine = _of(message, messages.twins(session, message.id))
+        mine = _of(message, reads.twins(session, message.id))
     if mine is None:
         return False  # a callback was faster
     listed = list(rt.gateway.list_to(mine.to, limit=_LISTED))
@@ -48,7 +49,7 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
         if locked is None or locked.status is not Status.UNCONFIRMED or locked.attempt != message.attempt:
             return False
         # As they are now: one that was being submitted a moment ago has its SID, or competes for one.
-        twins = messages.twins(session, message.id)
+        twins = reads.twins(session, message.id)
         mine = _of(message, twins)
         if mine is None:
             return False
@@ -136,7 +137,7 @@ def _match(
     """
     if any(twin.status is Status.SUBMITTING for twin in twins):
         return None
-    bound = messages.bound_sids(session, [found.sid for found in listed])
+    bound = reads.bound_sids(session, [found.sid for found in listed])
     dated = [(found.created_at, found) for found in listed if found.created_at and found.sid not in bound]
     free = [found for _, found in sorted(dated, key=lambda item: (item[0], item[1].sid))]
     for twin in sorted(twins, key=lambda twin: (twin.claimed_at, twin.id)):

@@ -18,7 +18,7 @@ from smsapp.services.drain import DATABASE_AWAY, alone, still_alone
 from smsapp.services.log_changes import log_changes
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
-from smsapp.store import idempotency, inbox, messages
+from smsapp.store import claims, idempotency, inbox, messages
 from smsapp.store.messages import Change, StaleMessageError
 from smsapp.store.sessions import reading
 from smsapp.stream import Callback
@@ -53,7 +53,7 @@ def expire_claims(rt: Runtime) -> int:
     """Turn messages whose worker died while submitting into unconfirmed ones: they may be at Twilio, or not."""
     now = rt.clock()
     with rt.sessions.begin() as session:
-        locked = messages.lock(session, messages.expired_claims(session, now=now, limit=_BATCH))
+        locked = messages.lock(session, claims.expired_claims(session, now=now, limit=_BATCH))
         changes = []
         for message in locked.values():
             if message.status is not Status.SUBMITTING or message.due_at is None or message.due_at > now:
@@ -108,7 +108,7 @@ def _store(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> list
 def wake_for_due(rt: Runtime) -> int:
     """Wake a sender when messages are due, for instance because the first wake-up was lost with the broker."""
     with reading(rt.sessions) as session:
-        due = messages.has_due(session, now=rt.clock())
+        due = claims.has_due(session, now=rt.clock())
     return int(due and rt.jobs.wake(Job.SEND_MESSAGES))
 
 

@@ -20,7 +20,7 @@ from smsapp.gateway.twilio import Submission
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import outlast
-from smsapp.store import breakers, messages
+from smsapp.store import breakers, claims
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +111,7 @@ def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
 
     now = rt.clock()
     with rt.sessions.begin() as session:
-        claimed = messages.claim_due(session, now=now, lease=rt.settings.send_lease, limit=1, probe=sender)
+        claimed = claims.claim_due(session, now=now, lease=rt.settings.send_lease, limit=1, probe=sender)
     if not claimed:
         return not _anything_waits(rt, sender)
     results = [(message, submit(rt, message)) for message in claimed]
@@ -131,4 +131,4 @@ def _shows_that_it_works(result: Submission) -> bool:
 
 def _anything_waits(rt: Runtime, sender: str) -> bool:
     with rt.sessions() as session:
-        return messages.has_pending(session, sender=sender)
+        return claims.has_pending(session, sender=sender)

@@ -18,7 +18,7 @@ from smsapp.services.accept_message import (
     IdempotencyConflictError,
     accept_message,
 )
-from smsapp.store import messages
+from smsapp.store import reads
 from smsapp.store.idempotency import Idempotent
 from smsapp.store.sessions import reading
 from smsapp.web import requests, schemas
@@ -94,7 +94,7 @@ def show(message_id: str, query_data: requests.WaitQuery) -> Response:
     deadline = time.monotonic() + query_data.wait
     while True:
         with reading(_runtime().sessions) as session:
-            message = messages.get(session, wanted)
+            message = reads.get(session, wanted)
         if message is None:
             raise _no_such_message()
         if message.outcome or time.monotonic() >= deadline:
@@ -115,9 +115,9 @@ def events(message_id: str, query_data: requests.EventQuery) -> Response:
     """Return everything that is known of a message, also what changed nothing, in the order of recording."""
     wanted = _id(message_id)
     with reading(_runtime().sessions) as session:
-        if messages.get(session, wanted) is None:
+        if reads.get(session, wanted) is None:
             raise _no_such_message()
-        rows = messages.history(session, wanted, after=query_data.after, limit=query_data.limit + 1)
+        rows = reads.history(session, wanted, after=query_data.after, limit=query_data.limit + 1)
         page = [event_view(row) for row in rows[: query_data.limit]]
     return _page(page, more=len(rows) > query_data.limit, parameter="after", key="seq")
 
@@ -140,7 +140,7 @@ def index(query_data: requests.ListQuery) -> Response:
             Fault("?cursor", "invalid", "This is no cursor of ours; use `next_cursor` as it is.")
         )
     with reading(_runtime().sessions) as session:
-        rows = messages.find(
+        rows = reads.find(
             session,
             limit=limit + 1,
             before=before,

@@ -9,7 +9,7 @@ from smsapp.services.check_ledger import check_histories
 from smsapp.services.reconcile import reconcile
 from smsapp.services.record_reports import Addressed, record_reports
 from smsapp.services.send_messages import send_messages
-from smsapp.store import messages
+from smsapp.store import reads
 from tests.fakes import FakeClock, FakeTwilio
 from tests.integration.conftest import Accept
 
@@ -25,14 +25,14 @@ def test_a_callback_takes_a_sid_from_the_twin_that_guessed_it(
     reconcile(rt)
     sid = next(iter(twilio.records))
     with rt.sessions() as session:
-        adopted = {m.id: m.twilio_sid for m in messages.find(session, limit=2)}
+        adopted = {m.id: m.twilio_sid for m in reads.find(session, limit=2)}
 
     with rt.sessions.begin() as session:
         report = Report(Source.CALLBACK, "delivered", clock(), new_id(), attempt=1, twilio_sid=sid)
         record_reports(rt, session, [Addressed(owner, report)])
 
     with rt.sessions() as session:
-        found = {m.id: (m.status, m.twilio_sid) for m in messages.find(session, limit=2)}
+        found = {m.id: (m.status, m.twilio_sid) for m in reads.find(session, limit=2)}
     assert adopted == {guesser: sid, owner: None}, "the listing alone cannot tell the twins apart"
     assert found == {guesser: ("unconfirmed", None), owner: ("delivered", sid)}, public_id(owner)
     assert check_histories(rt) == (2, [])

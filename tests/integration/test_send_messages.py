@@ -21,7 +21,7 @@ from smsapp.services.record_submissions import record_submissions
 from smsapp.services.send_messages import send_messages
 from smsapp.services.settle_unconfirmed import Decision, decide_unconfirmed
 from smsapp.services.sweep import expire_claims
-from smsapp.store import messages
+from smsapp.store import claims, reads
 from smsapp.store.tables import Message, MessageEvent
 from tests.fakes import FakeClock, FakeJobs, FakeTwilio, refuse
 from tests.integration.conftest import Accept
@@ -39,19 +39,19 @@ def _histories_tell_the_state(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> I
 
 def stored(rt: Runtime, message_id: UUID) -> Message:
     with rt.sessions() as session:
-        message = messages.get(session, message_id)
+        message = reads.get(session, message_id)
         assert message is not None
         return message
 
 
 def events(rt: Runtime, message_id: UUID) -> list[MessageEvent]:
     with rt.sessions() as session:
-        return list(messages.history(session, message_id))
+        return list(reads.history(session, message_id))
 
 
 def claim(rt: Runtime, limit: int = 100) -> list[Outbound]:
     with rt.sessions.begin() as session:
-        return messages.claim_due(session, now=rt.clock(), lease=rt.settings.send_lease, limit=limit)
+        return claims.claim_due(session, now=rt.clock(), lease=rt.settings.send_lease, limit=limit)
 
 
 def test_a_due_message_is_submitted_and_its_sid_kept(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:

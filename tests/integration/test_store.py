@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Report, Source, Step, Tracked, fold, take
 from smsapp.runtime import Runtime
-from smsapp.store import counters, messages
+from smsapp.store import claims, counters, messages, reads
 from smsapp.store.messages import Change, StaleMessageError
 from smsapp.store.sessions import reading
 from smsapp.store.tables import FormerSid, Message
@@ -33,7 +33,7 @@ def read(rt: Runtime, message_id: UUID) -> Tracked:
     with reading(rt.sessions) as session:
         return next(
             message
-            for message in messages.page_by_id(session, after=None, limit=100)
+            for message in reads.page_by_id(session, after=None, limit=100)
             if message.id == message_id
         )
 
@@ -130,7 +130,7 @@ def test_the_sid_of_a_former_attempt_still_finds_its_message(rt: Runtime, accept
     with rt.sessions.begin() as session:
         found, owners = messages.lock_for_reports(session, [], [SID, "SM" + "2" * 32])
         former = session.scalars(select(FormerSid)).all()
-        bound = messages.bound_sids(session, [SID, "SM" + "2" * 32])
+        bound = reads.bound_sids(session, [SID, "SM" + "2" * 32])
 
     assert [(row.twilio_sid, row.message_id, row.attempt) for row in former] == [(SID, message_id, 1)]
     assert (list(found), owners, bound) == ([message_id], {SID: (message_id, 1)}, {SID})
@@ -211,12 +211,12 @@ def test_what_is_due_is_counted(rt: Runtime, clock: FakeClock, accept: Accept) -
 
     with reading(rt.sessions) as session:
         now = rt.clock()
-        due = messages.has_due(session, now=now), messages.count_due(session, now=now)
-        since = messages.oldest_due(session, now=now)
-        crowded = [messages.has_more_due_than(session, limit, now=now) for limit in (1, 2)]
+        due = claims.has_due(session, now=now), claims.count_due(session, now=now)
+        since = claims.oldest_due(session, now=now)
+        crowded = [claims.has_more_due_than(session, limit, now=now) for limit in (1, 2)]
     claim(rt)
     with reading(rt.sessions) as session:
-        later = messages.has_due(session, now=now), messages.count_due(session, now=now)
+        later = claims.has_due(session, now=now), claims.count_due(session, now=now)
 
     assert (due, since, crowded, later) == ((True, 2), oldest, [True, False], (False, 0))
 
@@ -237,7 +237,7 @@ def test_twins_are_the_same_text_to_the_same_number_without_a_sid(
     accept("+14155550100", "same")  # still pending
 
     with reading(rt.sessions) as session:
-        found = messages.twins(session, me)
+        found = reads.twins(session, me)
 
     assert {each.id for each in found} == {me, twin}
     assert {each.claimed_at for each in found} == {claimed_at}
@@ -286,7 +286,7 @@ def test_a_reader_does_not_wait_for_a_writer(rt: Runtime, accept: Accept) -> Non
     with rt.sessions.begin() as writer:
         messages.lock(writer, [message_id])
         with reading(rt.sessions) as reader:
-            assert messages.page_by_id(reader, after=None, limit=10)[0].id == message_id
+            assert reads.page_by_id(reader, after=None, limit=10)[0].id == message_id
 
 
 def test_both_databases_answer_in_utc(rt: Runtime) -> None:

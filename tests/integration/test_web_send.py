@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.settings import Settings
-from smsapp.store import api_keys, messages
+from smsapp.store import api_keys, reads
 from smsapp.store.tables import Message, MessageEvent
 from smsapp.web import requests, schemas
 from smsapp.web.callbacks import MAX_BYTES
@@ -90,7 +90,7 @@ def test_the_request_id_of_the_caller_follows_the_message(api: Api) -> None:
 
     message = api.stored(response.json["id"])
     with api.rt.sessions() as session:
-        (event,) = messages.history(session, message.id)
+        (event,) = reads.history(session, message.id)
     assert response.headers["X-Request-Id"] == message.request_id == "order-1.a:b"
     assert event.payload == {"request_id": "order-1.a:b"}
 

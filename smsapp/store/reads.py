@@ -1,0 +1,130 @@
+"""Messages and their histories as they are read, by callers, by operators and by those who look for a lost one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Table, and_, func, select, union_all
+from sqlalchemy.orm import Session
+
+from smsapp.domain.status import Status
+from smsapp.domain.tracking import Tracked
+from smsapp.store.messages import TRACKED_COLUMNS, tracked
+from smsapp.store.tables import FormerSid, Message, MessageEvent
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]
+_EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
+_FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A message without a SID, as far as it matters for finding it in Twilio's records."""
+
+    id: UUID
+    status: Status
+    to: str
+    sender: str | None
+    body: str
+    on_unconfirmed: str
+    claimed_at: datetime
+
+
+def get(session: Session, message_id: UUID) -> Message | None:
+    """Return the message, or None."""
+    return session.get(Message, message_id, populate_existing=True)
+
+
+def find(
+    session: Session,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    status: str | None = None,
+    to: str | None = None,
+    client_reference: str | None = None,
+    created_from: datetime | None = None,
+    created_until: datetime | None = None,
+) -> Sequence[Message]:
+    """Return messages that match, newest first; `before` is the id after which the last page ended."""
+    query = select(Message).order_by(Message.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Message.id < before)
+    if created_from is not None:
+        query = query.where(Message.created_at >= created_from)
+    if created_until is not None:
+        query = query.where(Message.created_at < created_until)
+    exact = {Message.status: status, Message.to: to, Message.client_reference: client_reference}
+    query = query.where(*(column == value for column, value in exact.items() if value is not None))
+    return session.scalars(query).all()
+
+
+def history(
+    session: Session, message_id: UUID, *, after: int = 0, limit: int = 1000
+) -> Sequence[MessageEvent]:
+    """Return the message's events in the order in which they were recorded, after the given number."""
+    query = (
+        select(MessageEvent)
+        .where(MessageEvent.message_id == message_id, MessageEvent.seq > after)
+        .order_by(MessageEvent.seq)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def histories(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[MessageEvent]]:
+    """Return the events of several messages, each history in the order of recording."""
+    query = select(MessageEvent).where(MessageEvent.message_id.in_(ids)).order_by(MessageEvent.seq)
+    grouped: dict[UUID, list[MessageEvent]] = {}
+    for event in session.scalars(query):
+        grouped.setdefault(event.message_id, []).append(event)
+    return grouped
+
+
+def page_by_id(session: Session, *, after: UUID | None, limit: int) -> list[Tracked]:
+    """Return messages in the order of their ids, after the given one."""
+    query = select(*TRACKED_COLUMNS).order_by(_MESSAGES.c.id).limit(limit)
+    if after is not None:
+        query = query.where(_MESSAGES.c.id > after)
+    return [tracked(row) for row in session.execute(query)]
+
+
+def twins(session: Session, message_id: UUID) -> list[Twin]:
+    """Return the message and those like it, same text to the same number, whose SID is not known."""
+    me = _MESSAGES.alias("me")
+    claimed_at = (
+        select(func.max(_EVENTS.c.received_at))
+        .where(_EVENTS.c.message_id == _MESSAGES.c.id, _EVENTS.c.status == Status.SUBMITTING)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            _MESSAGES.c.id,
+            _MESSAGES.c.status,
+            _MESSAGES.c.to,
+            _MESSAGES.c.sender,
+            _MESSAGES.c.body,
+            _MESSAGES.c.on_unconfirmed,
+            func.coalesce(claimed_at, _MESSAGES.c.created_at, type_=_MESSAGES.c.created_at.type).label(
+                "claimed_at"
+            ),
+        )
+        .join(me, and_(me.c.id == message_id, _MESSAGES.c.to == me.c.to, _MESSAGES.c.body == me.c.body))
+        .where(
+            _MESSAGES.c.status.in_([Status.SUBMITTING, Status.UNCONFIRMED]), _MESSAGES.c.twilio_sid.is_(None)
+        )
+    )
+    return [
+        Twin(row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at)
+        for row in session.execute(query)
+    ]
+
+
+def bound_sids(session: Session, sids: Sequence[str]) -> set[str]:
+    """Return those of the SIDs that belong to some message of ours."""
+    query = union_all(
+        select(_MESSAGES.c.twilio_sid).where(_MESSAGES.c.twilio_sid.in_(sids)),
+        select(_FORMER.c.twilio_sid).where(_FORMER.c.twilio_sid.in_(sids)),
+    )
+    return {row[0] for row in session.execute(query)}
