@@ -49,6 +49,22 @@ def insert(session: Session, table: Table, rows: Sequence[Row]) -> None:
         connection.execute(table.insert(), list(rows))
 
 
+def insert_numbered(session: Session, table: Table, head: Table, rows: Sequence[Row]) -> None:
+    """Insert rows whose `seq`, 1 for the first, goes on from the number in the only row of `head`.
+
+    That row stays locked until the commit. On PostgreSQL all in one statement, so that it is not held for one more
+    round trip.
+    """
+    connection = session.connection()
+    if is_postgres(session):
+        statement = _insert_numbered_from_json(table, head, tuple(rows[0]))
+        connection.execute(statement, {"doc": _document(rows), "count": len(rows)})
+        return
+    raised = update(head).values(seq=head.c.seq + len(rows)).returning(head.c.seq)
+    before = connection.execute(raised).scalar_one() - len(rows)
+    connection.execute(table.insert(), [row | {"seq": before + row["seq"]} for row in rows])
+
+
 def insert_new(
     session: Session, table: Table, unique: tuple[str, ...], rows: Sequence[Row]
 ) -> list[tuple[Any, ...]]:
@@ -93,6 +109,19 @@ def _insert_from_json(
     keys = ", ".join(_quoted(name) for name in unique)
     returning = text(f"{insert_all} ON CONFLICT ({keys}) DO NOTHING RETURNING {keys}")
     return returning.columns(*(table.c[name] for name in unique))
+
+
+@cache
+def _insert_numbered_from_json(table: Table, head: Table, columns: tuple[str, ...]) -> TextClause:
+    names = ", ".join(_quoted(name) for name in columns)
+    values = ", ".join(
+        f"head.seq - :count + r.{name}" if name == "seq" else f"r.{_quoted(name)}" for name in columns
+    )
+    record = _record([table.c[name] for name in columns])
+    return text(
+        f"WITH head AS (UPDATE {head.name} SET seq = seq + :count RETURNING seq) "  # noqa: S608 - as above
+        f"INSERT INTO {table.name} ({names}) SELECT {values} FROM head, {record}"
+    )
 
 
 def _record(columns: Sequence[Column[Any]], *, extra: str = "") -> str:

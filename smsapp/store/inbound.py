@@ -4,14 +4,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from smsapp.domain.callbacks import Inbound
+from smsapp.domain.outgoing import EventType, Outgoing
+from smsapp.store import outbox
 from smsapp.store.tables import InboundMessage
 from smsapp.stream import Callback
 
 
-def add(session: Session, message: Inbound, *, receipt: Callback) -> None:
-    """Store an inbound text; Twilio may deliver it more than once, its SID tells."""
+def add(session: Session, message: Inbound, *, receipt: Callback) -> bool:
+    """Store an inbound text; return False for one that is there: Twilio may deliver it twice, its SID tells."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(
+    stored = session.execute(
         dialect.insert(InboundMessage)
         .values(
             id=receipt.receipt_id,
@@ -25,4 +27,11 @@ def add(session: Session, message: Inbound, *, receipt: Callback) -> None:
             received_at=receipt.received_at,
         )
         .on_conflict_do_nothing(index_elements=[InboundMessage.twilio_sid])
-    )
+        .returning(InboundMessage.id)
+    ).first()
+    if stored:
+        heard = Outgoing(
+            EventType.MESSAGE_RECEIVED, receipt.receipt_id, receipt.received_at, message_id=receipt.receipt_id
+        )
+        outbox.add(session, heard)
+    return stored is not None

@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Column, ColumnElement, Table, any_, literal, or_, select
 from sqlalchemy.orm import Session
 
+from smsapp.domain.outgoing import EventType, Outgoing, announce
 from smsapp.domain.status import Outcome, Status
 from smsapp.domain.tracking import Event, Tracked
-from smsapp.store import bulk
+from smsapp.store import bulk, outbox
 from smsapp.store.tables import FormerSid, Message, MessageEvent
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
@@ -57,6 +58,13 @@ def insert(session: Session, new: Sequence[tuple[dict[str, Any], Event]]) -> Non
     """Add new messages, each with the first event of its history."""
     bulk.insert(session, _MESSAGES, [values for values, _ in new])
     bulk.insert(session, _EVENTS, [event_values(values["id"], 1, event) for values, event in new])
+    outbox.add_all(
+        session,
+        (
+            Outgoing(EventType.MESSAGE_ACCEPTED, event.receipt_id, event.received_at, values["id"], 1)
+            for values, event in new
+        ),
+    )
 
 
 def save(session: Session, changes: Sequence[Change]) -> None:
@@ -77,6 +85,8 @@ def save(session: Session, changes: Sequence[Change]) -> None:
         for number, event in enumerate(change.events, start=1)
     ]
     bulk.insert_new(session, _EVENTS, ("receipt_id",), events)
+    for change in changes:
+        outbox.add_all(session, announce(change.before, change.after, change.events))
     superseded = [
         {"twilio_sid": c.before.twilio_sid, "message_id": c.before.id, "attempt": c.before.attempt}
         for c in changes

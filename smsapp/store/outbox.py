@@ -1,0 +1,99 @@
+"""The outbox: events for consumers, written in the transaction of the change they tell of, numbered without gaps.
+
+Events gather on the session and are written as the last statement before the commit, with numbers from one row that
+stays locked until then. So numbers follow the order of commits, a rollback gives its numbers back, and a reader that
+has seen a number has seen every smaller one (see docs/decisions/0011-events-numbered-at-commit.md).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Table, event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from smsapp.domain.outgoing import Outgoing
+from smsapp.store import bulk
+from smsapp.store.tables import OutboxEvent, OutboxHead
+
+_OUTBOX: Table = OutboxEvent.__table__  # type: ignore[assignment]
+_HEAD: Table = OutboxHead.__table__  # type: ignore[assignment]
+
+_PENDING = "outbox"
+_SAVEPOINTS = "outbox_savepoints"
+
+
+def add(session: Session, *events: Outgoing) -> None:
+    """Let consumers hear of these, in this order, if and when the transaction commits."""
+    add_all(session, events)
+
+
+def add_all(session: Session, events: Iterable[Outgoing]) -> None:
+    """Do the same for many."""
+    pending: list[Outgoing] = session.info.setdefault(_PENDING, [])
+    reopened = []
+    for each in events:
+        if each.reopens:
+            reopened.append(each)
+        else:
+            pending.append(each)
+    if reopened:
+        _reopen(pending, reopened)
+
+
+def _reopen(pending: list[Outgoing], reopened: Iterable[Outgoing]) -> None:
+    """Take back what nobody has heard yet, and tell of those whose end was told in an earlier transaction."""
+    untold = {each.message_id: number for number, each in enumerate(pending)}
+    taken = set()
+    for each in reopened:
+        number = untold.get(each.message_id)
+        if number is None:
+            pending.append(each)
+        else:
+            taken.add(number)
+    pending[:] = [each for number, each in enumerate(pending) if number not in taken]
+
+
+def _row(position: int, each: Outgoing) -> dict[str, Any]:
+    return {
+        "seq": position,
+        "id": each.id,
+        "type": each.type,
+        "message_id": each.message_id,
+        "event_seq": each.event_seq,
+        "data": each.data,
+        "occurred_at": each.occurred_at,
+    }
+
+
+@event.listens_for(Session, "before_commit")
+def _write(session: Session) -> None:
+    """Number and write what gathered; nothing may be locked after this, or two transactions could wait in a circle."""
+    if session.in_nested_transaction():
+        return
+    pending: list[Outgoing] | None = session.info.pop(_PENDING, None)
+    if pending:
+        session.flush()
+        rows = [_row(position, each) for position, each in enumerate(pending, start=1)]
+        bulk.insert_numbered(session, _OUTBOX, _HEAD, rows)
+
+
+@event.listens_for(Session, "after_transaction_create")
+def _remember(session: Session, transaction: SessionTransaction) -> None:
+    """Remember what there was before a savepoint."""
+    if transaction.nested:
+        session.info.setdefault(_SAVEPOINTS, {})[transaction] = list(session.info.get(_PENDING, ()))
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _roll_back(session: Session, transaction: SessionTransaction) -> None:
+    """Forget what a rolled back transaction, or the part of it since a savepoint, wanted to tell."""
+    if transaction.nested:
+        session.info[_PENDING] = session.info[_SAVEPOINTS].pop(transaction)
+    else:
+        session.info.pop(_PENDING, None)
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _forget(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_SAVEPOINTS, None)
