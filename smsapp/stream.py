@@ -7,18 +7,18 @@ dies in between leaves them to be reclaimed; their `receipt_id` makes the second
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import orjson
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from smsapp.serving.callback_requests import Kind
+
 STREAM = "smsapp:callbacks"
 GROUP = "track"
 _FIELD = b"v"
-
-Kind = Literal["status", "inbound"]
 
 
 class StreamUnavailableError(Exception):

@@ -19,11 +19,12 @@ from smsapp.runtime import Runtime, build_runtime
 from smsapp.services.accept_message import store_together
 from smsapp.services.backpressure import Backpressure
 from smsapp.services.group_commit import GroupCommit
+from smsapp.serving.callback_requests import EXTENSION, MAX_BODY_BYTES
 from smsapp.settings import Settings
 from smsapp.store.engine import engine_options, prepare_engine
 from smsapp.store.tables import Base
 from smsapp.web import auth, docs, health, messages, openapi, problems, twilio
-from smsapp.web.callbacks import MAX_BYTES, CallbackIntake
+from smsapp.web.callbacks import CallbackIntake
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> APIFlask:
         instance_path=str(Path.cwd()),
     )
     app.config.update(
-        MAX_CONTENT_LENGTH=MAX_BYTES,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(
             settings.database_url,
@@ -64,7 +65,9 @@ def create_app(settings: Settings) -> APIFlask:
     app.extensions["smsapp_backpressure"] = Backpressure(rt)
     app.extensions["smsapp_accepting"] = GroupCommit(partial(store_together, rt), limit=MAX_ACCEPTED_TOGETHER)
     _register(app, rt)
-    app.wsgi_app = CallbackIntake(app.wsgi_app, rt)  # type: ignore[method-assign]
+    intake = CallbackIntake(app.wsgi_app, rt)
+    app.wsgi_app = intake  # type: ignore[method-assign]
+    app.extensions[EXTENSION] = intake.take
     return app
 
 

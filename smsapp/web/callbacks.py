@@ -1,7 +1,8 @@
-"""The addresses that Twilio calls, as a small WSGI branch in front of Flask: the hottest path of the service.
+"""The addresses that Twilio calls: the hottest path of the service.
 
 Verify, hand to Redis (or the inbox table, or refuse so that Twilio repeats), answer. Nothing else happens here: what a
 callback means is decided by a worker. Our own trouble never shows to Twilio as long as one place can keep the callback.
+`smsapp.serving` brings plain requests here without WSGI; all others come through the WSGI branch in front of Flask.
 """
 
 import time
@@ -15,15 +16,16 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from smsapp.domain.forms import parse_form
+from smsapp.domain.forms import Form, parse_form
 from smsapp.domain.ids import new_id
 from smsapp.gateway.signature import SignatureVerifier
 from smsapp.jobs import FLAG_TTL_MS, Job, flag_of
 from smsapp.metrics import CALLBACKS_RECEIVED
 from smsapp.runtime import Runtime
 from smsapp.services.group_commit import GroupCommit
+from smsapp.serving.callback_requests import MAX_BODY_BYTES, Answer, CallbackRequest, Kind
 from smsapp.store import inbox
-from smsapp.stream import Callback, Kind, StreamUnavailableError
+from smsapp.stream import Callback, StreamUnavailableError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,12 +33,19 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PREFIX = "/twilio/"
-MAX_BYTES = 64 * 1024
 _EMPTY_TWIML = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 _PAUSE_AFTER_FAILURE_S = 1.0
 _FORM = "application/x-www-form-urlencoded"
 _MAX_TOGETHER = 500
 _ACCEPTED = {kind: CALLBACKS_RECEIVED.labels(kind, "accepted") for kind in ("status", "inbound")}
+_ANSWERS = {
+    "status": Answer("204 No Content", [], b""),
+    "inbound": Answer(
+        "200 OK",
+        [("Content-Type", "text/xml"), ("Content-Length", str(len(_EMPTY_TWIML)))],
+        _EMPTY_TWIML,
+    ),
+}
 
 
 class _Refused(Exception):
@@ -61,58 +70,60 @@ class CallbackIntake:
         self._keeping = GroupCommit(self._keep, limit=_MAX_TOGETHER)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one request, the WSGI way."""
         path: str = environ.get("PATH_INFO", "")
         if not path.startswith(PREFIX) or environ["REQUEST_METHOD"] != "POST":
             return self._app(environ, start_response)
         kind, target = _route(path)
         if kind is None:
             return self._app(environ, start_response)
+        try:
+            answer = self.take(_request(environ, kind, target))
+        except _Refused as refused:
+            answer = _refusal(kind, refused, new_id())
+        start_response(answer.status, answer.headers)
+        return [answer.body] if answer.body else []
+
+    def take(self, request: CallbackRequest) -> Answer:
+        """Keep a callback if it is Twilio's, and return what to answer."""
         receipt_id = new_id()
         try:
-            body = self._verified_body(environ, kind)
-            self._keeping.add(
-                _callback(environ, kind, target, body, receipt_id=receipt_id, now=self._rt.clock())
-            )
+            callback = self._verified(request, receipt_id, self._rt.clock())
+            self._keeping.add(callback)
         except _Refused as refused:
-            CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
-            return _problem(start_response, refused, receipt_id)
+            return _refusal(request.kind, refused, receipt_id)
         if self._somebody_must_wake:
             self._somebody_must_wake = False
             self._rt.jobs.publish(Job.TRACK_CALLBACKS)
-        _ACCEPTED[kind].inc()
-        if kind == "inbound":
-            start_response(
-                "200 OK", [("Content-Type", "text/xml"), ("Content-Length", str(len(_EMPTY_TWIML)))]
-            )
-            return [_EMPTY_TWIML]
-        start_response("204 No Content", [])
-        return []
+        _ACCEPTED[request.kind].inc()
+        return _ANSWERS[request.kind]
 
-    def _verified_body(self, environ: "WSGIEnvironment", kind: Kind) -> str:
-        """Return the form as it came, once it is certain that Twilio sent it."""
-        signature = environ.get("HTTP_X_TWILIO_SIGNATURE")
-        if not signature:
+    def _verified(self, request: CallbackRequest, receipt_id: UUID, now: datetime) -> Callback:
+        """Return the callback as it came, once it is certain that Twilio sent it."""
+        if not request.signature:
             raise _Refused(
                 HTTPStatus.FORBIDDEN, "signature_missing", "There is no X-Twilio-Signature header."
             )
-        raw = _read(environ)
-        if not environ.get("CONTENT_TYPE", "").startswith(_FORM):
+        if not request.content_type.startswith(_FORM):
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", f"Send {_FORM}.")
-        try:
-            body = raw.decode()
-            form = parse_form(body)
-        except ValueError:
-            raise _Refused(HTTPStatus.BAD_REQUEST, "malformed_form", "The body is not a form.") from None
-        raw_target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"]
-        if not self._verifier.verify(raw_target, form, signature):
-            log.warning("callback_refused", kind=kind, raw_target=raw_target.partition("?")[0][:200])
+        body, form = _form(request.body)
+        if not self._verifier.verify(request.raw_target, form, request.signature):
+            log.warning(
+                "callback_refused", kind=request.kind, raw_target=request.raw_target.partition("?")[0][:200]
+            )
             raise _Refused(
                 HTTPStatus.FORBIDDEN,
                 "signature_invalid",
                 "The signature does not fit this address and these parameters.",
             )
-        return body
+        return Callback(
+            receipt_id=receipt_id,
+            kind=request.kind,
+            target=request.target,
+            body=body,
+            idempotency_token=request.idempotency_token[:64] or None,
+            received_at=now,
+        )
 
     def _keep(self, callbacks: list[Callback]) -> None:
         """Put callbacks in a durable place: the stream, else the inbox table.
@@ -157,6 +168,18 @@ def _route(path: str) -> tuple[Kind | None, str | None]:
     return None, None
 
 
+def _request(environ: "WSGIEnvironment", kind: Kind, target: str | None) -> CallbackRequest:
+    return CallbackRequest(
+        kind=kind,
+        target=target,
+        raw_target=environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"],
+        signature=environ.get("HTTP_X_TWILIO_SIGNATURE", ""),
+        content_type=environ.get("CONTENT_TYPE", ""),
+        idempotency_token=environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", ""),
+        body=_read(environ) if environ.get("HTTP_X_TWILIO_SIGNATURE") else b"",
+    )
+
+
 def _read(environ: "WSGIEnvironment") -> bytes:
     try:
         length = int(environ.get("CONTENT_LENGTH") or 0)
@@ -164,29 +187,29 @@ def _read(environ: "WSGIEnvironment") -> bytes:
         raise _Refused(
             HTTPStatus.BAD_REQUEST, "bad_content_length", "Content-Length is not a number."
         ) from None
-    if length > MAX_BYTES:
-        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than 64 KiB.")
-    body: bytes = environ["wsgi.input"].read(length or MAX_BYTES + 1)
-    if len(body) > MAX_BYTES:
-        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than 64 KiB.")
+    if length > MAX_BODY_BYTES:
+        raise _too_large()
+    body: bytes = environ["wsgi.input"].read(length or MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
     return body
 
 
-def _callback(
-    environ: "WSGIEnvironment", kind: Kind, target: str | None, body: str, *, receipt_id: UUID, now: datetime
-) -> Callback:
-    token = environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN")
-    return Callback(
-        receipt_id=receipt_id,
-        kind=kind,
-        target=target,
-        body=body,
-        idempotency_token=token[:64] if token else None,
-        received_at=now,
-    )
+def _too_large() -> _Refused:
+    return _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than 64 KiB.")
 
 
-def _problem(start_response: "StartResponse", refused: _Refused, request_id: UUID) -> list[bytes]:
+def _form(raw: bytes) -> tuple[str, Form]:
+    """Return the body as text and as parameters."""
+    try:
+        body = raw.decode()
+        return body, parse_form(body)
+    except ValueError:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "malformed_form", "The body is not a form.") from None
+
+
+def _refusal(kind: Kind, refused: _Refused, request_id: UUID) -> Answer:
+    CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": refused.status.phrase,
@@ -199,5 +222,4 @@ def _problem(start_response: "StartResponse", refused: _Refused, request_id: UUI
     headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
     if refused.status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", "2"))
-    start_response(f"{refused.status.value} {refused.status.phrase}", headers)
-    return [body]
+    return Answer(f"{refused.status.value} {refused.status.phrase}", headers, body)

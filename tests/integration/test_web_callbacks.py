@@ -12,9 +12,9 @@ from werkzeug.test import TestResponse
 
 from simulator.signature import sign
 from smsapp.runtime import Runtime
+from smsapp.serving.callback_requests import MAX_BODY_BYTES
 from smsapp.settings import Settings
 from smsapp.stream import Callback
-from smsapp.web.callbacks import MAX_BYTES
 from tests.environment import BASE_URL, make_settings
 from tests.vectors import CALLBACK_SAMPLES, OBSERVED_HEADERS, TOKEN, VECTORS, body_of, pairs, split_url
 from tests.web import Api, problem, serving
@@ -270,7 +270,7 @@ def test_json_is_not_what_twilio_posts_about_messages(api: Api) -> None:
 
 
 def test_a_body_of_64_kib_is_taken_and_a_larger_one_is_not(api: Api, rt: Runtime) -> None:
-    filler = "x" * (MAX_BYTES - len("Body="))
+    filler = "x" * (MAX_BODY_BYTES - len("Body="))
     fits = post_signed(api, form=[("Body", filler)])
     too_large = post_signed(api, form=[("Body", filler + "x")])
 

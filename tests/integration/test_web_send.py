@@ -11,11 +11,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
+from smsapp.serving.callback_requests import MAX_BODY_BYTES
 from smsapp.settings import Settings
 from smsapp.store import api_keys, reads
 from smsapp.store.tables import Message, MessageEvent
 from smsapp.web import requests, schemas
-from smsapp.web.callbacks import MAX_BYTES
 from smsapp.web.inputs import MAX_FAULTS
 from tests.environment import SENDER
 from tests.web import TO, Api, faults, problem, serving
@@ -232,8 +232,8 @@ def test_json_by_another_name_is_taken(api: Api, content_type: str) -> None:
 
 @one_database
 def test_a_body_beyond_64_kib_is_refused(api: Api) -> None:
-    fits = api.post(data=b" " * MAX_BYTES)
-    too_large = api.post(data=b" " * (MAX_BYTES + 1))
+    fits = api.post(data=b" " * MAX_BODY_BYTES)
+    too_large = api.post(data=b" " * (MAX_BODY_BYTES + 1))
 
     problem(fits, 400, "malformed_json")
     problem(too_large, 413, "too_large")
@@ -248,7 +248,7 @@ def test_a_body_beyond_64_kib_is_refused(api: Api) -> None:
 def test_without_a_valid_key_nothing_is_even_read(api: Api, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
 
-    response = api.client.post("/sms/send", data=b"x" * (MAX_BYTES + 1), headers=headers)
+    response = api.client.post("/sms/send", data=b"x" * (MAX_BODY_BYTES + 1), headers=headers)
 
     problem(response, 401, "unauthorized")
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="smsapp"'

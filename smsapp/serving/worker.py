@@ -1,0 +1,146 @@
+"""gunicorn's gevent worker with a short way for Twilio's callbacks, which come in bursts of many thousands.
+
+gunicorn spends twice as long on a request's environment and response as we do on the callback in it, so plain callbacks
+are read and answered on the connection itself. Whatever is not plain takes gunicorn's own way, request by request, and
+so does everything when TLS or the PROXY protocol is configured. This module is imported before gevent patches the
+standard library: it may import nothing of ours that opens sockets or makes locks.
+"""
+
+import time
+from collections.abc import Callable
+from errno import ECONNRESET, ENOTCONN, EPIPE
+from typing import Any
+
+import gevent
+from gevent.socket import SHUT_RD, socket
+from gunicorn import http, util
+from gunicorn.workers.ggevent import GeventWorker
+
+from smsapp.serving.callback_requests import (
+    EXTENSION,
+    PREFIX,
+    Answer,
+    CallbackRequest,
+    Head,
+    parse_head,
+)
+
+_CHUNK_BYTES = 64 * 1024
+_HUNG_UP = {EPIPE, ECONNRESET, ENOTCONN}
+
+
+class CallbackWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Serves the application, and its callbacks by the short way."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._take: Callable[[CallbackRequest], Answer] | None = None
+        self._idle: set[socket] = set()
+        self._stamp = (0, "")
+
+    def load_wsgi(self) -> None:
+        """Load the application, in this process and after gevent's patches."""
+        super().load_wsgi()
+        plain = not self.cfg.is_ssl and self.cfg.proxy_protocol == "off" and self.cfg.keepalive
+        self._take = getattr(self.wsgi, "extensions", {}).get(EXTENSION) if plain else None
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop: let requests end, and connections without one at once."""
+        super().handle_exit(sig, frame)
+        gevent.spawn(self._close_idle)
+
+    def handle(self, listener: socket, client: socket, addr: Any) -> None:
+        """Serve one connection until either side ends it."""
+        if self._take is None:
+            super().handle(listener, client, addr)
+            return
+        try:
+            self._serve(listener.getsockname(), client, addr)
+        except (http.errors.NoMoreData, StopIteration):
+            self.log.debug("Closing connection.")
+        except OSError as error:
+            if error.errno not in _HUNG_UP:
+                self.log.exception("Socket error processing request.")
+        except Exception as error:  # noqa: BLE001 - gunicorn's own last resort: it logs, and answers 400 or 500
+            self.handle_error(None, client, addr, error)
+        finally:
+            util.close(client)
+
+    def _serve(self, listener_name: Any, client: socket, addr: Any) -> None:
+        """Answer requests, each by the shortest way that fits it.
+
+        Raises:
+            StopIteration: gunicorn wants the connection closed.
+        """
+        parser = http.get_parser(self.cfg, client, addr)
+        buffer = b""
+        while buffer := buffer or self._wait_for_request(client):
+            head = parse_head(buffer) if buffer.startswith(PREFIX) else None
+            if head:
+                buffer = self._answer_callback(client, head, buffer)
+                if not self.alive:
+                    return
+                continue
+            client.setblocking(True)
+            parser.unreader.unread(buffer)
+            request = drained = None
+            with self.timeout_ctx():
+                request = next(parser)
+            if not request:
+                return
+            self.handle_request(listener_name, request, client, addr)
+            with self.timeout_ctx():
+                drained = parser.finish_body()
+            if not drained:
+                return
+            buffer = parser.unreader.take_buffered()
+
+    def _wait_for_request(self, client: socket) -> bytes:
+        """Return the first bytes of the next request; none when there will be no other."""
+        if not self.alive:
+            return b""
+        client.settimeout(self.cfg.keepalive)
+        self._idle.add(client)
+        try:
+            first: bytes = client.recv(_CHUNK_BYTES)
+        except TimeoutError:
+            return b""
+        else:
+            return first
+        finally:
+            self._idle.discard(client)
+
+    def _answer_callback(self, client: socket, head: Head, buffer: bytes) -> bytes:
+        """Answer the callback at the beginning of the buffer and return what follows it."""
+        assert self._take is not None
+        while len(buffer) < head.ends_at:
+            more = client.recv(_CHUNK_BYTES)
+            if not more:
+                raise http.errors.NoMoreData(buffer)
+            buffer += more
+        answer = self._take(head.request._replace(body=buffer[head.body_at : head.ends_at]))
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+        client.sendall(self._render(answer))
+        return buffer[head.ends_at :]
+
+    def _render(self, answer: Answer) -> bytes:
+        now = int(time.time())
+        if self._stamp[0] != now:
+            self._stamp = now, util.http_date(now)
+        connection = "keep-alive" if self.alive else "close"
+        fields = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
+        head = (
+            f"HTTP/1.1 {answer.status}\r\nServer: gunicorn\r\nDate: {self._stamp[1]}\r\n"
+            f"Connection: {connection}\r\n{fields}\r\n"
+        )
+        return head.encode("latin-1") + answer.body
+
+    def _close_idle(self) -> None:
+        """End connections on which nothing is under way; a request that has just come is still read."""
+        for client in list(self._idle):
+            try:
+                client.shutdown(SHUT_RD)
+            except OSError as error:
+                self.log.debug("Closing idle connection: %s", error)
