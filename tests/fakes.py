@@ -1,7 +1,7 @@
 """Stand-ins for the two ports that a test wants to steer: Twilio and the clock; and a queue that only remembers."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from uuid import uuid4
@@ -68,6 +68,7 @@ class FakeTwilio:
     probes: list[Submission] = field(default_factory=list)
     unavailable: TwilioUnavailableError | None = None
     fetched: list[str] = field(default_factory=list)
+    cancelable: bool = False
 
     def submit(self, message: Outbound) -> Submission:
         """Do the next behaviour, else accept."""
@@ -126,8 +127,12 @@ class FakeTwilio:
         yield from islice(in_span, limit)
 
     def cancel(self, sid: str) -> TwilioMessage:
-        """Not needed yet."""
-        raise NotImplementedError
+        """Cancel the record if it may be canceled, else refuse as Twilio does once it is too late."""
+        self._check()
+        if not self.cancelable:
+            raise TwilioUnavailableError("http_409", code=30409, status=409)
+        self.records[sid] = replace(self.records[sid], status="canceled")
+        return self.records[sid]
 
     def redact(self, sid: str) -> None:
         """Not needed yet."""

@@ -22,8 +22,14 @@ class Outbound:
     body: str
     created_at: datetime
     media_urls: list[str] | None = None
+    send_at: datetime | None = None
     deliver_by: datetime | None = None
     request_id: str | None = None
+
+    @property
+    def wanted_at(self) -> datetime:
+        """Return since when it could have gone out; its patience is counted from there."""
+        return self.send_at or self.created_at
 
     @property
     def sender_key(self) -> str:

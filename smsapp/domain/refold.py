@@ -46,7 +46,7 @@ def refold(message_id: UUID, events: Iterable[PastEvent]) -> Tracked | None:
 
 def _is_step(event: PastEvent) -> bool:
     """Return whether this was our own doing; an answer of Twilio's without a SID is what we made of a refusal."""
-    return event.source in {Source.SYSTEM, Source.OPERATOR} or (
+    return event.source in {Source.REQUEST, Source.SYSTEM, Source.OPERATOR} or (
         event.source is Source.API and not event.twilio_sid
     )
 

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.exc import DataError, IntegrityError
 
+from smsapp.domain.draft import Draft, TimeFault
 from smsapp.domain.ids import new_id
-from smsapp.domain.phone import Recipient
 from smsapp.domain.resend import MAX_RESENDS
-from smsapp.domain.segments import Measure
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Event, Source
 from smsapp.jobs import Job
@@ -23,31 +21,16 @@ from smsapp.store.sessions import reading
 from smsapp.store.tables import IdempotencyKey
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set."""
-
-    recipient: Recipient
-    sender: str | None
-    messaging_service_sid: str | None
-    body: str
-    measure: Measure
-    api_key_id: UUID
-    media_urls: list[str] | None = None
-    client_reference: str | None = None
-    tags: list[str] | None = None
-    request_id: str | None = None
-    on_unconfirmed: str = "hold"
-    resend_after_failure: bool = False
-    deliver_by: datetime | None = None
-
-
 class IdempotencyConflictError(Exception):
     """The Idempotency-Key was used before, with another request."""
 
 
-class DeadlinePassedError(Exception):
-    """It is too late to deliver the message in time."""
+class UntimelyError(Exception):
+    """The clock forbids a time of the request."""
+
+    def __init__(self, fault: TimeFault) -> None:
+        super().__init__(fault.sentence)
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +68,11 @@ def accept_message(
 
     Raises:
         IdempotencyConflictError: the key was used for another request.
-        DeadlinePassedError: `deliver_by` is over, and this is no repetition of a request that came in time.
+        UntimelyError: a time of the request has passed, and this is no repetition of one that came in time.
     """
     now = rt.clock()
-    if draft.deliver_by and draft.deliver_by <= now:
-        return _too_late(rt, request)
+    if fault := draft.time_fault(now):
+        return _untimely(rt, request, fault)
     values = _values(draft, now)
     candidate = Candidate(values, _accepted(draft, now), render(values), request)
     if group:
@@ -145,13 +128,13 @@ def _is_first(candidate: Candidate, asked: dict[Identity, Candidate], won: set[I
     return identity in won and asked[identity] is candidate
 
 
-def _too_late(rt: Runtime, request: Idempotent | None) -> Accepted:
+def _untimely(rt: Runtime, request: Idempotent | None, fault: TimeFault) -> Accepted:
     if request:
         with reading(rt.sessions) as session:
             kept = idempotency.recall(session, request)
         if kept:
             return _replay(kept, request)
-    raise DeadlinePassedError
+    raise UntimelyError(fault)
 
 
 def _replay(kept: IdempotencyKey, request: Idempotent) -> Accepted:
@@ -175,13 +158,14 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "encoding": draft.measure.encoding,
         "segments": draft.measure.segments,
         "on_unconfirmed": draft.on_unconfirmed,
+        "send_at": draft.send_at,
         "deliver_by": draft.deliver_by,
         "status": Status.PENDING,
         "attempt": 1,
         "resends_left": MAX_RESENDS if draft.resend_after_failure else 0,
         "version": 1,
         "reported": 0,
-        "due_at": now,
+        "due_at": draft.send_at or now,
         "created_at": now,
         "updated_at": now,
     }

@@ -97,13 +97,13 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
         replace(policy, max_age=max_age),
         attempt=outbound.attempt,
         now=now,
-        created_at=outbound.created_at,
+        created_at=outbound.wanted_at,
         deliver_by=outbound.deliver_by,
         retry_after=retry.retry_after(result.retry_after, now=now),
         rng=rt.rng,
     )
     if due_at is None:
-        hurried = outbound.deliver_by and outbound.deliver_by < outbound.created_at + max_age
+        hurried = outbound.deliver_by and outbound.deliver_by < outbound.wanted_at + max_age
         ended = OwnCode.DEADLINE_MISSED if hurried else OwnCode.GAVE_UP
         # Twilio's own reason says more than that the time was over; the event has both.
         return replace(step, error_code=judgement.twilio_code or ended, reason=ended.name.lower())

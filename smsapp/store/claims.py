@@ -58,6 +58,7 @@ def claim_due(
             _MESSAGES.c.messaging_service_sid,
             _MESSAGES.c.body,
             _MESSAGES.c.media_urls,
+            _MESSAGES.c.send_at,
             _MESSAGES.c.deliver_by,
             _MESSAGES.c.created_at,
             _MESSAGES.c.request_id,
@@ -75,6 +76,7 @@ def claim_due(
             body=row.body,
             created_at=row.created_at,
             media_urls=row.media_urls,
+            send_at=row.send_at,
             deliver_by=row.deliver_by,
             request_id=row.request_id,
         )

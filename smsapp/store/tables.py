@@ -105,6 +105,7 @@ class Message(Base):
     encoding: Mapped[str] = mapped_column(String(8))
     segments: Mapped[int]
     on_unconfirmed: Mapped[str] = mapped_column(String(8))
+    send_at: Mapped[datetime | None]
     deliver_by: Mapped[datetime | None]
 
     status: Mapped[str] = mapped_column(String(16))

@@ -23,7 +23,7 @@ from smsapp.serving.callback_requests import EXTENSION, MAX_BODY_BYTES
 from smsapp.settings import Settings
 from smsapp.store.engine import engine_options, prepare_engine
 from smsapp.store.tables import Base
-from smsapp.web import auth, docs, health, messages, openapi, problems, twilio
+from smsapp.web import auth, docs, health, messages, openapi, problems, sending, twilio
 from smsapp.web.callbacks import CallbackIntake
 
 log = structlog.get_logger(__name__)
@@ -76,6 +76,7 @@ def _register(app: APIFlask, rt: Runtime) -> None:
     auth.init_app(app, rt)
     openapi.init_app(app)
     docs.init_app(app)
+    app.register_blueprint(sending.bp)
     app.register_blueprint(messages.bp)
     app.register_blueprint(twilio.bp)
     app.register_blueprint(health.bp)

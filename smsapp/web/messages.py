@@ -1,8 +1,6 @@
-"""Sending messages and finding out what became of them."""
+"""Finding out what became of messages, and canceling them."""
 
-import hashlib
 import time
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,74 +8,21 @@ from apiflask import APIBlueprint
 from flask import Response, current_app, g, request, url_for
 
 from smsapp.domain.ids import parse_public_id, public_id
-from smsapp.domain.segments import measure
+from smsapp.gateway.twilio import TwilioUnavailableError
 from smsapp.runtime import Runtime
-from smsapp.services.accept_message import (
-    DeadlinePassedError,
-    Draft,
-    IdempotencyConflictError,
-    accept_message,
-)
+from smsapp.services.cancel_message import MessageNotFoundError, TooLateToCancelError, cancel_message
 from smsapp.store import reads
-from smsapp.store.idempotency import Idempotent
 from smsapp.store.sessions import reading
 from smsapp.web import requests, schemas
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.problems import RETRY_AFTER_S, Fault, ProblemError, invalid_request
 from smsapp.web.views import event_view, message_view
 
 bp = APIBlueprint("messages", __name__, url_prefix="/sms", tag="Messages")
 
 _LOOK_EVERY_S = 0.25
-
-
-@bp.post("/send")
-@bp.auth_required(auth)
-@bp.input(requests.SendHeaders, location="headers")
-@bp.input(requests.SendRequest, location="json")
-@bp.doc(
-    summary="Send a text",
-    operation_id="sendMessage",
-    responses=answer(
-        202,
-        "Stored.",
-        schemas.Message,
-        headers={"Location": "Location", "Idempotent-Replayed": "IdempotentReplayed"},
-    )
-    | problems(400, 401, 413, 415, 422, 500, 503),
-)
-def send(headers_data: requests.SendHeaders, json_data: requests.SendRequest) -> Response:
-    """Store a text and hand it to Twilio soon after.
-
-    202 means that it is stored: it will be sent, or its failure explained. With an `Idempotency-Key` header the same
-    request can be repeated safely, for at least 24 hours.
-    """
-    current_app.extensions["smsapp_backpressure"].check()
-    draft = _draft(json_data)
-    warnings = (
-        [] if draft.recipient.valid else ["to: this number is possible, but no such number is known to exist"]
-    )
-    try:
-        accepted = accept_message(
-            _runtime(),
-            draft,
-            render=partial(message_view, warnings=warnings),
-            request=_idempotent(headers_data.idempotency_key),
-            group=current_app.extensions["smsapp_accepting"],
-        )
-    except IdempotencyConflictError:
-        detail = "This key was used before, with another request; use a new key for a new request."
-        fault = Fault("Idempotency-Key", "reused", detail)
-        raise ProblemError(422, "idempotency_key_reused", detail, [fault]) from None
-    except DeadlinePassedError:
-        raise invalid_request(Fault("/deliver_by", "past", "This time has passed.")) from None
-    g.message_id = accepted.answer["id"]
-    headers = {"Location": f"{request.script_root}/sms/messages/{g.message_id}"}
-    if accepted.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return json_response(accepted.answer, 202, headers)
 
 
 @bp.get("/messages/<message_id>")
@@ -100,6 +45,37 @@ def show(message_id: str, query_data: requests.WaitQuery) -> Response:
         if message.outcome or time.monotonic() >= deadline:
             return json_response(message_view(message))
         time.sleep(_LOOK_EVERY_S)
+
+
+@bp.post("/messages/<message_id>/cancel")
+@bp.auth_required(auth)
+@bp.doc(
+    summary="Cancel a message",
+    operation_id="cancelMessage",
+    responses=answer(200, "It is canceled.", schemas.Message) | problems(401, 404, 409, 500, 503),
+)
+def cancel(message_id: str) -> Response:
+    """Cancel a message that has not been handed to Twilio, or that Twilio has scheduled; safe to repeat.
+
+    409 says that it is too late: the message is on its way or has ended otherwise.
+    """
+    wanted = _id(message_id)
+    try:
+        cancel_message(_runtime(), wanted, request_id=g.request_id)
+    except MessageNotFoundError:
+        raise _no_such_message() from None
+    except TooLateToCancelError as error:
+        detail = f"The message can no longer be canceled; its status is {error.status}."
+        raise ProblemError(409, "too_late_to_cancel", detail) from None
+    except TwilioUnavailableError:
+        detail = "Twilio has the message and does not answer at present; ask again."
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        raise ProblemError(503, "twilio_unavailable", detail, headers=headers) from None
+    with reading(_runtime().sessions) as session:
+        message = reads.get(session, wanted)
+    if message is None:
+        raise _no_such_message()
+    return json_response(message_view(message))
 
 
 @bp.get("/messages/<message_id>/events")
@@ -157,37 +133,6 @@ def index(query_data: requests.ListQuery) -> Response:
 def _runtime() -> Runtime:
     rt: Runtime = current_app.extensions["smsapp"]
     return rt
-
-
-def _draft(data: requests.SendRequest) -> Draft:
-    settings = _runtime().settings
-    sender, service = data.sender, data.messaging_service_sid
-    if not sender and not service:
-        service = settings.twilio_messaging_service_sid
-        sender = None if service else settings.twilio_phone_number
-    resend = settings.resend_after_failure if data.resend_after_failure is None else data.resend_after_failure
-    return Draft(
-        recipient=data.to,
-        sender=sender,
-        messaging_service_sid=service,
-        body=data.body,
-        measure=measure(data.body),
-        api_key_id=g.caller.key_id,
-        media_urls=data.media_urls,
-        client_reference=data.client_reference,
-        tags=data.tags,
-        request_id=g.request_id,
-        on_unconfirmed=data.on_unconfirmed or settings.on_unconfirmed,
-        resend_after_failure=resend,
-        deliver_by=data.deliver_by,
-    )
-
-
-def _idempotent(key: str | None) -> Idempotent | None:
-    if key is None:
-        return None
-    digest = hashlib.sha256(request.path.encode() + b"\n" + request.get_data()).hexdigest()
-    return Idempotent(g.caller.key_id, key, digest)
 
 
 def _id(text: str) -> UUID:

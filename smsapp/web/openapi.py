@@ -73,6 +73,7 @@ _PROBLEMS = {
     401: _Kind("Unauthorized", "No valid API key: `unauthorized`.", {"WWW-Authenticate": "WwwAuthenticate"}),
     403: _Kind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
     404: _Kind("NotFound", "There is no such message: `message_not_found`."),
+    409: _Kind("Conflict", "The message is on its way, or has ended otherwise: `too_late_to_cancel`."),
     413: _Kind("TooLarge", "The body is larger than 64 KiB: `too_large`."),
     415: _Kind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
     422: _Kind(
@@ -82,7 +83,7 @@ _PROBLEMS = {
     503: _Kind(
         "Unavailable",
         "Not now; repeat the request, a POST with its Idempotency-Key, since an answer may have been lost: "
-        "`database_unavailable`, `overloaded`, `unavailable`.",
+        "`database_unavailable`, `overloaded`, `twilio_unavailable`, `unavailable`.",
         {"Retry-After": "RetryAfter"},
     ),
 }

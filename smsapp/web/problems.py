@@ -20,7 +20,7 @@ from smsapp.services.backpressure import OverloadedError
 log = structlog.get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
-_RETRY_AFTER_S = 2
+RETRY_AFTER_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def init_app(app: Flask) -> None:
             "database_unavailable",
             # Not "nothing was stored": a commit whose answer is lost may have happened.
             "The database does not answer. Repeat the request, a POST with its Idempotency-Key.",
-            headers={"Retry-After": str(_RETRY_AFTER_S)},
+            headers={"Retry-After": str(RETRY_AFTER_S)},
         )
 
     for kind in (OperationalError, InterfaceError, PoolTimeoutError):

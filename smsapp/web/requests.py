@@ -49,6 +49,12 @@ class SendRequest(BaseModel):
     resend_after_failure: Annotated[
         bool | None, Field(description="Send again, later, what failed for a reason that passes by itself.")
     ] = None
+    send_at: Annotated[
+        Time | None,
+        Field(
+            description="Send it then instead of at once; at most 35 days ahead. Until then it can be canceled."
+        ),
+    ] = None
     deliver_by: Annotated[
         Time | None,
         Field(description="Stop trying at this time; Twilio drops it from its queue then, too."),

@@ -44,6 +44,7 @@ class Message(BaseModel):
     price: Annotated[str | None, Field(description="Twilio's, negative, once it is billed.")]
     price_unit: str | None
     on_unconfirmed: str
+    send_at: Annotated[datetime | None, Field(description="When it was asked to be sent; null for at once.")]
     deliver_by: datetime | None
     created_at: datetime
     submitted_at: Annotated[datetime | None, Field(description="When Twilio is known to have had it.")]

@@ -41,6 +41,7 @@ def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str
         "price": get("price"),
         "price_unit": get("price_unit"),
         "on_unconfirmed": get("on_unconfirmed"),
+        "send_at": _time(get("send_at")),
         "deliver_by": _time(get("deliver_by")),
         "created_at": _time(get("created_at")),
         "submitted_at": _time(get("submitted_at")),

@@ -156,6 +156,10 @@ FAULTY: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"deliver_by": "9999-12-31T23:59:59-23:00"}, {"/deliver_by": "invalid"}),
     ({"deliver_by": "0001-01-01T00:00:00+23:00"}, {"/deliver_by": "invalid"}),
     ({"deliver_by": "2020-01-01T00:00:00Z"}, {"/deliver_by": "past"}),
+    ({"send_at": "2020-01-01T00:00:00Z"}, {"/send_at": "past"}),
+    ({"send_at": "2999-01-01T00:00:00Z"}, {"/send_at": "out_of_range"}),
+    ({"send_at": "2999-01-01T00:00:00"}, {"/send_at": "invalid"}),
+    ({"send_at": 4_000_000_000}, {"/send_at": "wrong_type"}),
     ({"colour": "red"}, {"/colour": "unknown_field"}),
     ({"sender": "Shop"}, {"/sender": "unknown_field"}),
 ]
@@ -305,7 +309,7 @@ def test_an_error_of_ours_shows_nothing_but_the_requests_id(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr("smsapp.web.messages.accept_message", broken)
+    monkeypatch.setattr("smsapp.web.sending.accept_message", broken)
     response = api.post({"to": TO, "body": SECRET}, headers={"X-Request-Id": "find-me"})
 
     assert problem(response, 500, "internal_error").request_id == "find-me"

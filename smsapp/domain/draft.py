@@ -1,0 +1,55 @@
+"""A request to send whose fields are well-formed, on its way to becoming a message."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from smsapp.domain.phone import Recipient
+from smsapp.domain.segments import Measure
+
+MAX_AHEAD = timedelta(days=35)
+"""How far ahead a text may be scheduled; as far as Twilio's own schedule goes.
+
+Source: https://www.twilio.com/docs/messaging/features/message-scheduling
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFault:
+    """A time of the request that the clock forbids: by now it has passed, or it is too far away."""
+
+    field: str
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set."""
+
+    recipient: Recipient
+    sender: str | None
+    messaging_service_sid: str | None
+    body: str
+    measure: Measure
+    api_key_id: UUID
+    media_urls: list[str] | None = None
+    client_reference: str | None = None
+    tags: list[str] | None = None
+    request_id: str | None = None
+    on_unconfirmed: str = "hold"
+    resend_after_failure: bool = False
+    send_at: datetime | None = None
+    deliver_by: datetime | None = None
+
+    def time_fault(self, now: datetime) -> TimeFault | None:
+        """Return what is wrong with the times of this request, should it be taken now."""
+        if self.send_at and self.send_at <= now:
+            return TimeFault("send_at", "past", "This time has passed; without it the text goes out at once.")
+        if self.send_at and self.send_at > now + MAX_AHEAD:
+            return TimeFault("send_at", "out_of_range", f"Must be within {MAX_AHEAD.days} days.")
+        if self.deliver_by and self.deliver_by <= now:
+            return TimeFault("deliver_by", "past", "This time has passed.")
+        if self.deliver_by and self.send_at and self.deliver_by <= self.send_at:
+            return TimeFault("deliver_by", "invalid", "Must be later than send_at.")
+        return None

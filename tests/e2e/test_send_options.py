@@ -1,0 +1,51 @@
+"""Options of a request to send, through the running service and the simulated Twilio."""
+
+from datetime import UTC, datetime, timedelta
+
+from tests.stack import Stack
+
+NUMBER = "+14155552671"
+
+
+def in_seconds(seconds: float) -> str:
+    """Return that time as a caller writes it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def at_twilio(stack: Stack, body: str) -> int:
+    """Return how many texts with this body Twilio accepted."""
+    return sum(entry["body"] == body for entry in stack.ledger())
+
+
+def test_a_text_for_later_goes_out_then_and_not_before(stack: Stack) -> None:
+    send_at = datetime.now(UTC) + timedelta(seconds=2)
+
+    accepted = stack.post(NUMBER, "for later", send_at=send_at.isoformat())
+    message = stack.message(accepted["id"], wait_s=20)
+
+    assert message["status"] == "delivered"
+    assert datetime.fromisoformat(message["submitted_at"]) >= send_at
+    assert at_twilio(stack, "for later") == 1
+
+
+def test_a_text_is_canceled_before_its_time_and_never_sent(stack: Stack) -> None:
+    accepted = stack.post(NUMBER, "canceled in time", send_at=in_seconds(1))
+    follower = stack.post(NUMBER, "its follower", send_at=in_seconds(1.5))
+
+    answer = stack.request("POST", f"/sms/messages/{accepted['id']}/cancel")
+    stack.message(follower["id"], wait_s=20)
+
+    assert (answer.status, answer.json()["status"]) == (200, "canceled")
+    assert stack.message(accepted["id"])["status"] == "canceled"
+    assert at_twilio(stack, "canceled in time") == 0
+    again = stack.request("POST", f"/sms/messages/{accepted['id']}/cancel")
+    assert (again.status, again.json()["finished_at"]) == (200, answer.json()["finished_at"])
+
+
+def test_a_text_that_twilio_has_queued_can_no_longer_be_canceled(stack: Stack) -> None:
+    accepted = stack.post(NUMBER, "too late to cancel")
+    stack.message(accepted["id"], wait_s=20)
+
+    answer = stack.request("POST", f"/sms/messages/{accepted['id']}/cancel")
+
+    assert (answer.status, answer.json()["code"]) == (409, "too_late_to_cancel")
