@@ -84,9 +84,8 @@ def save(session: Session, changes: Sequence[Change]) -> None:
         for change in changes
         for number, event in enumerate(change.events, start=1)
     ]
-    bulk.insert_new(session, _EVENTS, ("receipt_id",), events)
-    for change in changes:
-        outbox.add_all(session, announce(change.before, change.after, change.events))
+    recorded = bulk.insert_new(session, _EVENTS, ("receipt_id",), events)
+    _announce(session, changes, {row[0] for row in recorded} if len(recorded) < len(events) else None)
     superseded = [
         {"twilio_sid": c.before.twilio_sid, "message_id": c.before.id, "attempt": c.before.attempt}
         for c in changes
@@ -94,6 +93,18 @@ def save(session: Session, changes: Sequence[Change]) -> None:
     ]
     if superseded:
         session.execute(_FORMER.insert(), superseded)
+
+
+def _announce(session: Session, changes: Sequence[Change], recorded: set[UUID] | None) -> None:
+    """Let consumers hear of what happened; of events only those that were recorded now, None for all."""
+    told = [
+        outgoing
+        for change in changes
+        for outgoing in announce(change.before, change.after, change.events)
+        if recorded is None or outgoing.id in recorded
+    ]
+    if told:
+        outbox.add_all(session, told)
 
 
 def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, Tracked]:

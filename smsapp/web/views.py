@@ -1,13 +1,13 @@
 """Rows as the documents that callers see."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from smsapp.domain.documents import error_document, failure_of, rfc3339
 from smsapp.domain.explain import explain_status
-from smsapp.domain.failures import Failure, explain
 from smsapp.domain.ids import public_id
-from smsapp.domain.status import BAD_NEWS, Outcome, Status
+from smsapp.domain.status import Outcome, Status
 from smsapp.store.tables import Message, MessageEvent
 
 
@@ -19,13 +19,13 @@ def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str
 
     status = Status(get("status"))
     outcome = Outcome(get("outcome")) if get("outcome") else None
-    failure = _failure(status, get("error_code"))
+    failure = failure_of(status, get("error_code"))
     return {
         "id": public_id(get("id")),
         "status": status,
         "outcome": outcome,
         "explanation": explain_status(status, outcome, failure),
-        "error": _error(failure) if failure else None,
+        "error": error_document(failure) if failure else None,
         "to": get("to"),
         "from": get("sender"),
         "messaging_service_sid": get("messaging_service_sid"),
@@ -68,29 +68,5 @@ def event_view(event: MessageEvent) -> dict[str, Any]:
     }
 
 
-def _failure(status: Status, code: int | None) -> Failure | None:
-    """Return why it failed, or why it waits; a message that goes well has no error, whatever it met on its way."""
-    if status in BAD_NEWS:
-        return explain(code, status=status)
-    waiting = status in {Status.PENDING, Status.UNCONFIRMED}
-    return explain(code, status=status) if waiting and code is not None else None
-
-
-def _error(failure: Failure) -> dict[str, Any]:
-    return {
-        "code": failure.code or None,
-        "class": failure.failure_class,
-        "sentence": failure.sentence,
-        "advice": failure.advice,
-        "retryable": failure.retryable,
-        "scope": failure.scope,
-        "who_acts": failure.actor,
-        "doc_url": failure.doc_url if failure.code else None,
-    }
-
-
 def _time(value: datetime | None) -> str | None:
-    """Return RFC 3339 in UTC, with milliseconds."""
-    if value is None:
-        return None
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return rfc3339(value) if value else None
