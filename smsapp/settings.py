@@ -6,6 +6,7 @@ Every field is one environment variable of the same name in capitals; `.env.exam
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -14,6 +15,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, Validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_COUNTRY = re.compile(r"[A-Z]{2}|\*")
+_PRICE = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _SPAN_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -34,8 +37,25 @@ def _parse_span(value: object) -> object:
         raise ValueError("is longer than anybody will wait") from None
 
 
+def _parts(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return _parts(value) if isinstance(value, str) else value
+
+
+def _parse_prices(value: object) -> object:
+    """Read `US=0.0083,DE=0.0895,*=0.10`."""
+    if not isinstance(value, str):
+        return value
+    prices = {}
+    for part in _parts(value):
+        country, _, price = (piece.strip() for piece in part.partition("="))
+        if not _COUNTRY.fullmatch(country) or not _PRICE.fullmatch(price):
+            raise ValueError("must be prices by country such as US=0.0083,DE=0.0895,*=0.10")
+        prices[country] = Decimal(price)
+    return prices
 
 
 def _blank_is_unset(value: object) -> object:
@@ -88,6 +108,8 @@ class Settings(BaseSettings):
     unconfirmed_grace: Span = timedelta(minutes=10)
     on_unconfirmed: Literal["hold", "resend", "fail"] = "hold"
     resend_after_failure: bool = False
+    price_per_segment: Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_parse_prices)] = {}
+    price_currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
     confirm_within: Span = timedelta(hours=72)
     poll_ages: Annotated[tuple[Span, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = (
         timedelta(minutes=2),

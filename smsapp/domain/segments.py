@@ -68,6 +68,22 @@ def measure(body: str) -> Measure:
     return Measure(encoding, len(splits) + 1, units, part, splits, offenders, part - used)
 
 
+@dataclass(frozen=True, slots=True)
+class Offender:
+    """A character that forces UCS-2, and where in the text it stands, counted in characters from 0."""
+
+    character: str
+    positions: tuple[int, ...]
+
+
+def find_offenders(body: str) -> list[Offender]:
+    """Return the characters that are not in the GSM alphabet, in order of first appearance."""
+    positions: dict[str, list[int]] = {}
+    for match in _NOT_GSM.finditer(body):
+        positions.setdefault(match[0], []).append(match.start())
+    return [Offender(character, tuple(places)) for character, places in positions.items()]
+
+
 def _pack(body: str, wide: set[int], room: int) -> tuple[int, ...]:
     """Fill segments greedily and return where each one after the first begins."""
     splits: list[int] = []

@@ -49,6 +49,12 @@ class SendRequest(BaseModel):
     resend_after_failure: Annotated[
         bool | None, Field(description="Send again, later, what failed for a reason that passes by itself.")
     ] = None
+    dry_run: Annotated[
+        bool,
+        Field(
+            description="Answer 200 with what would become of it, its segments and its price; store and send nothing."
+        ),
+    ] = False
     send_at: Annotated[
         Time | None,
         Field(

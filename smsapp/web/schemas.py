@@ -62,6 +62,50 @@ class MessageList(BaseModel):
     next_cursor: str | None
 
 
+class Finding(BaseModel):
+    """What one check says."""
+
+    check: Annotated[str, Field(examples=["number", "times", "sending"])]
+    verdict: Annotated[str, Field(description="`pass`, `warn`, `hold` or `refuse`.")]
+    code: str | None
+    detail: str
+
+
+class OffendingCharacter(BaseModel):
+    """A character that SMS's own alphabet does not have; one of them makes the whole text UCS-2."""
+
+    character: str
+    code_point: Annotated[str, Field(examples=["U+2019"])]
+    positions: Annotated[list[int], Field(description="Where it stands, counted in characters from 0.")]
+
+
+class PriceEstimate(BaseModel):
+    """What it would cost by the operator's own table; Twilio bills what it bills."""
+
+    amount: Annotated[str, Field(examples=["0.0166"])]
+    per_segment: Annotated[str, Field(examples=["0.0083"])]
+    currency: Annotated[str, Field(examples=["USD"])]
+
+
+class DryRun(BaseModel):
+    """What a request to send would come to; nothing was stored."""
+
+    dry_run: bool
+    verdict: Annotated[str, Field(description="The worst of the checks: `pass`, `warn`, `hold` or `refuse`.")]
+    checks: list[Finding]
+    to: str
+    country: Annotated[str | None, Field(description="ISO 3166-1; null for numbers of no country.")]
+    sender: Annotated[str | None, Field(alias="from")]
+    messaging_service_sid: str | None
+    encoding: Annotated[str, Field(description="GSM-7 or UCS-2.")]
+    segments: int
+    units: Annotated[int, Field(description="Septets in GSM-7, UTF-16 code units in UCS-2.")]
+    units_per_segment: int
+    units_left: Annotated[int, Field(description="Room in the last segment.")]
+    offending_characters: list[OffendingCharacter]
+    price: Annotated[PriceEstimate | None, Field(description="null where the operator has set no price.")]
+
+
 class Event(BaseModel):
     """One piece of evidence, or one step of ours."""
 
@@ -133,4 +177,4 @@ class Readiness(BaseModel):
     checks: dict[str, str]
 
 
-ANSWERS = (Message, MessageList, Event, EventList, Health, Readiness, Problem)
+ANSWERS = (Message, MessageList, DryRun, Event, EventList, Health, Readiness, Problem)

@@ -10,13 +10,14 @@ from smsapp.domain.draft import Draft
 from smsapp.domain.segments import measure
 from smsapp.runtime import Runtime
 from smsapp.services.accept_message import IdempotencyConflictError, UntimelyError, accept_message
+from smsapp.services.preview_message import preview_message
 from smsapp.store.idempotency import Idempotent
 from smsapp.web import requests, schemas
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import Fault, ProblemError, invalid_request
-from smsapp.web.views import message_view
+from smsapp.web.views import dry_run_view, message_view
 
 bp = APIBlueprint("sending", __name__, url_prefix="/sms", tag="Messages")
 
@@ -28,7 +29,8 @@ bp = APIBlueprint("sending", __name__, url_prefix="/sms", tag="Messages")
 @bp.doc(
     summary="Send a text",
     operation_id="sendMessage",
-    responses=answer(
+    responses=answer(200, "Of a dry run: what would become of it.", schemas.DryRun)
+    | answer(
         202,
         "Stored.",
         schemas.Message,
@@ -39,11 +41,14 @@ bp = APIBlueprint("sending", __name__, url_prefix="/sms", tag="Messages")
 def send(headers_data: requests.SendHeaders, json_data: requests.SendRequest) -> Response:
     """Store a text and hand it to Twilio soon after.
 
-    202 means that it is stored: it will be sent, or its failure explained. With an `Idempotency-Key` header the same
-    request can be repeated safely, for at least 24 hours.
+    202 means that it is stored: it will be sent, or its failure explained. With `dry_run` nothing is stored; the 200
+    says what would have become of it. With an `Idempotency-Key` header the same request can be
+    repeated safely, for at least 24 hours.
     """
-    current_app.extensions["smsapp_backpressure"].check()
     draft = _draft(json_data)
+    if json_data.dry_run:
+        return json_response(dry_run_view(draft, preview_message(_runtime(), draft)))
+    current_app.extensions["smsapp_backpressure"].check()
     warnings = (
         [] if draft.recipient.valid else ["to: this number is possible, but no such number is known to exist"]
     )

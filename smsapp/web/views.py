@@ -5,9 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from smsapp.domain.documents import error_document, failure_of, rfc3339
+from smsapp.domain.draft import Draft
 from smsapp.domain.explain import explain_status
 from smsapp.domain.ids import public_id
+from smsapp.domain.segments import find_offenders
 from smsapp.domain.status import Outcome, Status
+from smsapp.domain.verdict import worst
+from smsapp.services.preview_message import Preview
 from smsapp.store.tables import Message, MessageEvent
 
 
@@ -49,6 +53,42 @@ def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str
         "finished_at": _time(get("finished_at")),
         "updated_at": _time(get("updated_at")),
         "warnings": list(warnings),
+    }
+
+
+def dry_run_view(draft: Draft, preview: Preview) -> dict[str, Any]:
+    """Return what a request to send would come to."""
+    measure, price = draft.measure, preview.price
+    return {
+        "dry_run": True,
+        "verdict": worst(preview.findings),
+        "checks": [
+            {"check": f.check, "verdict": f.verdict, "code": f.code, "detail": f.detail}
+            for f in preview.findings
+        ],
+        "to": draft.recipient.e164,
+        "country": draft.recipient.region,
+        "from": draft.sender,
+        "messaging_service_sid": draft.messaging_service_sid,
+        "encoding": measure.encoding,
+        "segments": measure.segments,
+        "units": measure.units,
+        "units_per_segment": measure.units_per_segment,
+        "units_left": measure.remaining,
+        "offending_characters": [
+            {
+                "character": offender.character,
+                "code_point": f"U+{ord(offender.character):04X}",
+                "positions": list(offender.positions),
+            }
+            for offender in find_offenders(draft.body)
+        ],
+        "price": price
+        and {
+            "amount": str(price.amount),
+            "per_segment": str(price.per_segment),
+            "currency": price.currency,
+        },
     }
 
 

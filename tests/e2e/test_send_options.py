@@ -49,3 +49,19 @@ def test_a_text_that_twilio_has_queued_can_no_longer_be_canceled(stack: Stack) -
     answer = stack.request("POST", f"/sms/messages/{accepted['id']}/cancel")
 
     assert (answer.status, answer.json()["code"]) == (409, "too_late_to_cancel")
+
+
+def test_a_dry_run_says_what_would_be_and_sends_nothing(stack: Stack) -> None:
+    document = {"to": NUMBER, "body": "only a dry run \u2013 really", "dry_run": True}
+
+    answer = stack.request("POST", "/sms/send", document)
+    stack.message(stack.post(NUMBER, "after the dry run")["id"], wait_s=20)
+
+    said = answer.json()
+    assert (answer.status, said["verdict"], said["country"], said["price"]) == (200, "pass", "US", None)
+    assert (said["encoding"], said["segments"]) == ("UCS-2", 1)
+    assert said["offending_characters"] == [
+        {"character": "\u2013", "code_point": "U+2013", "positions": [15]}
+    ]
+    assert at_twilio(stack, document["body"]) == 0
+    assert all(row.body != document["body"] for row in stack.rows().values())

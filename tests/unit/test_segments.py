@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smsapp.domain.segments import Encoding, Measure, measure
+from smsapp.domain.segments import Encoding, Measure, find_offenders, measure
 
 # Written out from 3GPP TS 23.038 by code point, independently of the table under test.
 GSM_BASIC = {chr(code) for code in (*range(0x20, 0x60), *range(0x61, 0x7B))} - set("[\\]^")
@@ -138,3 +138,20 @@ def test_a_text_is_split_only_when_one_segment_cannot_hold_it(body: str) -> None
     single = 160 if found.encoding is Encoding.GSM_7 else 70
 
     assert (found.segments == 1) == (found.units <= single) == (found.units_per_segment == single)
+
+
+def test_offenders_are_named_with_every_place() -> None:
+    found = find_offenders("It\u2019s 5 €, isn\u2019t it? 😀")
+
+    assert [(o.character, o.positions) for o in found] == [("\u2019", (2, 13)), ("😀", (20,))]
+
+
+@given(st.text())
+def test_each_offender_stands_where_it_is_said_to(body: str) -> None:
+    found = find_offenders(body)
+
+    assert tuple(offender.character for offender in found) == measure(body).offenders
+    for offender in found:
+        assert [i for i, character in enumerate(body) if character == offender.character] == list(
+            offender.positions
+        )

@@ -85,6 +85,8 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "MAX_STREAM_LENGTH": "-1",
         "ON_UNCONFIRMED": "pray",
         "POLL_AGES": "2m,later",
+        "PRICE_CURRENCY": "dollars",
+        "PRICE_PER_SEGMENT": "cheap",
         "REDIS_URL": "http://localhost",
         "RESEND_AFTER_FAILURE": "perhaps",
         "SEND_CONCURRENCY": "10000",
@@ -288,3 +290,21 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
 
     assert (settings.log_level, settings.send_concurrency) == ("DEBUG", 7)
     assert "SEND_CONCURRENCY" not in os.environ
+
+
+def test_prices_are_read_by_country(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, PRICE_PER_SEGMENT="US=0.0083, DE = 0.0895,*=1", PRICE_CURRENCY="EUR")
+
+    assert {country: str(price) for country, price in settings.price_per_segment.items()} == {
+        "US": "0.0083",
+        "DE": "0.0895",
+        "*": "1",
+    }
+    assert load(monkeypatch, PRICE_PER_SEGMENT="").price_per_segment == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["0.01", "US", "US=", "us=0.01", "USA=0.01", "US=-1", "US=NaN", "US=1e3", "US=0,01"]
+)
+def test_prices_that_nobody_can_read_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert "PRICE_PER_SEGMENT" in faults(monkeypatch, PRICE_PER_SEGMENT=text)

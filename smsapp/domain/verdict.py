@@ -1,0 +1,32 @@
+"""What would become of a request to send, said before it is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What a check says, from harmless to worst."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    WARN = "warn"  # it would be sent, but look at this
+    HOLD = "hold"  # it would be accepted, and wait
+    REFUSE = "refuse"
+
+
+_ORDER = tuple(Verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `code` is for programs, None where all is well; of a refusal it is the error's own."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+    code: str | None = None
+
+
+def worst(findings: Sequence[Finding]) -> Verdict:
+    """Return the verdict on the whole."""
+    return max((finding.verdict for finding in findings), key=_ORDER.index, default=Verdict.PASS)

@@ -1,0 +1,128 @@
+"""A dry run says what would become of a request, and leaves nothing behind."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from smsapp.settings import Settings
+from smsapp.store import breakers
+from smsapp.store.tables import IdempotencyKey, Message, MessageEvent, OutboxEvent
+from smsapp.web import schemas
+from tests.environment import SENDER
+from tests.web import TO, Api, faults, serving
+
+one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def api(settings: Settings, api_key: str) -> Iterator[Api]:
+    with serving(settings, api_key) as api:
+        yield api
+
+
+def dry_run(api: Api, **fields: Any) -> dict[str, Any]:
+    response = api.post({"to": TO, "body": "hello", "dry_run": True} | fields)
+    assert response.status_code == 200, response.text
+    schemas.DryRun.model_validate(response.json)
+    answer: dict[str, Any] = response.json
+    return answer
+
+
+def verdicts(answer: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+    return {each["check"]: (each["verdict"], each["code"]) for each in answer["checks"]}
+
+
+def test_it_tells_what_the_text_is_and_where_it_goes(api: Api) -> None:
+    answer = dry_run(api, body="It\u2019s 5 €")
+
+    assert (answer["dry_run"], answer["verdict"], answer["to"], answer["country"]) == (True, "pass", TO, "US")
+    assert (answer["from"], answer["messaging_service_sid"]) == (SENDER, None)
+    assert (answer["encoding"], answer["segments"], answer["units"], answer["units_left"]) == (
+        "UCS-2",
+        1,
+        8,
+        62,
+    )
+    assert answer["offending_characters"] == [
+        {"character": "\u2019", "code_point": "U+2019", "positions": [2]}
+    ]
+    assert set(verdicts(answer).values()) == {("pass", None)}
+
+
+def test_it_stores_nothing_and_remembers_no_key(api: Api) -> None:
+    document = {"to": TO, "body": "hello"}
+    headers = {"Idempotency-Key": "k"}
+
+    response = api.post(document | {"dry_run": True}, headers=headers)
+
+    assert response.status_code == 200
+    with api.rt.sessions() as session:
+        for table in (Message, MessageEvent, IdempotencyKey, OutboxEvent):
+            assert session.scalar(select(func.count()).select_from(table)) == 0
+    assert api.post(document, headers=headers).status_code == 202
+
+
+@one_database
+def test_without_a_configured_price_there_is_no_estimate(api: Api) -> None:
+    assert dry_run(api)["price"] is None
+
+
+@one_database
+def test_the_price_is_that_of_the_country_for_every_segment(settings: Settings, api_key: str) -> None:
+    priced = settings.model_copy(update={"price_per_segment": {"US": Decimal("0.0083")}})
+
+    with serving(priced, api_key) as api:
+        answers = [dry_run(api, body="x" * 161), dry_run(api, to="+442071838750")]
+
+    assert answers[0]["price"] == {"amount": "0.0166", "per_segment": "0.0083", "currency": "USD"}
+    assert answers[1]["price"] is None
+
+
+@one_database
+def test_a_number_that_no_plan_knows_is_a_warning(api: Api) -> None:
+    answer = dry_run(api, to="+15550000000")
+
+    assert answer["verdict"] == "warn"
+    assert verdicts(answer)["number"] == ("warn", "number_not_known")
+
+
+@one_database
+def test_times_that_cannot_be_kept_are_a_refusal(api: Api) -> None:
+    answer = dry_run(api, deliver_by="2020-01-01T00:00:00Z")
+
+    assert answer["verdict"] == "refuse"
+    assert verdicts(answer)["times"] == ("refuse", "past")
+
+
+@pytest.mark.parametrize("scope", [breakers.ACCOUNT, SENDER])
+def test_while_sending_is_paused_it_would_wait(api: Api, scope: str) -> None:
+    now = datetime.now(UTC)
+    with api.rt.sessions.begin() as session:
+        breakers.trip(
+            session,
+            scope,
+            parked=True,
+            error_code=20003,
+            reason="x",
+            now=now,
+            probe_at=now + timedelta(hours=1),
+        )
+
+    answer = dry_run(api)
+
+    assert answer["verdict"] == "hold"
+    assert verdicts(answer)["sending"] == ("hold", "sending_paused")
+    assert dry_run(api, **{"from": "Shop"})["verdict"] == ("hold" if scope == breakers.ACCOUNT else "pass")
+
+
+@one_database
+def test_a_faulty_request_is_refused_as_ever(api: Api) -> None:
+    assert faults(api.post({"to": "x", "body": "", "dry_run": True})) == {
+        "/to": "invalid",
+        "/body": "too_short",
+    }
+    assert faults(api.post({"to": TO, "body": "x", "dry_run": "yes"})) == {"/dry_run": "wrong_type"}
