@@ -201,7 +201,7 @@ def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
 
 
 def note(message: Tracked, step: Step) -> tuple[Tracked, Event]:
-    """Return the message with a step of ours in its history that came too late to change anything."""
+    """Return the message with a step of ours in its history that changes nothing of it, say one that came too late."""
     after, event = take(message, step)
     return replace(message, version=after.version), replace(event, applied=False)
 

@@ -160,6 +160,7 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "on_unconfirmed": draft.on_unconfirmed,
         "send_at": draft.send_at,
         "deliver_by": draft.deliver_by,
+        "deadline_at": draft.deliver_by,
         "status": Status.PENDING,
         "attempt": 1,
         "resends_left": MAX_RESENDS if draft.resend_after_failure else 0,

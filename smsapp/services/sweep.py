@@ -16,6 +16,7 @@ from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import DATABASE_AWAY, alone, still_alone
 from smsapp.services.log_changes import log_changes
+from smsapp.services.miss_deadlines import miss_deadlines
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
 from smsapp.store import claims, idempotency, inbox, messages
@@ -130,6 +131,7 @@ def forget_idempotency_keys(rt: Runtime) -> int:
 
 PARTS: tuple[Callable[[Runtime], int], ...] = (
     expire_claims,
+    miss_deadlines,
     process_inbox,
     reclaim_callbacks,
     probe_breakers,

@@ -87,7 +87,7 @@ class Message(Base):
 
     `due_at` is when the message next needs one of us: its next attempt while pending, the end of its lease while
     submitting, the next question to Twilio later; NULL when it needs nobody. `version` counts its events and is
-    the compare-and-set of every change.
+    the compare-and-set of every change. `deadline_at` is `deliver_by` until it has passed and was looked at.
     """
 
     __tablename__ = "messages"
@@ -107,6 +107,7 @@ class Message(Base):
     on_unconfirmed: Mapped[str] = mapped_column(String(8))
     send_at: Mapped[datetime | None]
     deliver_by: Mapped[datetime | None]
+    deadline_at: Mapped[datetime | None]
 
     status: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str | None] = mapped_column(String(16))
@@ -147,6 +148,12 @@ class Message(Base):
             "due_at",
             postgresql_where=text("due_at IS NOT NULL AND status <> 'pending'"),
             sqlite_where=text("due_at IS NOT NULL AND status <> 'pending'"),
+        ),
+        Index(
+            "ix_messages_deadline_at",
+            "deadline_at",
+            postgresql_where=text("deadline_at IS NOT NULL"),
+            sqlite_where=text("deadline_at IS NOT NULL"),
         ),
     )
 

@@ -63,7 +63,10 @@ class SendRequest(BaseModel):
     ] = None
     deliver_by: Annotated[
         Time | None,
-        Field(description="Stop trying at this time; Twilio drops it from its queue then, too."),
+        Field(
+            description="Stop trying at this time; Twilio drops it from its queue then, too. If it has not arrived "
+            "by then, that is told as `message.deadline_missed`."
+        ),
     ] = None
 
 

@@ -2,6 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
+
+from smsapp.domain.ids import parse_public_id
+from smsapp.store import breakers
+from smsapp.store.tables import OutboxEvent
 from tests.stack import Stack
 
 NUMBER = "+14155552671"
@@ -10,6 +15,13 @@ NUMBER = "+14155552671"
 def in_seconds(seconds: float) -> str:
     """Return that time as a caller writes it."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def told(stack: Stack, message_id: str) -> list[str]:
+    """Return the types of the events that consumers hear of a message, in order."""
+    mine = select(OutboxEvent.type).where(OutboxEvent.message_id == parse_public_id(message_id))
+    with stack.database() as session:
+        return list(session.scalars(mine.order_by(OutboxEvent.seq)))
 
 
 def at_twilio(stack: Stack, body: str) -> int:
@@ -65,3 +77,28 @@ def test_a_dry_run_says_what_would_be_and_sends_nothing(stack: Stack) -> None:
     ]
     assert at_twilio(stack, document["body"]) == 0
     assert all(row.body != document["body"] for row in stack.rows().values())
+
+
+def test_a_parked_text_ends_at_its_deadline_and_that_is_told(stack: Stack) -> None:
+    sender, now = "+15005550013", datetime.now(UTC)
+    with stack.sessions.begin() as session:
+        later = now + timedelta(hours=1)
+        breakers.trip(session, sender, parked=True, error_code=21660, reason="x", now=now, probe_at=later)
+
+    accepted = stack.post(NUMBER, "parked", deliver_by=in_seconds(1), **{"from": sender})
+    message = stack.message(accepted["id"], wait_s=20)
+    with stack.sessions.begin() as session:
+        breakers.release(session, sender)
+
+    assert (message["status"], message["error"]["code"]) == ("failed", 5)
+    assert at_twilio(stack, "parked") == 0
+    assert told(stack, accepted["id"]) == ["message.accepted", "message.failed", "message.deadline_missed"]
+
+
+def test_a_text_that_is_not_there_in_time_is_told_and_goes_on(stack: Stack) -> None:
+    accepted = stack.post("+15552490007", "not there in time", deliver_by=in_seconds(1.5))  # stuck in sent
+
+    stack.wait_until(lambda: "message.deadline_missed" in told(stack, accepted["id"]))
+
+    assert told(stack, accepted["id"]) == ["message.accepted", "message.sent", "message.deadline_missed"]
+    assert stack.message(accepted["id"])["status"] == "sent"
