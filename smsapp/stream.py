@@ -14,7 +14,7 @@ import orjson
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from smsapp.serving.callback_requests import Kind
+from smsapp.serving.plain_requests import Kind
 
 STREAM = "smsapp:callbacks"
 GROUP = "track"

@@ -1,13 +1,15 @@
-"""gunicorn's gevent worker with a short way for Twilio's callbacks, which come in bursts of many thousands.
+"""gunicorn's gevent worker with a short way for what comes in bursts of thousands: callbacks, and texts to send.
 
-gunicorn spends twice as long on a request's environment and response as we do on the callback in it, so plain callbacks
-are read and answered on the connection itself. Whatever is not plain takes gunicorn's own way, request by request, and
-so does everything when TLS or the PROXY protocol is configured. This module is imported before gevent patches the
-standard library: it may import nothing of ours that opens sockets or makes locks.
+gunicorn spends twice as long on a request's environment and response as we do on the callback in it, so plain requests
+are read and answered on the connection itself, by handlers that the application names. Whatever is not plain takes
+gunicorn's own way, request by request, and so does everything when TLS, the PROXY protocol or a SCRIPT_NAME is
+configured. This module is imported before gevent patches the standard library: it may import nothing of ours that opens
+sockets or makes locks.
 """
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from errno import ECONNRESET, ENOTCONN, EPIPE
 from typing import Any
 
@@ -16,25 +18,18 @@ from gevent.socket import SHUT_RD, socket
 from gunicorn import http, util
 from gunicorn.workers.ggevent import GeventWorker
 
-from smsapp.serving.callback_requests import (
-    EXTENSION,
-    PREFIX,
-    Answer,
-    CallbackRequest,
-    Head,
-    parse_head,
-)
+from smsapp.serving.plain_requests import EXTENSION, METHOD, Answer, Handler, Head, parse_head
 
 _CHUNK_BYTES = 64 * 1024
 _HUNG_UP = {EPIPE, ECONNRESET, ENOTCONN}
 
 
-class CallbackWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves the application, and its callbacks by the short way."""
+class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Serves the application, and some of its requests by a short way."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._take: Callable[[CallbackRequest], Answer] | None = None
+        self._handlers: Mapping[str, Handler] = {}
         self._idle: set[socket] = set()
         self._stamp = (0, "")
 
@@ -42,7 +37,8 @@ class CallbackWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Load the application, in this process and after gevent's patches."""
         super().load_wsgi()
         plain = not self.cfg.is_ssl and self.cfg.proxy_protocol == "off" and self.cfg.keepalive
-        self._take = getattr(self.wsgi, "extensions", {}).get(EXTENSION) if plain else None
+        if plain and not os.environ.get("SCRIPT_NAME"):
+            self._handlers = getattr(self.wsgi, "extensions", {}).get(EXTENSION, {})
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop: let requests end, and connections without one at once."""
@@ -51,7 +47,7 @@ class CallbackWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def handle(self, listener: socket, client: socket, addr: Any) -> None:
         """Serve one connection until either side ends it."""
-        if self._take is None:
+        if not self._handlers:
             super().handle(listener, client, addr)
             return
         try:
@@ -75,11 +71,11 @@ class CallbackWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         parser = http.get_parser(self.cfg, client, addr)
         buffer = b""
         while buffer := buffer or self._wait_for_request(client):
-            head = parse_head(buffer) if buffer.startswith(PREFIX) else None
-            if head:
-                buffer = self._answer_callback(client, head, buffer)
-                if not self.alive:
-                    return
+            size, buffer = self._answer_shortly(client, buffer)
+            if size and not self.alive:
+                return
+            if size:
+                buffer = buffer[size:]
                 continue
             client.setblocking(True)
             parser.unreader.unread(buffer)
@@ -110,20 +106,34 @@ class CallbackWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         finally:
             self._idle.discard(client)
 
-    def _answer_callback(self, client: socket, head: Head, buffer: bytes) -> bytes:
-        """Answer the callback at the beginning of the buffer and return what follows it."""
-        assert self._take is not None
+    def _answer_shortly(self, client: socket, buffer: bytes) -> tuple[int, bytes]:
+        """Answer the request at the beginning of the buffer, if a handler does.
+
+        Returns how many bytes it took, 0 for none, and the buffer with what was read meanwhile.
+        """
+        head = parse_head(buffer) if buffer.startswith(METHOD) else None
+        handler = self._handler_of(head) if head else None
+        if not head or not handler:
+            return 0, buffer
         while len(buffer) < head.ends_at:
             more = client.recv(_CHUNK_BYTES)
             if not more:
                 raise http.errors.NoMoreData(buffer)
             buffer += more
-        answer = self._take(head.request._replace(body=buffer[head.body_at : head.ends_at]))
+        answer = handler(head.request._replace(body=buffer[head.body_at : head.ends_at]))
+        if answer is None:
+            return 0, buffer
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
         client.sendall(self._render(answer))
-        return buffer[head.ends_at :]
+        return head.ends_at, buffer
+
+    def _handler_of(self, head: Head) -> Handler | None:
+        for beginning, handler in self._handlers.items():
+            if head.request.path.startswith(beginning):
+                return handler
+        return None
 
     def _render(self, answer: Answer) -> bytes:
         now = int(time.time())

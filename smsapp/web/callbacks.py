@@ -7,7 +7,6 @@ callback means is decided by a worker. Our own trouble never shows to Twilio as 
 
 import time
 from collections.abc import Iterable
-from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -23,7 +22,7 @@ from smsapp.jobs import FLAG_TTL_MS, Job, flag_of
 from smsapp.metrics import CALLBACKS_RECEIVED
 from smsapp.runtime import Runtime
 from smsapp.services.group_commit import GroupCommit
-from smsapp.serving.callback_requests import MAX_BODY_BYTES, Answer, CallbackRequest, Kind
+from smsapp.serving.plain_requests import MAX_BODY_BYTES, Answer, Kind, PlainRequest
 from smsapp.store import inbox
 from smsapp.stream import Callback, StreamUnavailableError
 
@@ -74,56 +73,61 @@ class CallbackIntake:
         path: str = environ.get("PATH_INFO", "")
         if not path.startswith(PREFIX) or environ["REQUEST_METHOD"] != "POST":
             return self._app(environ, start_response)
-        kind, target = _route(path)
+        kind, _ = _route(path)
         if kind is None:
             return self._app(environ, start_response)
         try:
-            answer = self.take(_request(environ, kind, target))
+            answer = self.take(_plain(environ))
+            assert answer is not None  # the address is one of these
         except _Refused as refused:
             answer = _refusal(kind, refused, new_id())
         start_response(answer.status, answer.headers)
         return [answer.body] if answer.body else []
 
-    def take(self, request: CallbackRequest) -> Answer:
-        """Keep a callback if it is Twilio's, and return what to answer."""
+    def take(self, request: PlainRequest) -> Answer | None:
+        """Keep a callback if it is Twilio's, and return what to answer; None for an address that is none of these."""
+        kind, target = _route(request.path)
+        if kind is None:
+            return None
         receipt_id = new_id()
         try:
-            callback = self._verified(request, receipt_id, self._rt.clock())
-            self._keeping.add(callback)
+            body = self._verified(request, kind)
+            self._keeping.add(
+                Callback(
+                    receipt_id=receipt_id,
+                    kind=kind,
+                    target=target,
+                    body=body,
+                    idempotency_token=request.fields.get("i-twilio-idempotency-token", "")[:64] or None,
+                    received_at=self._rt.clock(),
+                )
+            )
         except _Refused as refused:
-            return _refusal(request.kind, refused, receipt_id)
+            return _refusal(kind, refused, receipt_id)
         if self._somebody_must_wake:
             self._somebody_must_wake = False
             self._rt.jobs.publish(Job.TRACK_CALLBACKS)
-        _ACCEPTED[request.kind].inc()
-        return _ANSWERS[request.kind]
+        _ACCEPTED[kind].inc()
+        return _ANSWERS[kind]
 
-    def _verified(self, request: CallbackRequest, receipt_id: UUID, now: datetime) -> Callback:
-        """Return the callback as it came, once it is certain that Twilio sent it."""
-        if not request.signature:
+    def _verified(self, request: PlainRequest, kind: Kind) -> str:
+        """Return the form as it came, once it is certain that Twilio sent it."""
+        signature = request.fields.get("x-twilio-signature")
+        if not signature:
             raise _Refused(
                 HTTPStatus.FORBIDDEN, "signature_missing", "There is no X-Twilio-Signature header."
             )
-        if not request.content_type.startswith(_FORM):
+        if not request.fields.get("content-type", "").startswith(_FORM):
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", f"Send {_FORM}.")
         body, form = _form(request.body)
-        if not self._verifier.verify(request.raw_target, form, request.signature):
-            log.warning(
-                "callback_refused", kind=request.kind, raw_target=request.raw_target.partition("?")[0][:200]
-            )
+        if not self._verifier.verify(request.raw_target, form, signature):
+            log.warning("callback_refused", kind=kind, raw_target=request.raw_target.partition("?")[0][:200])
             raise _Refused(
                 HTTPStatus.FORBIDDEN,
                 "signature_invalid",
                 "The signature does not fit this address and these parameters.",
             )
-        return Callback(
-            receipt_id=receipt_id,
-            kind=request.kind,
-            target=request.target,
-            body=body,
-            idempotency_token=request.idempotency_token[:64] or None,
-            received_at=now,
-        )
+        return body
 
     def _keep(self, callbacks: list[Callback]) -> None:
         """Put callbacks in a durable place: the stream, else the inbox table.
@@ -168,15 +172,17 @@ def _route(path: str) -> tuple[Kind | None, str | None]:
     return None, None
 
 
-def _request(environ: "WSGIEnvironment", kind: Kind, target: str | None) -> CallbackRequest:
-    return CallbackRequest(
-        kind=kind,
-        target=target,
+def _plain(environ: "WSGIEnvironment") -> PlainRequest:
+    signature = environ.get("HTTP_X_TWILIO_SIGNATURE", "")
+    return PlainRequest(
+        path=environ["PATH_INFO"],
         raw_target=environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"],
-        signature=environ.get("HTTP_X_TWILIO_SIGNATURE", ""),
-        content_type=environ.get("CONTENT_TYPE", ""),
-        idempotency_token=environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", ""),
-        body=_read(environ) if environ.get("HTTP_X_TWILIO_SIGNATURE") else b"",
+        fields={
+            "x-twilio-signature": signature,
+            "content-type": environ.get("CONTENT_TYPE", ""),
+            "i-twilio-idempotency-token": environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", ""),
+        },
+        body=_read(environ) if signature else b"",
     )
 
 

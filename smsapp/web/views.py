@@ -1,7 +1,8 @@
 """Rows as the documents that callers see."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from smsapp.domain.documents import error_document, failure_of, rfc3339
@@ -17,10 +18,7 @@ from smsapp.store.tables import Message, MessageEvent
 
 def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Return a message as callers see it, from its row or from the values of one about to be written."""
-
-    def get(name: str) -> Any:
-        return message.get(name) if isinstance(message, Mapping) else getattr(message, name)
-
+    get: Callable[[str], Any] = message.get if isinstance(message, Mapping) else partial(getattr, message)
     status = Status(get("status"))
     outcome = Outcome(get("outcome")) if get("outcome") else None
     failure = failure_of(status, get("error_code"))

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from simulator.signature import sign
 from smsapp.runtime import Runtime
-from smsapp.serving.callback_requests import MAX_BODY_BYTES
+from smsapp.serving.plain_requests import MAX_BODY_BYTES
 from smsapp.settings import Settings
 from smsapp.stream import Callback
 from tests.environment import BASE_URL, make_settings

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 
 from simulator.signature import sign
-from smsapp.serving.callback_requests import MAX_BODY_BYTES
+from smsapp.serving.plain_requests import MAX_BODY_BYTES
 from smsapp.web.schemas import Problem
 from tests.environment import AUTH_TOKEN
 from tests.stack import HOST, Stack
@@ -141,6 +141,22 @@ def test_a_callback_may_come_in_pieces(stack: Stack) -> None:
     )
 
     assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"204"] * 3
+
+
+def test_texts_are_taken_with_and_without_faults_on_one_connection(stack: Stack) -> None:
+    def text(body: bytes, key: str = stack.api_key) -> bytes:
+        head = (
+            f"POST /sms/send HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    good = text(b'{"to":"+14155552671","body":"x"}')
+    last = callback(stack, "/twilio/status", b"Connection: close\r\n")
+
+    answers = exchange(stack, [good + text(b'{"to":"1"}') + text(b"{}", "wrong") + good, last])
+
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"202", b"400", b"401", b"202", b"204"]
 
 
 def test_a_forged_callback_is_refused_with_a_problem(stack: Stack) -> None:

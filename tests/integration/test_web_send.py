@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from smsapp.serving.callback_requests import MAX_BODY_BYTES
+from smsapp.serving.plain_requests import MAX_BODY_BYTES
 from smsapp.settings import Settings
 from smsapp.store import api_keys, reads
 from smsapp.store.tables import Message, MessageEvent
@@ -309,7 +309,7 @@ def test_an_error_of_ours_shows_nothing_but_the_requests_id(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr("smsapp.web.sending.accept_message", broken)
+    monkeypatch.setattr("smsapp.web.send_endpoint.accept_message", broken)
     response = api.post({"to": TO, "body": SECRET}, headers={"X-Request-Id": "find-me"})
 
     assert problem(response, 500, "internal_error").request_id == "find-me"

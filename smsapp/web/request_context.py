@@ -1,0 +1,42 @@
+"""What is done for each request, whichever way it came: an id at first, a log line and a measurement at last."""
+
+import re
+import time
+
+import structlog
+
+from smsapp.domain.ids import new_id
+from smsapp.metrics import REQUESTS
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
+
+def begin(given: str) -> str:
+    """Return the request's id, the caller's own where it sent a plain one, and bind it to all that is logged."""
+    request_id = given if _REQUEST_ID.fullmatch(given) else new_id().hex
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    return request_id
+
+
+def end(
+    request_id: str, method: str, endpoint: str, status: int, *, began: float, message_id: str | None
+) -> dict[str, str]:
+    """Note the answer and return the headers that every answer has; `began` is of `time.perf_counter`."""
+    elapsed_s = time.perf_counter() - began
+    REQUESTS.labels(endpoint, status).observe(elapsed_s)
+    log.info(
+        "request_answered",
+        method=method,
+        endpoint=endpoint,
+        status=status,
+        ms=round(elapsed_s * 1000, 1),
+        message_id=message_id,
+    )
+    return {
+        "X-Request-Id": request_id,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",  # numbers and texts are personal data
+    }

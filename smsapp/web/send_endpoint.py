@@ -1,0 +1,128 @@
+"""What `POST /sms/send` does with a request that is in order, however it came in."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from smsapp.domain.draft import Draft
+from smsapp.domain.segments import measure
+from smsapp.runtime import Runtime
+from smsapp.services.accept_message import (
+    IdempotencyConflictError,
+    UntimelyError,
+    accept_message,
+    store_together,
+)
+from smsapp.services.backpressure import Backpressure
+from smsapp.services.group_commit import GroupCommit
+from smsapp.services.preview_message import preview_message
+from smsapp.store.idempotency import Idempotent
+from smsapp.web import requests
+from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.views import dry_run_view, message_view
+
+PATH = "/sms/send"
+_MAX_TOGETHER = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, and what else the request said: `body` is its document as it came."""
+
+    api_key_id: UUID
+    request_id: str
+    idempotency_key: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A successful answer."""
+
+    document: dict[str, Any]
+    status: int
+    headers: Mapping[str, str]
+
+
+class SendEndpoint:
+    """Takes texts; those that come at the same time share a transaction."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._backpressure = Backpressure(rt)
+        self._accepting = GroupCommit(partial(store_together, rt), limit=_MAX_TOGETHER)
+
+    def preview(self, data: requests.SendRequest, asking: Asking) -> dict[str, Any]:
+        """Return what would become of a text; nothing is stored."""
+        draft = self._draft(data, asking)
+        return dry_run_view(draft, preview_message(self._rt, draft))
+
+    def take(self, data: requests.SendRequest, asking: Asking) -> Sent:
+        """Store a text and return the answer.
+
+        Raises:
+            ProblemError: this request cannot be met.
+            OverloadedError: too much waits already.
+        """
+        self._backpressure.check()
+        draft = self._draft(data, asking)
+        warnings = (
+            []
+            if draft.recipient.valid
+            else ["to: this number is possible, but no such number is known to exist"]
+        )
+        try:
+            accepted = accept_message(
+                self._rt,
+                draft,
+                render=partial(message_view, warnings=warnings),
+                request=_idempotent(asking),
+                group=self._accepting,
+            )
+        except IdempotencyConflictError:
+            detail = "This key was used before, with another request; use a new key for a new request."
+            fault = Fault("Idempotency-Key", "reused", detail)
+            raise ProblemError(422, "idempotency_key_reused", detail, [fault]) from None
+        except UntimelyError as error:
+            late = error.fault
+            raise invalid_request(Fault(f"/{late.field}", late.code, late.sentence)) from None
+        headers = {"Location": f"/sms/messages/{accepted.answer['id']}"}
+        if accepted.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return Sent(accepted.answer, 202, headers)
+
+    def _draft(self, data: requests.SendRequest, asking: Asking) -> Draft:
+        settings = self._rt.settings
+        sender, service = data.sender, data.messaging_service_sid
+        if not sender and not service:
+            service = settings.twilio_messaging_service_sid
+            sender = None if service else settings.twilio_phone_number
+        resend = (
+            settings.resend_after_failure if data.resend_after_failure is None else data.resend_after_failure
+        )
+        return Draft(
+            recipient=data.to,
+            sender=sender,
+            messaging_service_sid=service,
+            body=data.body,
+            measure=measure(data.body),
+            api_key_id=asking.api_key_id,
+            media_urls=data.media_urls,
+            client_reference=data.client_reference,
+            tags=data.tags,
+            request_id=asking.request_id,
+            on_unconfirmed=data.on_unconfirmed or settings.on_unconfirmed,
+            resend_after_failure=resend,
+            send_at=data.send_at,
+            deliver_by=data.deliver_by,
+        )
+
+
+def _idempotent(asking: Asking) -> Idempotent | None:
+    if asking.idempotency_key is None:
+        return None
+    digest = hashlib.sha256(PATH.encode() + b"\n" + asking.body).hexdigest()
+    return Idempotent(asking.api_key_id, asking.idempotency_key, digest)
