@@ -1,5 +1,9 @@
 """The web process's entry point: `gunicorn wsgi:app`."""
 
+import signal
+from types import FrameType
+from typing import Any
+
 from smsapp import logs
 from smsapp.settings import load_settings
 from smsapp.web.app import create_app
@@ -7,3 +11,17 @@ from smsapp.web.app import create_app
 settings = load_settings()
 logs.configure(settings)
 app = create_app(settings)
+
+
+def _end_streams(then: Any) -> None:
+    """Let consumers of events go when the process is asked to end: the server waits for open requests."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        app.extensions["smsapp_watch"].ending = True
+        if callable(then):
+            then(number, frame)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+_end_streams(signal.getsignal(signal.SIGTERM))

@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     max_stream_length: Annotated[int, Field(ge=1)] = 1_000_000
     max_due_messages: Annotated[int, Field(ge=1)] = 500_000
 
+    max_event_streams: Annotated[int, Field(ge=1, le=900)] = 100
+    keep_events: Span = timedelta(days=30)
+
     @field_validator("app_base_url", "twilio_api_base_url")
     @classmethod
     def _base_url(cls, value: str) -> str:

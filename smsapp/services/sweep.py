@@ -19,7 +19,7 @@ from smsapp.services.log_changes import log_changes
 from smsapp.services.miss_deadlines import miss_deadlines
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
-from smsapp.store import claims, idempotency, inbox, messages
+from smsapp.store import claims, feed, idempotency, inbox, messages
 from smsapp.store.messages import Change, StaleMessageError
 from smsapp.store.sessions import reading
 from smsapp.stream import Callback
@@ -32,6 +32,8 @@ ORPHAN_AGE = timedelta(days=7)
 KEEP_IDEMPOTENCY_KEYS = timedelta(hours=48)
 
 _BATCH = 500
+_FORGOTTEN_TOGETHER = 5000
+_FORGET_BATCHES = 20
 
 
 def sweep(rt: Runtime) -> None:
@@ -129,6 +131,23 @@ def forget_idempotency_keys(rt: Runtime) -> int:
         return idempotency.forget(session, before=limit)
 
 
+def forget_events(rt: Runtime) -> int:
+    """Remove events from the beginning of the feed that were written too long ago, in small transactions."""
+    limit = rt.clock() - rt.settings.keep_events
+    with reading(rt.sessions) as session:
+        oldest = feed.oldest_written_at(session)
+    if oldest is None or oldest >= limit:
+        return 0
+    total = 0
+    for _ in range(_FORGET_BATCHES):
+        with rt.sessions.begin() as session:
+            gone = feed.forget(session, before=limit, limit=_FORGOTTEN_TOGETHER)
+        total += gone
+        if gone < _FORGOTTEN_TOGETHER or rt.stopping.is_set():
+            break
+    return total
+
+
 PARTS: tuple[Callable[[Runtime], int], ...] = (
     expire_claims,
     miss_deadlines,
@@ -138,4 +157,5 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     wake_for_due,
     wake_for_callbacks,
     forget_idempotency_keys,
+    forget_events,
 )

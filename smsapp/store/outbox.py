@@ -53,16 +53,21 @@ def _reopen(pending: list[Outgoing], reopened: Iterable[Outgoing]) -> None:
     pending[:] = [each for number, each in enumerate(pending) if number not in taken]
 
 
-def _row(position: int, each: Outgoing) -> dict[str, Any]:
-    return {
-        "seq": position,
-        "id": each.id,
-        "type": each.type,
-        "message_id": each.message_id,
-        "event_seq": each.event_seq,
-        "data": each.data,
-        "occurred_at": each.occurred_at,
-    }
+def _rows(pending: list[Outgoing]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [
+        {
+            "seq": position,
+            "id": each.id,
+            "type": each.type,
+            "message_id": each.message_id,
+            "event_seq": each.event_seq,
+            "occurred_at": each.occurred_at,
+        }
+        for position, each in enumerate(pending, start=1)
+    ]
+    if any(each.data is not None for each in pending):  # seldom, and a column less is a quarter less to do
+        rows = [row | {"data": each.data} for row, each in zip(rows, pending, strict=True)]
+    return rows
 
 
 @event.listens_for(Session, "before_commit")
@@ -73,8 +78,7 @@ def _write(session: Session) -> None:
     pending: list[Outgoing] | None = session.info.pop(_PENDING, None)
     if pending:
         session.flush()
-        rows = [_row(position, each) for position, each in enumerate(pending, start=1)]
-        bulk.insert_numbered(session, _OUTBOX, _HEAD, rows)
+        bulk.insert_numbered(session, _OUTBOX, _HEAD, _rows(pending))
 
 
 @event.listens_for(Session, "after_transaction_create")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import sessionmaker
 from smsapp import __version__
 from smsapp.jobs import make_publisher
 from smsapp.runtime import Runtime, build_runtime
+from smsapp.services.watch_feed import FeedWatch
 from smsapp.serving.plain_requests import EXTENSION, MAX_BODY_BYTES
 from smsapp.settings import Settings
 from smsapp.store.engine import engine_options, prepare_engine
@@ -19,6 +20,7 @@ from smsapp.web import (
     auth,
     callbacks,
     docs,
+    events,
     health,
     messages,
     openapi,
@@ -63,6 +65,7 @@ def create_app(settings: Settings) -> APIFlask:
     rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False)
     app.extensions["smsapp"] = rt
     endpoint = app.extensions["smsapp_sending"] = SendEndpoint(rt)
+    app.extensions["smsapp_watch"] = FeedWatch(rt)
     _register(app, rt)
     intake = CallbackIntake(app.wsgi_app, rt)
     app.wsgi_app = intake  # type: ignore[method-assign]
@@ -78,6 +81,7 @@ def _register(app: APIFlask, rt: Runtime) -> None:
     docs.init_app(app)
     app.register_blueprint(sending.bp)
     app.register_blueprint(messages.bp)
+    app.register_blueprint(events.bp)
     app.register_blueprint(twilio.bp)
     app.register_blueprint(health.bp)
     app.before_request(_begin)

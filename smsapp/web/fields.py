@@ -14,6 +14,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from smsapp.domain.outgoing import EventType
 from smsapp.domain.phone import InvalidPhoneNumber, InvalidSender, Recipient, parse_recipient, parse_sender
 
 _PHONE_FAULTS = {
@@ -68,6 +69,10 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("must be a year between 1 and 9999, in UTC, too") from None
 
 
+def _separated(value: object) -> object:
+    return value.split(",") if isinstance(value, str) else value
+
+
 Text = Annotated[str, BeforeValidator(_no_nul)]
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 Url = Annotated[
@@ -75,6 +80,24 @@ Url = Annotated[
 ]
 Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Sender = Annotated[Text, StringConstraints(max_length=64), AfterValidator(_sender)]
+
+_TYPES_SCHEMA = {
+    "type": "array",
+    "items": {"type": "string", "enum": [str(kind) for kind in EventType]},
+    "minItems": 1,
+}
+EventTypes = Annotated[
+    list[EventType], BeforeValidator(_separated), Field(min_length=1), WithJsonSchema(_TYPES_SCHEMA)
+]
+_TAGS_SCHEMA = {
+    "type": "array",
+    "items": {"type": "string", "pattern": r"^[^,\x00]{1,64}$"},
+    "minItems": 1,
+    "maxItems": 10,
+}
+Tags = Annotated[
+    list[Tag], BeforeValidator(_separated), Field(min_length=1, max_length=10), WithJsonSchema(_TAGS_SCHEMA)
+]
 
 _NUMBER_SCHEMA = {"type": "string", "examples": ["+14155552671"]}
 To = Annotated[Recipient, PlainValidator(_recipient), WithJsonSchema(_NUMBER_SCHEMA)]

@@ -112,7 +112,7 @@ def _pointer(path: Sequence[str | int], location: str) -> str:
         names.pop()
     if location == "json":
         return "".join(f"/{name}" for name in names)
-    return header_name(names[0]) if location == "headers" else "?" + "".join(names)
+    return header_name(names[0]) if location == "headers" else "?" + "".join(names[:1])
 
 
 def header_name(field: str) -> str:

@@ -72,8 +72,9 @@ _PROBLEMS = {
     ),
     401: _Kind("Unauthorized", "No valid API key: `unauthorized`.", {"WWW-Authenticate": "WwwAuthenticate"}),
     403: _Kind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
-    404: _Kind("NotFound", "There is no such message: `message_not_found`."),
+    404: _Kind("NotFound", "There is no such message or event: `message_not_found`, `event_not_found`."),
     409: _Kind("Conflict", "The message is on its way, or has ended otherwise: `too_late_to_cancel`."),
+    410: _Kind("Gone", "Events after this number are not kept any more: `cursor_expired`."),
     413: _Kind("TooLarge", "The body is larger than 64 KiB: `too_large`."),
     415: _Kind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
     422: _Kind(
@@ -103,10 +104,16 @@ def answer(
     *,
     headers: Mapping[str, str] = MappingProxyType({}),
     media_type: str = "application/json",
+    also: str | None = None,
 ) -> Responses:
-    """Return what APIFlask takes as a view's `responses`; `headers` maps names to `components/headers`."""
+    """Return what APIFlask takes as a view's `responses`; `headers` maps names to `components/headers`.
+
+    `also` is a second media type, of plain text, in which the client may ask for it.
+    """
     schema = {"schema": _ref("schemas", model.__name__)} if model else {}
     content = {media_type: schema} if model or media_type != "application/json" else {}
+    if also:
+        content[also] = {"schema": _TEXT}
     return {status: {"description": description, "content": content, "headers": _refs("headers", headers)}}
 
 
@@ -188,6 +195,8 @@ def _parameter(parameter: Document) -> Document:
         schema.update(next(part for part in schema.pop("anyOf") if part != {"type": "null"}))
     if schema.get("default", ...) is None:
         del schema["default"]
+    if schema.get("type") == "array":
+        parameter |= {"style": "form", "explode": False}  # one parameter, separated by commas
     if "description" in schema:
         parameter["description"] = schema.pop("description")
     return parameter

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from smsapp.web.fields import Sender, Tag, Text, Time, To, ToFilter, Url
+from smsapp.web.fields import EventTypes, Sender, Tag, Tags, Text, Time, To, ToFilter, Url
 
 MAX_BODY_CHARS = 1600
 """Twilio's limit before segmentation; a longer one is refused with code 21617."""
@@ -127,6 +127,47 @@ class EventQuery(BaseModel):
 
     after: Annotated[int, Field(ge=0, le=2**31 - 1, description="Only events after this number.")] = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 200
+
+
+class FeedQuery(BaseModel):
+    """Where to begin in the feed of events, and which of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=2**63 - 1,
+            description="The number (`seq`) of the last event that you have, or `next_after` of your last answer. "
+            "Without it you get the oldest events that are kept.",
+        ),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    types: Annotated[
+        EventTypes | None, Field(description="Only events of these types, separated by commas.")
+    ] = None
+    tags: Annotated[
+        Tags | None,
+        Field(description="Only events about messages with at least one of these tags, separated by commas."),
+    ] = None
+    wait: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MAX_WAIT_S,
+            description="Answer when there is an event, or after so many seconds. Not for streams.",
+        ),
+    ] = 0
+
+
+class FeedHeaders(BaseModel):
+    """What a stream's reader sends when it connects again."""
+
+    last_event_id: Annotated[
+        int | None,
+        Field(ge=0, le=2**63 - 1, description="Of a stream: begin after this number, whatever `after` says."),
+    ] = None
 
 
 class StatusForm(BaseModel):

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from smsapp.domain.outgoing import EventType
 from smsapp.domain.tracking import Reason, Source
 
 
@@ -132,6 +133,33 @@ class EventList(BaseModel):
     next_cursor: str | None
 
 
+class FeedEvent(BaseModel):
+    """Something that happened. The same `id` is always the same event, pulled or pushed."""
+
+    id: Annotated[str, Field(examples=["evt_01890a5d96a07c4b9f3e2d1c0b0a0908"])]
+    seq: Annotated[int, Field(description="Its number in the feed: no gaps, in the order of happening.")]
+    type: Annotated[str, Field(examples=[str(kind) for kind in EventType])]
+    timestamp: datetime
+    data: Annotated[
+        dict[str, Any],
+        Field(
+            description="What happened. Of `message.…`: the message's `id`, and where it stood right after it "
+            "(`status`, `outcome`, `explanation`, `error`, `attempt`)."
+        ),
+    ]
+
+
+class FeedPage(BaseModel):
+    """Events in their order."""
+
+    data: list[FeedEvent]
+    has_more: bool
+    next_after: Annotated[
+        int, Field(description="Take this as `after` next time, also when `data` is empty.")
+    ]
+    latest: Annotated[int, Field(description="The number of the last event of all.")]
+
+
 class ProblemFault(BaseModel):
     """One faulty part of the request."""
 
@@ -177,4 +205,4 @@ class Readiness(BaseModel):
     checks: dict[str, str]
 
 
-ANSWERS = (Message, MessageList, DryRun, Event, EventList, Health, Readiness, Problem)
+ANSWERS = (Message, MessageList, DryRun, Event, EventList, FeedEvent, FeedPage, Health, Readiness, Problem)

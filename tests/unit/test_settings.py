@@ -82,6 +82,8 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "LOG_FORMAT": "xml",
         "LOG_LEVEL": "loud",
         "MAX_DUE_MESSAGES": "many",
+        "KEEP_EVENTS": "for ever",
+        "MAX_EVENT_STREAMS": "1000",
         "MAX_STREAM_LENGTH": "-1",
         "ON_UNCONFIRMED": "pray",
         "POLL_AGES": "2m,later",
