@@ -9,6 +9,7 @@ from alembic.config import Config
 
 from smsapp.commands import client, doctor, openapi, operate
 from smsapp.commands.runtime import settings_or_exit
+from smsapp.domain.quiet import InvalidQuietHours, QuietHours
 from smsapp.settings import Settings
 from smsapp.store import api_keys
 from smsapp.store.engine import make_sessions
@@ -33,6 +34,17 @@ def db_upgrade() -> None:
     click.echo("The database is up to date.")
 
 
+def _check_quiet_hours(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Refuse what are no quiet hours; `off` is none."""
+    if text is None or text == "off":
+        return None
+    try:
+        QuietHours.parse(text)
+    except InvalidQuietHours:
+        raise click.BadParameter("give two different times of day, such as 21:00-08:00") from None
+    return text
+
+
 @main.group()
 def keys() -> None:
     """Manage API keys."""
@@ -41,10 +53,13 @@ def keys() -> None:
 @keys.command("create")
 @click.argument("name")
 @click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
-def keys_create(name: str, mode: api_keys.Mode) -> None:
+@click.option(
+    "--quiet-hours", callback=_check_quiet_hours, help="When its messages wait, such as 21:00-08:00."
+)
+def keys_create(name: str, mode: api_keys.Mode, quiet_hours: str | None) -> None:
     """Create an API key; its last line of output is the key, which is never shown again."""
     with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
-        secret = api_keys.issue(session, name, mode=mode, now=datetime.now(UTC))
+        secret = api_keys.issue(session, name, mode=mode, quiet_hours=quiet_hours, now=datetime.now(UTC))
     click.echo(f"API key {name!r} ({mode}); keep it now, only its digest is stored:", err=True)
     click.echo(secret)
 
@@ -56,7 +71,22 @@ def keys_list() -> None:
         for key in api_keys.all_of(session):
             state = "revoked" if key.revoked_at else "active"
             used = f"{key.last_used_at:%Y-%m-%d %H:%MZ}" if key.last_used_at else "never used"
-            click.echo(f"{key.prefix}…  {key.mode}  {state:8}  {used:17}  {key.name}")
+            quiet = f"  (quiet {key.quiet_hours})" if key.quiet_hours else ""
+            click.echo(f"{key.prefix}…  {key.mode}  {state:8}  {used:17}  {key.name}{quiet}")
+
+
+@keys.command("quiet")
+@click.argument("prefix")
+@click.argument("hours", callback=_check_quiet_hours)
+def keys_quiet(prefix: str, hours: str | None) -> None:
+    """Set when messages of the key with this prefix wait (21:00-08:00, in the recipient's time), or `off`."""
+    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
+        changed = api_keys.set_quiet_hours(session, prefix.rstrip("…"), hours)
+    if not changed:
+        raise click.ClickException("no active key has this prefix")
+    click.echo(
+        f"Its messages wait during {hours} from now on." if hours else "Its messages wait for no hour."
+    )
 
 
 @keys.command("revoke")

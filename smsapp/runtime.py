@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from smsapp.gateway.twilio import Gateway, TwilioGateway
 from smsapp.jobs import REDIS_TIMEOUT_S, CeleryJobs, Jobs
 from smsapp.settings import Settings
+from smsapp.store.suppressions import AnySuppression
 from smsapp.stream import CallbackStream
 
 _WORKER_REDIS_TIMEOUT_S = 5.0
@@ -34,6 +35,7 @@ class Runtime:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rng: Callable[[], float] = random.random
     stopping: threading.Event = field(default_factory=threading.Event)
+    any_suppression: AnySuppression = field(default_factory=AnySuppression)
 
 
 def build_runtime(

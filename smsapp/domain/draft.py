@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from smsapp.domain.phone import Recipient
+from smsapp.domain.quiet import held_until
 from smsapp.domain.segments import Measure
 
 MAX_AHEAD = timedelta(days=35)
@@ -41,6 +42,13 @@ class Draft:
     resend_after_failure: bool = False
     send_at: datetime | None = None
     deliver_by: datetime | None = None
+    quiet_hours: str | None = None
+
+    def held_until(self, now: datetime) -> datetime | None:
+        """Return until when quiet hours hold it back; None when they do not, or `send_at` does for longer yet."""
+        if self.send_at:
+            return None
+        return held_until(self.recipient.e164, self.quiet_hours, now=now, deliver_by=self.deliver_by)
 
     def time_fault(self, now: datetime) -> TimeFault | None:
         """Return what is wrong with the times of this request, should it be taken now."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from smsapp.domain.failures import OWN_FAILURES, Failure, FailureClass
+from smsapp.domain.failures import OWN_FAILURES, Failure, FailureClass, OwnCode
 from smsapp.domain.status import BAD_NEWS, Outcome, Status
 
 _SENTENCES: Mapping[Status, str] = MappingProxyType(
@@ -25,6 +25,7 @@ _SENTENCES: Mapping[Status, str] = MappingProxyType(
 )
 
 
+_WAITS_UNTRIED = frozenset({OwnCode.QUIET_HOURS})
 _EXPLAINED = BAD_NEWS | {Status.PENDING}
 
 
@@ -42,7 +43,11 @@ def explain_status(status: Status, outcome: Outcome | None, failure: Failure | N
 
 def _opening(status: Status, failure: Failure) -> str:
     if status is Status.PENDING:
-        return "The message waits for another attempt."
+        return (
+            "The message waits."
+            if failure.code in _WAITS_UNTRIED
+            else "The message waits for another attempt."
+        )
     if (
         status is Status.FAILED
         and failure.code in OWN_FAILURES

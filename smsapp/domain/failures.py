@@ -614,6 +614,8 @@ class OwnCode(IntEnum):
     GAVE_UP = 3
     NOT_FOUND_AT_TWILIO = 4
     DEADLINE_MISSED = 5
+    RECIPIENT_OPTED_OUT = 6
+    QUIET_HOURS = 7
 
 
 OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
@@ -655,6 +657,28 @@ OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
             (OwnCode.DEADLINE_MISSED,): (
                 "The time by which the message had to be delivered passed before it could be sent.",
                 "Send a new message if its content is still of use.",
+            ),
+        },
+    )
+    | _group(
+        FailureClass.OPT_OUT,
+        Scope.RECIPIENT,
+        Actor.RECIPIENT,
+        {
+            (OwnCode.RECIPIENT_OPTED_OUT,): (
+                "The recipient opted out of messages from this sender while the message waited.",
+                "Send nothing more until the recipient texts START.",
+            ),
+        },
+    )
+    | _group(
+        FailureClass.RETRY_LATER,
+        Scope.RECIPIENT,
+        Actor.NOBODY,
+        {
+            (OwnCode.QUIET_HOURS,): (
+                "These are quiet hours where the recipient is.",
+                "Nothing; it goes out when they are over. What cannot wait is sent with `urgent`.",
             ),
         },
     )

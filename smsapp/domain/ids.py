@@ -1,6 +1,7 @@
 """Identifiers as the outside sees them, and the address at which Twilio reports on one attempt of one message."""
 
 import re
+from typing import Literal
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -15,6 +16,7 @@ By default it repeats once, and only when no connection was made
 _TARGET = re.compile(
     r"(?:msg_)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9]\d{0,5}))?", re.IGNORECASE
 )
+_PREFIXED = re.compile(r"([a-z]+)_([0-9a-f]{32})", re.ASCII)
 
 
 def new_id() -> UUID:
@@ -31,6 +33,22 @@ def parse_public_id(text: str) -> UUID | None:
     """Return the id behind `msg_…`, or None for anything else."""
     parsed = parse_target(text)
     return parsed[0] if parsed and parsed[1] == 1 and text.startswith("msg_") else None
+
+
+def inbound_id(text_id: UUID) -> str:
+    """Return the id of an inbound text as callers see it, such as `in_01890a5d96a07c4b9f3e2d1c0b0a0908`."""
+    return f"in_{text_id.hex}"
+
+
+def suppression_id(own_id: UUID) -> str:
+    """Return the id of a suppression as callers see it, such as `sup_01890a5d96a07c4b9f3e2d1c0b0a0908`."""
+    return f"sup_{own_id.hex}"
+
+
+def parse_id(text: str, prefix: Literal["in", "sup"]) -> UUID | None:
+    """Return the id behind `in_…` or `sup_…`, or None for anything else."""
+    match = _PREFIXED.fullmatch(text)
+    return UUID(match[2]) if match and match[1] == prefix else None
 
 
 def callback_url(base_url: str, message_id: UUID, attempt: int) -> str:

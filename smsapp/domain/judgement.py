@@ -47,6 +47,16 @@ class Judgement:
         """Judge a request that was not made, because the message could not have arrived in time."""
         return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.DEADLINE_MISSED])
 
+    @classmethod
+    def opted_out(cls) -> "Judgement":
+        """Judge a request that was not made, because the recipient wants nothing of this sender."""
+        return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.RECIPIENT_OPTED_OUT])
+
+    @classmethod
+    def quiet(cls) -> "Judgement":
+        """Judge a request that was not made yet, because it is night at the recipient's."""
+        return cls(Verdict.RETRY, OWN_FAILURES[OwnCode.QUIET_HOURS])
+
     @property
     def code(self) -> int | None:
         """Twilio's error code or our own, None when there was none."""

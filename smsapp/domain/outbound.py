@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from smsapp.domain.quiet import held_until
+
 MAX_VALIDITY_S = 36_000
 MIN_VALIDITY_S = 6
 """Twilio takes 1 to 36000 seconds and advises more than 5 (https://www.twilio.com/docs/messaging/api/message-resource)."""
@@ -12,7 +14,10 @@ MIN_VALIDITY_S = 6
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """What Twilio needs to know of one attempt. `attempt` counts submissions of this message from 1."""
+    """What Twilio needs to know of one attempt. `attempt` counts submissions of this message from 1.
+
+    `opted_out`: the recipient was to be spared by this sender when the message was claimed.
+    """
 
     id: UUID
     attempt: int
@@ -25,6 +30,8 @@ class Outbound:
     send_at: datetime | None = None
     deliver_by: datetime | None = None
     request_id: str | None = None
+    opted_out: bool = False
+    quiet_hours: str | None = None
 
     @property
     def wanted_at(self) -> datetime:
@@ -39,6 +46,10 @@ class Outbound:
     def is_late(self, now: datetime) -> bool:
         """Return whether the time by which the caller wanted it delivered is over."""
         return self.deliver_by is not None and self.deliver_by <= now
+
+    def held_until(self, now: datetime) -> datetime | None:
+        """Return until when quiet hours hold it back; None when they do not."""
+        return held_until(self.to, self.quiet_hours, now=now, deliver_by=self.deliver_by)
 
     def validity_period_s(self, now: datetime) -> int | None:
         """Return for how many seconds Twilio may keep the text in its own queue, None for its default of 10 hours."""

@@ -36,7 +36,9 @@ def refold(message_id: UUID, events: Iterable[PastEvent]) -> Tracked | None:
     message: Tracked | None = None
     for event in events:
         if message is None:
-            message = Tracked(message_id, Status.PENDING, 1, 1, created_at=event.received_at)
+            message = Tracked(
+                message_id, Status.PENDING, 1, 1, created_at=event.received_at, error_code=event.error_code
+            )
         elif _is_step(event):
             message = _retake(message, event)
         else:

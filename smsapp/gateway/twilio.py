@@ -44,13 +44,15 @@ class TwilioMessage:
 class Submission:
     """What became of one attempt: `message` when accepted, else the judgement.
 
-    `retry_after` is Twilio's header as it came; `cause` names a network failure.
+    `retry_after` is Twilio's header as it came; `cause` names a network failure. `held_until`: it was not tried,
+    and is to be no earlier than that.
     """
 
     message: TwilioMessage | None = None
     judgement: Judgement | None = None
     retry_after: str | None = None
     cause: str | None = None
+    held_until: datetime | None = None
 
 
 class TwilioUnavailableError(Exception):

@@ -6,15 +6,19 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
 
 from smsapp.domain.draft import Draft, TimeFault
+from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id
+from smsapp.domain.quiet import QUIET_HOURS
 from smsapp.domain.resend import MAX_RESENDS
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Event, Source
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.group_commit import GroupCommit
+from smsapp.services.refuse_opted_out import RecipientOptedOutError, opted_out
 from smsapp.store import idempotency, messages
 from smsapp.store.idempotency import Idempotent, Identity
 from smsapp.store.sessions import reading
@@ -68,13 +72,14 @@ def accept_message(
 
     Raises:
         IdempotencyConflictError: the key was used for another request.
+        RecipientOptedOutError: the recipient wants nothing of this sender.
         UntimelyError: a time of the request has passed, and this is no repetition of one that came in time.
     """
     now = rt.clock()
     if fault := draft.time_fault(now):
         return _untimely(rt, request, fault)
     values = _values(draft, now)
-    candidate = Candidate(values, _accepted(draft, now), render(values), request)
+    candidate = Candidate(values, _accepted(draft, now, values["error_code"]), render(values), request)
     if group:
         group.add(candidate)
     else:
@@ -105,6 +110,7 @@ def store_together(rt: Runtime, candidates: list[Candidate]) -> None:
 
 def _store(rt: Runtime, candidates: list[Candidate]) -> None:
     with rt.sessions.begin() as session:
+        candidates = _wanted(rt, session, candidates)
         asked = {
             c.request.identity: c for c in reversed(candidates) if c.request
         }  # the first of a key counts
@@ -120,6 +126,16 @@ def _store(rt: Runtime, candidates: list[Candidate]) -> None:
                     candidate.kept is None
                 ):  # forgotten since: its message is not stored, so it must not get a 202
                     candidate.error = IdempotencyConflictError()
+
+
+def _wanted(rt: Runtime, session: Session, candidates: list[Candidate]) -> list[Candidate]:
+    """Return the candidates whose recipients have not opted out; the others get an error, or the answer of before."""
+    refused = opted_out(rt, session, [candidate.values for candidate in candidates])
+    for candidate, is_refused in zip(candidates, refused, strict=True):
+        if is_refused:
+            candidate.kept = idempotency.recall(session, candidate.request) if candidate.request else None
+            candidate.error = None if candidate.kept else RecipientOptedOutError()
+    return [candidate for candidate, is_refused in zip(candidates, refused, strict=True) if not is_refused]
 
 
 def _is_first(candidate: Candidate, asked: dict[Identity, Candidate], won: set[Identity]) -> bool:
@@ -144,6 +160,7 @@ def _replay(kept: IdempotencyKey, request: Idempotent) -> Accepted:
 
 
 def _values(draft: Draft, now: datetime) -> dict[str, Any]:
+    held_until = draft.held_until(now)
     return {
         "id": new_id(),
         "api_key_id": draft.api_key_id,
@@ -166,20 +183,22 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "resends_left": MAX_RESENDS if draft.resend_after_failure else 0,
         "version": 1,
         "reported": 0,
-        "due_at": draft.send_at or now,
+        "quiet_hours": draft.quiet_hours,
+        "error_code": OwnCode.QUIET_HOURS if held_until else None,
+        "due_at": held_until or draft.send_at or now,
         "created_at": now,
         "updated_at": now,
     }
 
 
-def _accepted(draft: Draft, now: datetime) -> Event:
+def _accepted(draft: Draft, now: datetime, error_code: int | None) -> Event:
     return Event(
         source=Source.REQUEST,
         word=Status.PENDING,
         applied=True,
-        reason=None,
+        reason=QUIET_HOURS if error_code == OwnCode.QUIET_HOURS else None,
         attempt=1,
-        error_code=None,
+        error_code=error_code,
         twilio_sid=None,
         received_at=now,
         receipt_id=new_id(),

@@ -6,11 +6,13 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from smsapp.domain.documents import rfc3339
 from smsapp.domain.draft import Draft
 from smsapp.domain.prices import Price, estimate
+from smsapp.domain.quiet import held_until
 from smsapp.domain.verdict import Finding, Verdict
 from smsapp.runtime import Runtime
-from smsapp.store import breakers
+from smsapp.store import breakers, suppressions
 from smsapp.store.sessions import reading
 
 Check = Callable[[Session, Draft, datetime], Finding]
@@ -69,5 +71,27 @@ def check_sending(session: Session, draft: Draft, now: datetime) -> Finding:
     return Finding("sending", Verdict.PASS, "Account and sender are open.")
 
 
-CHECKS: tuple[Check, ...] = (check_number, check_times, check_sending)
+def check_opt_out(session: Session, draft: Draft, _now: datetime) -> Finding:
+    """Say whether the recipient wants texts of this sender."""
+    recipient = draft.recipient.e164
+    pairs = suppressions.among(session, [recipient])
+    if suppressions.concerns(recipient, (draft.sender, draft.messaging_service_sid), pairs):
+        detail = "The recipient has opted out of messages from this sender."
+        return Finding("opt_out", Verdict.REFUSE, detail, "recipient_opted_out")
+    return Finding("opt_out", Verdict.PASS, "The recipient has not opted out, as far as is known.")
+
+
+def check_quiet_hours(_session: Session, draft: Draft, now: datetime) -> Finding:
+    """Say whether it is night at the recipient's when the text would go out."""
+    at = max(draft.send_at, now) if draft.send_at else now
+    until = held_until(draft.recipient.e164, draft.quiet_hours, now=at, deliver_by=None)
+    if until is None:
+        return Finding("quiet_hours", Verdict.PASS, "No quiet hours hold it back.")
+    detail = f"It would wait for the end of the recipient's quiet hours, {rfc3339(until)}."
+    if draft.deliver_by and until >= draft.deliver_by:
+        detail = "The recipient's quiet hours end after deliver_by; it would wait until then and fail."
+    return Finding("quiet_hours", Verdict.HOLD, detail, "quiet_hours")
+
+
+CHECKS: tuple[Check, ...] = (check_number, check_times, check_opt_out, check_quiet_hours, check_sending)
 """Asked in this order; each says of one thing what it would come to, and changes nothing."""

@@ -15,6 +15,7 @@ from smsapp.domain.status import Status
 from smsapp.domain.tracking import Event, Report, Source, Step, Tracked, fold, take
 from smsapp.gateway.twilio import TwilioMessage
 from smsapp.runtime import Runtime
+from smsapp.services.record_opt_outs import record_refusals
 from smsapp.store import messages
 from smsapp.store.messages import Change
 
@@ -60,6 +61,7 @@ def record_reports(
     # By itself: a SID that came with the bad news is known to belong to the attempt that it ended.
     resent = _resend(rt, changes)
     messages.save(session, resent)
+    record_refusals(rt, session, changes)
     return [*returned, *changes, *resent], unknown
 
 

@@ -12,12 +12,14 @@ from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id, public_id
 from smsapp.domain.judgement import Judgement, Verdict
 from smsapp.domain.outbound import Outbound
+from smsapp.domain.quiet import QUIET_HOURS
 from smsapp.domain.retry import POLICIES
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Source, Step, note, take
 from smsapp.gateway.twilio import Submission, TwilioMessage
 from smsapp.metrics import SUBMISSIONS
 from smsapp.runtime import Runtime
+from smsapp.services.record_opt_outs import record_refusals
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.trip_breakers import is_callers_own_sender, trip_breakers
 from smsapp.store import messages
@@ -29,9 +31,14 @@ Result = tuple[Outbound, Submission]
 
 
 def submit(rt: Runtime, message: Outbound) -> Submission:
-    """Hand the message to Twilio, unless it is too late for that."""
-    if message.is_late(rt.clock()):
+    """Hand the message to Twilio, unless that is too late, not wanted, or to be done later."""
+    now = rt.clock()
+    if message.is_late(now):
         return Submission(judgement=Judgement.too_late(), cause="too_late")
+    if message.opted_out:
+        return Submission(judgement=Judgement.opted_out(), cause="opted_out")
+    if until := message.held_until(now):
+        return Submission(judgement=Judgement.quiet(), cause=QUIET_HOURS, held_until=until)
     return rt.gateway.submit(message)
 
 
@@ -70,6 +77,7 @@ def _record_others(rt: Runtime, session: Session, results: Sequence[Result], now
         after, event = take(before, step) if ours else note(before, step)
         changes.append(Change(before, after, [event]))
     messages.save(session, changes)
+    record_refusals(rt, session, changes)
 
 
 def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) -> Step:
@@ -88,6 +96,8 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
     )
     if judgement.verdict is Verdict.REFUSED or is_callers_own_sender(rt, outbound, judgement):
         return step
+    if result.held_until:  # nothing was tried, so the number of the attempt stays
+        return replace(step, status=Status.PENDING, due_at=result.held_until)
     if judgement.verdict is Verdict.UNKNOWN:
         look_at = now + rt.settings.unconfirmed_lookup_after
         return replace(step, status=Status.UNCONFIRMED, due_at=look_at)

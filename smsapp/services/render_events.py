@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from smsapp.domain.documents import error_document, failure_of, rfc3339
 from smsapp.domain.explain import explain_status
-from smsapp.domain.ids import public_id
+from smsapp.domain.ids import inbound_id, public_id
 from smsapp.domain.outgoing import OF_OUTCOME, EventType, outcome_told
 from smsapp.domain.status import Outcome, Status
 from smsapp.store.feed import Line, Received, Told
@@ -23,11 +22,6 @@ def render_event(told: Told) -> dict[str, Any]:
         "timestamp": rfc3339(told.occurred_at),
         "data": _data(told),
     }
-
-
-def inbound_id(message_id: UUID) -> str:
-    """Return the id of an inbound text as callers see it."""
-    return f"in_{message_id.hex}"
 
 
 def _data(told: Told) -> dict[str, Any]:

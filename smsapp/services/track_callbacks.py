@@ -9,13 +9,14 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from smsapp.domain.callbacks import InvalidCallbackError, inbound_from, report_from
+from smsapp.domain.callbacks import Inbound, InvalidCallbackError, inbound_from, report_from
 from smsapp.domain.ids import new_id
 from smsapp.jobs import Job
 from smsapp.metrics import CALLBACKS_PERSISTED
 from smsapp.runtime import Runtime
 from smsapp.services.drain import DATABASE_AWAY, draining, outlast
 from smsapp.services.log_changes import log_changes
+from smsapp.services.record_opt_outs import record_keywords
 from smsapp.services.record_reports import Addressed, record_reports
 from smsapp.store import dead_letters, inbound, inbox
 from smsapp.store.messages import Change, StaleMessageError
@@ -124,10 +125,13 @@ def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]
     Those about no message that we know (yet) wait in the inbox.
     """
     reports: list[Addressed] = []
+    texts: list[tuple[Inbound, Callback]] = []
     origin: dict[Any, Callback] = {}
     for callback in callbacks:
         if callback.kind == "inbound":
-            inbound.add(session, inbound_from(callback.body), receipt=callback)
+            text = inbound_from(callback.body)
+            if inbound.add(session, text, receipt=callback):
+                texts.append((text, callback))
             continue
         message_id, report = report_from(
             callback.body,
@@ -139,6 +143,7 @@ def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]
         origin[callback.receipt_id] = callback
         reports.append(Addressed(message_id, report))
     changes, unknown = record_reports(rt, session, reports) if reports else ([], [])
+    record_keywords(rt, session, texts)
     for item in unknown:
         inbox.add(
             session,

@@ -16,11 +16,17 @@ from smsapp.store.tables import ApiKey
 Mode = Literal["live", "test"]
 
 
-def issue(session: Session, name: str, *, mode: Mode, now: datetime) -> str:
+def issue(session: Session, name: str, *, mode: Mode, now: datetime, quiet_hours: str | None = None) -> str:
     """Create a key and return its secret, which is not stored and cannot be shown again."""
     secret = f"sms_{mode}_{secrets.token_urlsafe(32)}"
     key = ApiKey(
-        id=new_id(), name=name, mode=mode, prefix=secret[:14], secret_sha256=digest(secret), created_at=now
+        id=new_id(),
+        name=name,
+        mode=mode,
+        prefix=secret[:14],
+        secret_sha256=digest(secret),
+        created_at=now,
+        quiet_hours=quiet_hours,
     )
     session.add(key)
     return secret
@@ -40,6 +46,14 @@ def touch(session: Session, key_id: UUID, *, now: datetime) -> None:
 def revoke(session: Session, prefix: str, *, now: datetime) -> int:
     """End the keys with this prefix; return how many there were."""
     query = update(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)).values(revoked_at=now)
+    return int(session.connection().execute(query).rowcount)
+
+
+def set_quiet_hours(session: Session, prefix: str, hours: str | None) -> int:
+    """Let new messages of the keys with this prefix wait at these times of day; return how many keys there were."""
+    query = (
+        update(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)).values(quiet_hours=hours)
+    )
     return int(session.connection().execute(query).rowcount)
 
 

@@ -9,7 +9,19 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Column, Table, TextClause, TextualSelect, bindparam, text, update
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Table,
+    TextClause,
+    TextualSelect,
+    any_,
+    bindparam,
+    literal,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -22,6 +34,13 @@ _OLD_VERSION = "old_version"
 def is_postgres(session: Session) -> bool:
     """Return whether this session's database is PostgreSQL."""
     return session.get_bind().dialect.name == "postgresql"
+
+
+def among(session: Session, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of many values: on PostgreSQL one array, so one prepared statement."""
+    if is_postgres(session):
+        return column == any_(literal(list(values), ARRAY(column.type)))
+    return column.in_(values)
 
 
 def compare_and_set(session: Session, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:

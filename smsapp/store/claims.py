@@ -13,6 +13,7 @@ from smsapp.domain.status import Status
 from smsapp.domain.tracking import Event, Source, Tracked
 from smsapp.store import breakers, bulk
 from smsapp.store.messages import TRACKED_COLUMNS, event_values, tracked
+from smsapp.store.suppressions import is_suppressed
 from smsapp.store.tables import Message, MessageEvent
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
@@ -62,6 +63,8 @@ def claim_due(
             _MESSAGES.c.deliver_by,
             _MESSAGES.c.created_at,
             _MESSAGES.c.request_id,
+            _MESSAGES.c.quiet_hours,
+            is_suppressed().label("opted_out"),
         )
     ).all()
     if rows:
@@ -79,6 +82,8 @@ def claim_due(
             send_at=row.send_at,
             deliver_by=row.deliver_by,
             request_id=row.request_id,
+            opted_out=row.opted_out,
+            quiet_hours=row.quiet_hours,
         )
         for row in rows
     ]

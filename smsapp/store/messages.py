@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Table, any_, literal, or_, select
+from sqlalchemy import ColumnElement, Table, or_, select
 from sqlalchemy.orm import Session
 
 from smsapp.domain.outgoing import EventType, Outgoing, announce
@@ -67,6 +67,12 @@ def insert(session: Session, new: Sequence[tuple[dict[str, Any], Event]]) -> Non
     )
 
 
+def addresses(session: Session, ids: Sequence[UUID]) -> Sequence[Any]:
+    """Return whom these messages go to and who sends them: rows of `id`, `to`, `sender`, `messaging_service_sid`."""
+    columns = (_MESSAGES.c.id, _MESSAGES.c.to, _MESSAGES.c.sender, _MESSAGES.c.messaging_service_sid)
+    return session.execute(select(*columns).where(_MESSAGES.c.id.in_(ids)).order_by(_MESSAGES.c.id)).all()
+
+
 def save(session: Session, changes: Sequence[Change]) -> None:
     """Write changed messages and append their events; an event whose receipt is there already is not written again.
 
@@ -121,25 +127,18 @@ def lock_for_reports(
     """
     messages = _locked(
         session,
-        or_(_among(session, _MESSAGES.c.id, ids), _among(session, _MESSAGES.c.twilio_sid, sids)),
+        or_(bulk.among(session, _MESSAGES.c.id, ids), bulk.among(session, _MESSAGES.c.twilio_sid, sids)),
     )
     owners: dict[str, tuple[UUID, int | None]] = {
         message.twilio_sid: (message.id, None) for message in messages.values() if message.twilio_sid
     }
     if unresolved := [sid for sid in sids if sid not in owners]:
-        query = select(_FORMER).where(_among(session, _FORMER.c.twilio_sid, unresolved))
+        query = select(_FORMER).where(bulk.among(session, _FORMER.c.twilio_sid, unresolved))
         former = {row.twilio_sid: (row.message_id, row.attempt) for row in session.execute(query)}
         owners |= former
         missing = {message_id for message_id, _ in former.values()} - messages.keys()
         messages |= _locked(session, _MESSAGES.c.id.in_(missing)) if missing else {}
     return messages, owners
-
-
-def _among(session: Session, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition that a column has one of many values: on PostgreSQL one array, so one prepared statement."""
-    if bulk.is_postgres(session):
-        return column == any_(literal(list(values), ARRAY(column.type)))
-    return column.in_(values)
 
 
 def _locked(session: Session, condition: ColumnElement[bool]) -> dict[UUID, Tracked]:

@@ -76,6 +76,7 @@ class ApiKey(Base):
     name: Mapped[str] = mapped_column(String(100))
     mode: Mapped[str] = mapped_column(String(4))
     prefix: Mapped[str] = mapped_column(String(20))
+    quiet_hours: Mapped[str | None] = mapped_column(String(11))
     secret_sha256: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
@@ -106,6 +107,7 @@ class Message(Base):
     segments: Mapped[int]
     on_unconfirmed: Mapped[str] = mapped_column(String(8))
     send_at: Mapped[datetime | None]
+    quiet_hours: Mapped[str | None] = mapped_column(String(11))
     deliver_by: Mapped[datetime | None]
     deadline_at: Mapped[datetime | None]
 

@@ -28,6 +28,7 @@ class Caller:
 
     key_id: UUID
     mode: str
+    quiet_hours: str | None = None
 
 
 class KeyCache:
@@ -62,7 +63,7 @@ class KeyCache:
         if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
             with self._rt.sessions.begin() as session:
                 api_keys.touch(session, key.id, now=now)
-        return Caller(key.id, key.mode)
+        return Caller(key.id, key.mode, key.quiet_hours)
 
 
 def init_app(app: APIFlask, rt: Runtime) -> None:

@@ -16,6 +16,7 @@ from pydantic import (
 
 from smsapp.domain.outgoing import EventType
 from smsapp.domain.phone import InvalidPhoneNumber, InvalidSender, Recipient, parse_recipient, parse_sender
+from smsapp.domain.quiet import InvalidQuietHours, QuietHours
 
 _PHONE_FAULTS = {
     "not_e164": "must be in E.164 form: a plus sign, the country code and the number, such as +14155552671",
@@ -44,6 +45,14 @@ def _recipient(value: object) -> Recipient:
 def _recipient_in_query(value: object) -> str:
     """Return the number as it is stored; a plus sign that the client did not escape arrives as a space."""
     return _recipient(f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value).e164
+
+
+def _quiet_hours(value: str) -> str:
+    try:
+        QuietHours.parse(value)
+    except InvalidQuietHours:
+        raise ValueError("must be two different times of day, such as 21:00-08:00") from None
+    return value
 
 
 def _sender(value: str) -> str:
@@ -80,6 +89,9 @@ Url = Annotated[
 ]
 Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Sender = Annotated[Text, StringConstraints(max_length=64), AfterValidator(_sender)]
+QuietSpan = Annotated[
+    Text, AfterValidator(_quiet_hours), Field(json_schema_extra={"examples": ["21:00-08:00"]})
+]
 
 _TYPES_SCHEMA = {
     "type": "array",

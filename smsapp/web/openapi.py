@@ -78,7 +78,9 @@ _PROBLEMS = {
     413: _Kind("TooLarge", "The body is larger than 64 KiB: `too_large`."),
     415: _Kind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
     422: _Kind(
-        "IdempotencyKeyReused", "The key was used before, with another request: `idempotency_key_reused`."
+        "Refused",
+        "The Idempotency-Key was used before, with another request: `idempotency_key_reused`. Or the recipient has "
+        "opted out of messages from this sender: `recipient_opted_out`; only the recipient's START changes that.",
     ),
     500: _Kind("InternalError", "Something broke on our side: `internal_error`."),
     503: _Kind(

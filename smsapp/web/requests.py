@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from smsapp.web.fields import EventTypes, Sender, Tag, Tags, Text, Time, To, ToFilter, Url
+from smsapp.web.fields import EventTypes, QuietSpan, Sender, Tag, Tags, Text, Time, To, ToFilter, Url
 
 MAX_BODY_CHARS = 1600
 """Twilio's limit before segmentation; a longer one is refused with code 21617."""
@@ -68,6 +68,14 @@ class SendRequest(BaseModel):
             "by then, that is told as `message.deadline_missed`."
         ),
     ] = None
+    quiet_hours: Annotated[
+        QuietSpan | None,
+        Field(
+            description="Times of day at which it waits, in the recipient's time zone as far as the number tells it; "
+            "without it those of the API key, if it has any."
+        ),
+    ] = None
+    urgent: Annotated[bool, Field(description="Send it at any hour of the day.")] = False
 
 
 class SendHeaders(BaseModel):

@@ -47,6 +47,10 @@ class Message(BaseModel):
     on_unconfirmed: str
     send_at: Annotated[datetime | None, Field(description="When it was asked to be sent; null for at once.")]
     deliver_by: datetime | None
+    quiet_hours: Annotated[
+        str | None,
+        Field(description="Times of day at which it waits, in the recipient's time; null for none."),
+    ]
     created_at: datetime
     submitted_at: Annotated[datetime | None, Field(description="When Twilio is known to have had it.")]
     sent_at: datetime | None
@@ -173,7 +177,7 @@ class ProblemFault(BaseModel):
         str,
         Field(
             description="`required`, `unknown_field`, `wrong_type`, `too_short`, `too_long`, `out_of_range`, "
-            "`invalid`, `repeated`, `past`, `reused`, `malformed_json`.",
+            "`invalid`, `repeated`, `past`, `reused`, `opted_out`, `malformed_json`.",
             examples=["invalid"],
         ),
     ]

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from smsapp.domain.draft import Draft
 from smsapp.domain.segments import measure
@@ -19,8 +18,10 @@ from smsapp.services.accept_message import (
 from smsapp.services.backpressure import Backpressure
 from smsapp.services.group_commit import GroupCommit
 from smsapp.services.preview_message import preview_message
+from smsapp.services.refuse_opted_out import RecipientOptedOutError
 from smsapp.store.idempotency import Idempotent
 from smsapp.web import requests
+from smsapp.web.auth import Caller
 from smsapp.web.problems import Fault, ProblemError, invalid_request
 from smsapp.web.views import dry_run_view, message_view
 
@@ -32,7 +33,7 @@ _MAX_TOGETHER = 200
 class Asking:
     """Who asks, and what else the request said: `body` is its document as it came."""
 
-    api_key_id: UUID
+    caller: Caller
     request_id: str
     idempotency_key: str | None
     body: bytes
@@ -86,6 +87,11 @@ class SendEndpoint:
             detail = "This key was used before, with another request; use a new key for a new request."
             fault = Fault("Idempotency-Key", "reused", detail)
             raise ProblemError(422, "idempotency_key_reused", detail, [fault]) from None
+        except RecipientOptedOutError:
+            detail = "The recipient has opted out of messages from this sender."
+            raise ProblemError(
+                422, "recipient_opted_out", detail, [Fault("/to", "opted_out", detail)]
+            ) from None
         except UntimelyError as error:
             late = error.fault
             raise invalid_request(Fault(f"/{late.field}", late.code, late.sentence)) from None
@@ -109,7 +115,7 @@ class SendEndpoint:
             messaging_service_sid=service,
             body=data.body,
             measure=measure(data.body),
-            api_key_id=asking.api_key_id,
+            api_key_id=asking.caller.key_id,
             media_urls=data.media_urls,
             client_reference=data.client_reference,
             tags=data.tags,
@@ -118,6 +124,7 @@ class SendEndpoint:
             resend_after_failure=resend,
             send_at=data.send_at,
             deliver_by=data.deliver_by,
+            quiet_hours=None if data.urgent else data.quiet_hours or asking.caller.quiet_hours,
         )
 
 
@@ -125,4 +132,4 @@ def _idempotent(asking: Asking) -> Idempotent | None:
     if asking.idempotency_key is None:
         return None
     digest = hashlib.sha256(PATH.encode() + b"\n" + asking.body).hexdigest()
-    return Idempotent(asking.api_key_id, asking.idempotency_key, digest)
+    return Idempotent(asking.caller.key_id, asking.idempotency_key, digest)

@@ -36,7 +36,7 @@ def send(headers_data: requests.SendHeaders, json_data: requests.SendRequest) ->
     repeated safely, for at least 24 hours.
     """
     endpoint: SendEndpoint = current_app.extensions["smsapp_sending"]
-    asking = Asking(g.caller.key_id, g.request_id, headers_data.idempotency_key, request.get_data())
+    asking = Asking(g.caller, g.request_id, headers_data.idempotency_key, request.get_data())
     if json_data.dry_run:
         return json_response(endpoint.preview(json_data, asking))
     sent = endpoint.take(json_data, asking)

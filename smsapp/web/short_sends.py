@@ -53,7 +53,7 @@ class ShortSends:
             return None
         request_id = begin(request.fields.get("x-request-id", ""))
         try:
-            sent = self._endpoint.take(data, Asking(caller.key_id, request_id, key, request.body))
+            sent = self._endpoint.take(data, Asking(caller, request_id, key, request.body))
         except Exception as error:  # noqa: BLE001 - Flask's handlers know each, and log what nobody expected
             return self._failed(error, caller, request_id, began)
         return _succeeded(sent, request_id, began)

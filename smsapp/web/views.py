@@ -45,6 +45,7 @@ def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str
         "on_unconfirmed": get("on_unconfirmed"),
         "send_at": _time(get("send_at")),
         "deliver_by": _time(get("deliver_by")),
+        "quiet_hours": get("quiet_hours"),
         "created_at": _time(get("created_at")),
         "submitted_at": _time(get("submitted_at")),
         "sent_at": _time(get("sent_at")),

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from smsapp.domain.opt_out import OptOutEvidence, OptOutSource
 from smsapp.settings import Settings
-from smsapp.store import breakers
+from smsapp.store import breakers, suppressions
 from smsapp.store.tables import IdempotencyKey, Message, MessageEvent, OutboxEvent
 from smsapp.web import schemas
 from tests.environment import SENDER
@@ -126,3 +127,24 @@ def test_a_faulty_request_is_refused_as_ever(api: Api) -> None:
         "/body": "too_short",
     }
     assert faults(api.post({"to": TO, "body": "x", "dry_run": "yes"})) == {"/dry_run": "wrong_type"}
+
+
+def test_it_tells_of_an_opt_out(api: Api) -> None:
+    with api.rt.sessions.begin() as session:
+        stopped = OptOutEvidence(TO, [SENDER], True, OptOutSource.INBOUND, api.rt.clock())
+        suppressions.record(session, [stopped], now=api.rt.clock())
+
+    answer = dry_run(api)
+
+    assert (answer["verdict"], verdicts(answer)["opt_out"]) == ("refuse", ("refuse", "recipient_opted_out"))
+
+
+def test_it_tells_of_quiet_hours(api: Api) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    in_a_while = tomorrow.replace(hour=10, minute=0)  # before 8 am in San Francisco, summer and winter
+
+    at_night = dry_run(api, send_at=in_a_while.isoformat(), quiet_hours="21:00-08:00")
+    urgent = dry_run(api, send_at=in_a_while.isoformat(), quiet_hours="21:00-08:00", urgent=True)
+
+    assert verdicts(at_night)["quiet_hours"] == ("hold", "quiet_hours")
+    assert verdicts(urgent)["quiet_hours"] == ("pass", None)
