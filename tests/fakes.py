@@ -135,8 +135,14 @@ class FakeTwilio:
         return self.records[sid]
 
     def redact(self, sid: str) -> None:
-        """Not needed yet."""
-        raise NotImplementedError
+        """Empty the body of a record that is over, else refuse as Twilio does."""
+        self._check()
+        record = self.records.get(sid)
+        if record is None:
+            raise TwilioUnavailableError("http_404", code=20404, status=404)
+        if record.status in {"accepted", "queued", "sending"}:
+            raise TwilioUnavailableError("http_409", code=20009, status=409)
+        self.records[sid] = replace(record, body="")
 
     def probe(self) -> Submission:
         """Give the next answer, else say that the account works."""

@@ -40,6 +40,7 @@ class Draft:
     request_id: str | None = None
     on_unconfirmed: str = "hold"
     resend_after_failure: bool = False
+    sensitive: bool = False
     send_at: datetime | None = None
     deliver_by: datetime | None = None
     quiet_hours: str | None = None

@@ -616,6 +616,7 @@ class OwnCode(IntEnum):
     DEADLINE_MISSED = 5
     RECIPIENT_OPTED_OUT = 6
     QUIET_HOURS = 7
+    TEXT_REMOVED = 8
 
 
 OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
@@ -656,6 +657,10 @@ OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
         {
             (OwnCode.DEADLINE_MISSED,): (
                 "The time by which the message had to be delivered passed before it could be sent.",
+                "Send a new message if its content is still of use.",
+            ),
+            (OwnCode.TEXT_REMOVED,): (
+                "The text was sensitive and has been removed, so it cannot be sent again.",
                 "Send a new message if its content is still of use.",
             ),
         },

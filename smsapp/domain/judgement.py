@@ -57,6 +57,10 @@ class Judgement:
         """Judge a request that was not made yet, because it is night at the recipient's."""
         return cls(Verdict.RETRY, OWN_FAILURES[OwnCode.QUIET_HOURS])
 
+    def removed(cls) -> "Judgement":
+        """Judge a request that was not made, because its text is gone."""
+        return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.TEXT_REMOVED])
+
     @property
     def code(self) -> int | None:
         """Twilio's error code or our own, None when there was none."""

@@ -178,6 +178,8 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "send_at": draft.send_at,
         "deliver_by": draft.deliver_by,
         "deadline_at": draft.deliver_by,
+        "sensitive": draft.sensitive,
+        "redact_at": now if draft.sensitive else None,
         "status": Status.PENDING,
         "attempt": 1,
         "resends_left": MAX_RESENDS if draft.resend_after_failure else 0,

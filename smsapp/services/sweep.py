@@ -17,6 +17,7 @@ from smsapp.runtime import Runtime
 from smsapp.services.drain import DATABASE_AWAY, alone, still_alone
 from smsapp.services.log_changes import log_changes
 from smsapp.services.miss_deadlines import miss_deadlines
+from smsapp.services.redact_messages import redact_messages
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
 from smsapp.store import claims, feed, idempotency, inbox, messages
@@ -156,6 +157,7 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     probe_breakers,
     wake_for_due,
     wake_for_callbacks,
+    redact_messages,
     forget_idempotency_keys,
     forget_events,
 )

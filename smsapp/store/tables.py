@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    false,
     func,
     text,
 )
@@ -83,12 +84,19 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
+HANDED_OVER_AND_SENSITIVE = (
+    "redact_at IS NOT NULL AND status <> 'pending' AND status <> 'submitting' AND status <> 'unconfirmed'"
+)
+"""The condition of an index, word for word: only so do queries find it."""
+
+
 class Message(Base):
     """One text and how far it provably came.
 
     `due_at` is when the message next needs one of us: its next attempt while pending, the end of its lease while
     submitting, the next question to Twilio later; NULL when it needs nobody. `version` counts its events and is
     the compare-and-set of every change. `deadline_at` is `deliver_by` until it has passed and was looked at.
+    `redact_at` is when to see next whether a sensitive text can be removed; its body is empty once it was.
     """
 
     __tablename__ = "messages"
@@ -110,6 +118,9 @@ class Message(Base):
     quiet_hours: Mapped[str | None] = mapped_column(String(11))
     deliver_by: Mapped[datetime | None]
     deadline_at: Mapped[datetime | None]
+    sensitive: Mapped[bool] = mapped_column(server_default=false())
+    redact_at: Mapped[datetime | None]
+    redacted_at: Mapped[datetime | None]
 
     status: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str | None] = mapped_column(String(16))
@@ -156,6 +167,12 @@ class Message(Base):
             "deadline_at",
             postgresql_where=text("deadline_at IS NOT NULL"),
             sqlite_where=text("deadline_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_messages_redact_at",
+            "redact_at",
+            postgresql_where=text(HANDED_OVER_AND_SENSITIVE),
+            sqlite_where=text(HANDED_OVER_AND_SENSITIVE),
         ),
     )
 

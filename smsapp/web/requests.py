@@ -49,6 +49,13 @@ class SendRequest(BaseModel):
     resend_after_failure: Annotated[
         bool | None, Field(description="Send again, later, what failed for a reason that passes by itself.")
     ] = None
+    sensitive: Annotated[
+        bool,
+        Field(
+            description="Never show the text again, and remove it as soon as it has been handed over and cannot be "
+            "needed for another attempt; at Twilio once it is final."
+        ),
+    ] = False
     dry_run: Annotated[
         bool,
         Field(

@@ -33,7 +33,11 @@ class Message(BaseModel):
     to: str
     sender: Annotated[str | None, Field(alias="from")]
     messaging_service_sid: str | None
-    body: str
+    body: Annotated[str | None, Field(description="null of a sensitive text.")]
+    sensitive: bool
+    redacted_at: Annotated[
+        datetime | None, Field(description="Since when a sensitive text is gone here and at Twilio.")
+    ]
     media_urls: list[str] | None
     client_reference: str | None
     tags: list[str] | None

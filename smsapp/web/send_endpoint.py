@@ -106,9 +106,11 @@ class SendEndpoint:
         if not sender and not service:
             service = settings.twilio_messaging_service_sid
             sender = None if service else settings.twilio_phone_number
-        resend = (
-            settings.resend_after_failure if data.resend_after_failure is None else data.resend_after_failure
-        )
+        resend = data.resend_after_failure
+        if resend is None:
+            resend = (
+                settings.resend_after_failure and not data.sensitive
+            )  # its text is not kept unless asked for
         return Draft(
             recipient=data.to,
             sender=sender,
@@ -122,6 +124,7 @@ class SendEndpoint:
             request_id=asking.request_id,
             on_unconfirmed=data.on_unconfirmed or settings.on_unconfirmed,
             resend_after_failure=resend,
+            sensitive=data.sensitive,
             send_at=data.send_at,
             deliver_by=data.deliver_by,
             quiet_hours=None if data.urgent else data.quiet_hours or asking.caller.quiet_hours,

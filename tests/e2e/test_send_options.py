@@ -1,12 +1,15 @@
 """Options of a request to send, through the running service and the simulated Twilio."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
+import urllib3
 from sqlalchemy import select
 
 from smsapp.domain.ids import parse_public_id
 from smsapp.store import breakers
-from smsapp.store.tables import OutboxEvent
+from smsapp.store.tables import Base, OutboxEvent
+from tests.environment import ACCOUNT_SID, AUTH_TOKEN
 from tests.stack import Stack
 
 NUMBER = "+14155552671"
@@ -102,3 +105,24 @@ def test_a_text_that_is_not_there_in_time_is_told_and_goes_on(stack: Stack) -> N
 
     assert told(stack, accepted["id"]) == ["message.accepted", "message.sent", "message.deadline_missed"]
     assert stack.message(accepted["id"])["status"] == "sent"
+
+
+def test_a_sensitive_text_is_gone_here_and_at_twilio(stack: Stack) -> None:
+    secret = f"sensitive {uuid4().hex}"
+    headers = {"Idempotency-Key": secret[-20:]}
+    document = {"to": NUMBER, "body": secret, "sensitive": True}
+
+    accepted = stack.request("POST", "/sms/send", document, headers=headers).json()
+    message = stack.message(accepted["id"], wait_s=20)
+    stack.wait_until(lambda: stack.message(accepted["id"])["redacted_at"] is not None)
+
+    assert (message["status"], message["body"]) == ("delivered", None)
+    assert at_twilio(stack, secret) == 1  # the ledger remembers what was sent
+    path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{message['twilio_sid']}.json"
+    basic = urllib3.make_headers(basic_auth=f"{ACCOUNT_SID}:{AUTH_TOKEN}")
+    shown = urllib3.request("GET", stack.url("simulator") + path, headers=basic).json()
+    assert (shown["status"], shown["body"]) == ("delivered", "")
+    with stack.database() as session:
+        for table in Base.metadata.sorted_tables:
+            assert all(secret not in str(tuple(row)) for row in session.execute(select(table)))
+    assert all(secret not in text for text in stack.logs().values())
