@@ -57,6 +57,7 @@ class Judgement:
         """Judge a request that was not made yet, because it is night at the recipient's."""
         return cls(Verdict.RETRY, OWN_FAILURES[OwnCode.QUIET_HOURS])
 
+    @classmethod
     def removed(cls) -> "Judgement":
         """Judge a request that was not made, because its text is gone."""
         return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.TEXT_REMOVED])
