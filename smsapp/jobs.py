@@ -16,6 +16,8 @@ from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
+from smsapp.domain.lanes import Lane
+
 log = structlog.get_logger(__name__)
 
 FLAG_TTL_MS = 5_000
@@ -28,7 +30,9 @@ _PAUSE_AFTER_FAILURE_S = 1.0
 class Job(StrEnum):
     """Every task by name; the web publishes by name and never imports the worker."""
 
+    SEND_OTP = "smsapp.send_otp"
     SEND_MESSAGES = "smsapp.send_messages"
+    SEND_BULK = "smsapp.send_bulk"
     TRACK_CALLBACKS = "smsapp.track_callbacks"
     SWEEP = "smsapp.sweep"
     RECONCILE = "smsapp.reconcile"
@@ -38,18 +42,29 @@ class Job(StrEnum):
 class Queue(StrEnum):
     """Celery queues; a process may serve one or several."""
 
+    OTP = "otp"
     SEND = "send"
+    BULK = "bulk"
     TRACK = "track"
     UPKEEP = "upkeep"
 
 
 ROUTES: Mapping[Job, Queue] = {
+    Job.SEND_OTP: Queue.OTP,
     Job.SEND_MESSAGES: Queue.SEND,
+    Job.SEND_BULK: Queue.BULK,
     Job.TRACK_CALLBACKS: Queue.TRACK,
     Job.SWEEP: Queue.UPKEEP,
     Job.RECONCILE: Queue.UPKEEP,
     Job.CHECK_LEDGER: Queue.UPKEEP,
 }
+
+SENDING: Mapping[Lane, Job] = {
+    Lane.OTP: Job.SEND_OTP,
+    Lane.NORMAL: Job.SEND_MESSAGES,
+    Lane.BULK: Job.SEND_BULK,
+}
+"""The job that submits what is due in a lane."""
 
 
 class Jobs(Protocol):

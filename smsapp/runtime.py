@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.gateway.twilio import Gateway, TwilioGateway
 from smsapp.jobs import REDIS_TIMEOUT_S, CeleryJobs, Jobs
+from smsapp.pacer import Pacer, RedisPacer
 from smsapp.settings import Settings
 from smsapp.store.suppressions import AnySuppression
 from smsapp.stream import CallbackStream
@@ -32,6 +33,7 @@ class Runtime:
     jobs: Jobs
     stream: CallbackStream
     gateway: Gateway
+    pacer: Pacer
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rng: Callable[[], float] = random.random
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -57,4 +59,5 @@ def build_runtime(
         jobs=CeleryJobs(redis, celery),
         stream=CallbackStream(redis, consumer=f"{socket.gethostname()}-{os.getpid()}"),
         gateway=TwilioGateway(settings, clock=lambda: datetime.now(UTC)),
+        pacer=RedisPacer(redis),
     )

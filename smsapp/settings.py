@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -14,9 +15,13 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from smsapp.domain.pace import Paces
+
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _COUNTRY = re.compile(r"[A-Z]{2}|\*")
 _PRICE = re.compile(r"\d{1,6}(\.\d{1,6})?")
+_MESSAGING_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+_BY_KIND = "auto"
 _SPAN_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -58,6 +63,31 @@ def _parse_prices(value: object) -> object:
     return prices
 
 
+def _parse_paces(value: object) -> object:
+    """Read `auto,+15005550006=10,MG…=40`; `auto` is kept as a sender with no pace of its own."""
+    if not isinstance(value, str):
+        return value
+    paces = {}
+    for part in _parts(value):
+        name, equals, rate = part.rpartition("=")
+        if part == _BY_KIND:
+            paces[part] = "0"
+        elif equals:
+            paces[name.strip()] = rate.strip()
+        else:
+            raise ValueError("must be `auto`, or senders with their pace such as +15005550006=10, or both")
+    return paces
+
+
+def _parse_sender(value: str) -> str:
+    from smsapp.domain.phone import InvalidSender, parse_sender  # noqa: PLC0415 - settings load before the domain
+
+    try:
+        return parse_sender(value)
+    except InvalidSender as error:
+        raise ValueError("must be an E.164 number, a short code or an alphanumeric sender ID") from error
+
+
 def _blank_is_unset(value: object) -> object:
     return None if value == "" else value
 
@@ -90,7 +120,7 @@ class Settings(BaseSettings):
     twilio_auth_token: Annotated[
         tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)
     ]
-    twilio_phone_number: Annotated[str | None, Optional] = None
+    twilio_phone_number: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     twilio_messaging_service_sid: Annotated[str | None, Field(pattern=r"^MG[0-9a-fA-F]{32}$"), Optional] = (
         None
     )
@@ -104,6 +134,7 @@ class Settings(BaseSettings):
     send_concurrency: Annotated[int, Field(ge=1, le=512)] = 32
     send_lease: Span = timedelta(seconds=60)
     send_max_age: Span = timedelta(hours=24)
+    sender_pace: Annotated[dict[str, float], NoDecode, BeforeValidator(_parse_paces)] = {}
     unconfirmed_lookup_after: Span = timedelta(minutes=1)
     unconfirmed_grace: Span = timedelta(minutes=10)
     on_unconfirmed: Literal["hold", "resend", "fail"] = "hold"
@@ -165,13 +196,20 @@ class Settings(BaseSettings):
 
     @field_validator("twilio_phone_number")
     @classmethod
-    def _sender(cls, value: str | None) -> str | None:
-        from smsapp.domain.phone import InvalidSender, parse_sender  # noqa: PLC0415 - settings load before the domain
+    def _senders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(map(_parse_sender, value)))
 
-        try:
-            return parse_sender(value) if value else None
-        except InvalidSender as error:
-            raise ValueError("must be an E.164 number, a short code or an alphanumeric sender ID") from error
+    @field_validator("sender_pace")
+    @classmethod
+    def _paces(cls, value: dict[str, float]) -> dict[str, float]:
+        """Bring senders to the form in which messages name them."""
+        paces = {}
+        for name, rate in value.items():
+            if not 0 <= rate < float("inf") or (rate == 0) != (name == _BY_KIND):
+                raise ValueError("a pace must be a number of segments per second above 0")
+            known = name == _BY_KIND or _MESSAGING_SERVICE.fullmatch(name)
+            paces[name if known else _parse_sender(name)] = rate
+        return paces
 
     # Contradictions are found here, field by field, since a validator of the whole would only run once each field is
     # well, and every fault is to be told at once.
@@ -179,7 +217,7 @@ class Settings(BaseSettings):
     @field_validator("twilio_messaging_service_sid")
     @classmethod
     def _some_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("twilio_phone_number", "faulty") is None:
+        if value is None and info.data.get("twilio_phone_number", "faulty") == ():
             raise ValueError("set this or TWILIO_PHONE_NUMBER: messages need a sender")
         return value
 
@@ -195,6 +233,12 @@ class Settings(BaseSettings):
     def auth_tokens(self) -> tuple[str, ...]:
         """Tokens that may have signed a callback; the first one authenticates our requests."""
         return tuple(token.get_secret_value() for token in self.twilio_auth_token)
+
+    @cached_property
+    def paces(self) -> Paces:
+        """How fast each sender may hand messages over."""
+        named = {name: rate for name, rate in self.sender_pace.items() if name != _BY_KIND}
+        return Paces(named, by_kind=_BY_KIND in self.sender_pace)
 
     @property
     def is_sqlite(self) -> bool:

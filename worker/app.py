@@ -14,7 +14,8 @@ from smsapp.settings import ConfigurationError, load_settings
 from smsapp.store.engine import make_sessions
 from worker import broker
 
-DATABASE_CONNECTIONS = 16
+DATABASE_CONNECTIONS = 24
+"""More than the threads of a worker (WORKER_THREADS), so that none of them waits for another's."""
 
 try:
     _settings = load_settings()

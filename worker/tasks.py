@@ -1,5 +1,6 @@
 """One task per job, each two lines: the service decides."""
 
+from smsapp.domain.lanes import Lane
 from smsapp.jobs import Job
 from smsapp.services.check_ledger import check_ledger as check
 from smsapp.services.reconcile import reconcile as ask_twilio
@@ -9,10 +10,22 @@ from smsapp.services.track_callbacks import track_callbacks as track
 from worker.app import app, runtime
 
 
+@app.task(name=str(Job.SEND_OTP))
+def send_otp(slot: int = 0) -> None:
+    """Submit codes that are due to Twilio."""
+    send(runtime(), slot, Lane.OTP)
+
+
 @app.task(name=str(Job.SEND_MESSAGES))
 def send_messages(slot: int = 0) -> None:
     """Submit what is due to Twilio."""
     send(runtime(), slot)
+
+
+@app.task(name=str(Job.SEND_BULK))
+def send_bulk(slot: int = 0) -> None:
+    """Submit what is due of campaigns to Twilio."""
+    send(runtime(), slot, Lane.BULK)
 
 
 @app.task(name=str(Job.TRACK_CALLBACKS))

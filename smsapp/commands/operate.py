@@ -7,10 +7,10 @@ import click
 
 from smsapp.commands.runtime import command_runtime
 from smsapp.domain.ids import parse_public_id, public_id
-from smsapp.jobs import Job
 from smsapp.services import check_ledger as books
 from smsapp.services.replay_dead_letters import replay_dead_letters
 from smsapp.services.settle_unconfirmed import Decision, decide_unconfirmed
+from smsapp.services.wake_senders import wake_senders
 from smsapp.store import breakers, dead_letters, reads
 from smsapp.store.sessions import reading
 
@@ -99,7 +99,7 @@ def breaker_release(scope: str) -> None:
     with rt.sessions.begin() as session:
         if not breakers.release(session, scope):
             raise click.ClickException("nothing is closed by that name")
-    rt.jobs.wake(Job.SEND_MESSAGES)
+    wake_senders(rt)
     click.echo("Released.")
 
 

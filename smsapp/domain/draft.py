@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from smsapp.domain.lanes import Lane
 from smsapp.domain.phone import Recipient
 from smsapp.domain.quiet import held_until
 from smsapp.domain.segments import Measure
@@ -43,6 +44,7 @@ class Draft:
     sensitive: bool = False
     send_at: datetime | None = None
     deliver_by: datetime | None = None
+    lane: Lane = Lane.NORMAL
     quiet_hours: str | None = None
 
     def held_until(self, now: datetime) -> datetime | None:

@@ -32,6 +32,8 @@ class Outbound:
     request_id: str | None = None
     opted_out: bool = False
     quiet_hours: str | None = None
+    segments: int = 1
+    country: str | None = None
 
     @property
     def wanted_at(self) -> datetime:

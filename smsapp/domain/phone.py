@@ -61,6 +61,11 @@ class Recipient:
     region: str | None  # ISO 3166-1 alpha-2; None for numbers of no country, such as +800, or of none we know
     valid: bool  # False: the length is right but the plan has no such number; worth a warning, not a refusal
 
+    @property
+    def country(self) -> str:
+        """Return the region, or plus and three digits where there is none: satellites, and numbers no plan knows."""
+        return self.region or _without_prefix(self.e164)[1][:4]
+
 
 def parse_recipient(raw: str) -> Recipient:
     """Return the recipient that `raw` names: an international number with its plus sign.

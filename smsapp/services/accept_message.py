@@ -15,7 +15,7 @@ from smsapp.domain.quiet import QUIET_HOURS
 from smsapp.domain.resend import MAX_RESENDS
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Event, Source
-from smsapp.jobs import Job
+from smsapp.jobs import SENDING
 from smsapp.runtime import Runtime
 from smsapp.services.group_commit import GroupCommit
 from smsapp.services.refuse_opted_out import RecipientOptedOutError, opted_out
@@ -105,7 +105,8 @@ def store_together(rt: Runtime, candidates: list[Candidate]) -> None:
         for candidate in candidates:
             store_together(rt, [candidate])
         return
-    rt.jobs.wake(Job.SEND_MESSAGES)
+    for lane in {c.values["lane"] for c in candidates}:
+        rt.jobs.wake(SENDING[lane])
 
 
 def _store(rt: Runtime, candidates: list[Candidate]) -> None:
@@ -180,6 +181,8 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "deadline_at": draft.deliver_by,
         "sensitive": draft.sensitive,
         "redact_at": now if draft.sensitive else None,
+        "lane": draft.lane,
+        "country": draft.recipient.country,
         "status": Status.PENDING,
         "attempt": 1,
         "resends_left": MAX_RESENDS if draft.resend_after_failure else 0,

@@ -1,7 +1,7 @@
 """Submit what is due: claim, call Twilio with no transaction open, write down what became of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -11,10 +11,12 @@ import structlog
 
 from smsapp.domain.ids import public_id
 from smsapp.domain.judgement import Judgement
+from smsapp.domain.lanes import Lane
 from smsapp.domain.outbound import Outbound
 from smsapp.gateway.twilio import Submission
-from smsapp.jobs import Job
+from smsapp.jobs import SENDING
 from smsapp.runtime import Runtime
+from smsapp.services.claim_next import Claimer
 from smsapp.services.drain import draining, outlast
 from smsapp.services.record_submissions import Result, record_submissions, submit
 from smsapp.store import claims
@@ -22,7 +24,9 @@ from smsapp.store.sessions import reading
 
 log = structlog.get_logger(__name__)
 
-_MAX_SLOTS = 4
+_MAX_SLOTS: Mapping[Lane, int] = {Lane.OTP: 2, Lane.NORMAL: 4, Lane.BULK: 2}
+"""Drains of a lane at work at the same time, over all processes; together fewer than a worker has threads."""
+
 _TICK_S = 0.025
 """How long answers gather before they are written down together; the last ones in flight do not wait."""
 
@@ -33,29 +37,38 @@ _RECORD_PATIENCE = timedelta(seconds=60)
 """Twilio's answers are worth a longer wait for the database: without them the messages must be looked up."""
 
 
-def send_messages(rt: Runtime, slot: int = 0) -> int:
-    """Submit every message that is due and return how many that was.
+def send_messages(rt: Runtime, slot: int = 0, lane: Lane = Lane.NORMAL) -> int:
+    """Submit every message of a lane that is due and return how many that was.
 
     The row decides: a message is submitted by whoever changes it from pending to submitting, once. A job that is
     delivered twice, or two jobs at once, find nothing left to claim.
     """
     total = 0
     while True:
-        with draining(rt, Job.SEND_MESSAGES, slot) as again:
-            total += _Drain(rt, slot).run(again)
-        if rt.stopping.is_set() or not _anything_due(rt):
+        drain = _Drain(rt, slot, lane)
+        with draining(rt, SENDING[lane], slot) as again:
+            done = drain.run(again)
+        total += done
+        if rt.stopping.is_set() or drain.stuck or not _anything_due(rt, lane):
             return total
 
 
 class _Drain:
     """Keeps up to `send_concurrency` submissions in flight until nothing is due."""
 
-    def __init__(self, rt: Runtime, slot: int) -> None:
+    def __init__(self, rt: Runtime, slot: int, lane: Lane) -> None:
         self._rt = rt
         self._slot = slot
+        self._lane = lane
+        self._claimer = Claimer(rt, lane)
         self._capacity = rt.settings.send_concurrency
         self._in_flight = 0
         self._answers: SimpleQueue[Result] = SimpleQueue()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether what is due cannot be taken now: the sweep wakes another drain for it."""
+        return self._claimer.stuck
 
     def run(self, again: Callable[[], bool]) -> int:
         """Return how many messages were submitted."""
@@ -63,14 +76,15 @@ class _Drain:
         last_work = time.monotonic()
         with ThreadPoolExecutor(self._capacity, thread_name_prefix="twilio") as pool:
             while True:
-                claimed = self._claim() if again() else []
+                going = again()
+                claimed = self._claim() if going else []
                 for message in claimed:
                     self._in_flight += 1
                     pool.submit(self._submit, message)
                 total += len(claimed)
                 if claimed or self._in_flight:
                     last_work = time.monotonic()
-                elif not again() or time.monotonic() - last_work > _IDLE_S:
+                elif not going or (not self._claimer.waits and time.monotonic() - last_work > _IDLE_S):
                     return total
                 self._record()
 
@@ -78,9 +92,9 @@ class _Drain:
         free = self._capacity - self._in_flight
         if not free:
             return []
-        claimed = outlast(self._rt, partial(_claim, self._rt, free))
-        if len(claimed) == self._capacity and self._slot + 1 < _MAX_SLOTS:
-            self._rt.jobs.wake(Job.SEND_MESSAGES, self._slot + 1)
+        claimed = self._claimer.claim(free)
+        if len(claimed) == self._capacity and self._slot + 1 < _MAX_SLOTS[self._lane]:
+            self._rt.jobs.wake(SENDING[self._lane], self._slot + 1)
         return claimed
 
     def _submit(self, message: Outbound) -> None:
@@ -107,12 +121,7 @@ class _Drain:
             outlast(self._rt, partial(record_submissions, self._rt, results), patience=_RECORD_PATIENCE)
 
 
-def _claim(rt: Runtime, limit: int) -> list[Outbound]:
-    with rt.sessions.begin() as session:
-        return claims.claim_due(session, now=rt.clock(), lease=rt.settings.send_lease, limit=limit)
-
-
-def _anything_due(rt: Runtime) -> bool:
+def _anything_due(rt: Runtime, lane: Lane) -> bool:
     """Look once more after the flag fell: what came before that woke nobody."""
     with reading(rt.sessions) as session:
-        return claims.has_due(session, now=rt.clock())
+        return claims.has_due(session, lane, now=rt.clock())

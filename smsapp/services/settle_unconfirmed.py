@@ -19,10 +19,10 @@ from smsapp.domain.refold import HELD
 from smsapp.domain.status import Outcome, Status
 from smsapp.domain.tracking import Source, Step, Tracked, take
 from smsapp.gateway.twilio import TwilioMessage
-from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.log_changes import log_changes
 from smsapp.services.record_reports import Addressed, record_reports, report_of
+from smsapp.services.wake_senders import wake_senders
 from smsapp.store import messages, reads
 from smsapp.store.messages import Change
 from smsapp.store.reads import Twin
@@ -102,7 +102,7 @@ def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> boo
         changes = [Change(message, after, [event])]
         messages.save(session, changes)
     log_changes(changes)
-    rt.jobs.wake(Job.SEND_MESSAGES)
+    wake_senders(rt)
     return True
 
 

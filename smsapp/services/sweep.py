@@ -20,6 +20,7 @@ from smsapp.services.miss_deadlines import miss_deadlines
 from smsapp.services.redact_messages import redact_messages
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
+from smsapp.services.wake_senders import wake_senders
 from smsapp.store import claims, feed, idempotency, inbox, messages
 from smsapp.store.messages import Change, StaleMessageError
 from smsapp.store.sessions import reading
@@ -111,9 +112,7 @@ def _store(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> list
 
 def wake_for_due(rt: Runtime) -> int:
     """Wake a sender when messages are due, for instance because the first wake-up was lost with the broker."""
-    with reading(rt.sessions) as session:
-        due = claims.has_due(session, now=rt.clock())
-    return int(due and rt.jobs.wake(Job.SEND_MESSAGES))
+    return wake_senders(rt)
 
 
 def wake_for_callbacks(rt: Runtime) -> int:

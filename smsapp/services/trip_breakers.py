@@ -17,9 +17,9 @@ from smsapp.domain.outbound import Outbound
 from smsapp.domain.phone import mask
 from smsapp.domain.retry import POLICIES, Wait, backoff
 from smsapp.gateway.twilio import Submission
-from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import outlast
+from smsapp.services.wake_senders import wake_senders
 from smsapp.store import breakers, claims
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ _LONGEST_SLOWDOWN = timedelta(minutes=1)
 
 def is_callers_own_sender(rt: Runtime, outbound: Outbound, judgement: Judgement) -> bool:
     """Return whether the fault is in a sender that the caller chose: that is the caller's mistake, not an outage."""
-    configured = {rt.settings.twilio_phone_number, rt.settings.twilio_messaging_service_sid}
+    configured = {*rt.settings.twilio_phone_number, rt.settings.twilio_messaging_service_sid}
     return judgement.breaker is BreakerScope.SENDER and outbound.sender_key not in configured
 
 
@@ -91,7 +91,7 @@ def probe_breakers(rt: Runtime) -> int:
         with rt.sessions.begin() as session:
             breakers.postpone(session, scope, probe_at=rt.clock() + pause)
     if opened:
-        rt.jobs.wake(Job.SEND_MESSAGES)
+        wake_senders(rt)
     return opened
 
 
@@ -111,7 +111,7 @@ def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
 
     now = rt.clock()
     with rt.sessions.begin() as session:
-        claimed = claims.claim_due(session, now=now, lease=rt.settings.send_lease, limit=1, probe=sender)
+        claimed = claims.claim_probe(session, sender, now=now, lease=rt.settings.send_lease)
     if not claimed:
         return not _anything_waits(rt, sender)
     results = [(message, submit(rt, message)) for message in claimed]

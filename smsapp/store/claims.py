@@ -1,13 +1,17 @@
 """Messages that need somebody now: claiming what is due, and counting what waits."""
 
+from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
+from smsapp.domain.fairness import Share
 from smsapp.domain.ids import new_id
+from smsapp.domain.lanes import Lane
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Event, Source, Tracked
@@ -19,8 +23,7 @@ from smsapp.store.tables import Message, MessageEvent
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
 
-
-_SENDER_KEY: ColumnElement[str] = func.coalesce(_MESSAGES.c.sender, _MESSAGES.c.messaging_service_sid)
+_CLAIMED = tuple(field.name for field in fields(Outbound) if field.name != "opted_out")
 
 
 def claim_due(
@@ -29,75 +32,83 @@ def claim_due(
     now: datetime,
     lease: timedelta,
     limit: int,
-    probe: str | None = None,
+    lane: Lane = Lane.NORMAL,
 ) -> list[Outbound]:
-    """Take up to `limit` pending messages that are due for one attempt each, oldest first.
+    """Take up to `limit` pending messages of a lane that are due for one attempt each, oldest first.
 
     One conditional UPDATE: of two workers that want the same row, one gets it. The claim ends with the lease; what is
-    then still submitting was left by a worker that died. Messages whose sender, or account, is closed at present stay;
-    `probe` takes them from that sender alone.
+    then still submitting was left by a worker that died. Messages whose sender, or account, is closed at present stay.
     """
-    due = (
-        select(_MESSAGES.c.id)
-        .where(_is_due(now), _SENDER_KEY == probe if probe else _is_open(now))
-        .order_by(_MESSAGES.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        # Not a plain subquery: PostgreSQL may run that once per row, and each run takes `limit` rows more.
-        .cte("due")
-    )
+    due = select(_MESSAGES.c.id).where(_MESSAGES.c.lane == lane, _is_due(now), _is_open(now))
+    return _claim(session, _oldest(due, limit), now=now, lease=lease)
+
+
+def claim_shares(
+    session: Session, shares: Sequence[Share], *, lane: Lane, now: datetime, lease: timedelta
+) -> list[Outbound]:
+    """Take what each share grants of its queue, oldest first, all in one statement."""
+    parts = [
+        select(
+            _oldest(
+                select(_MESSAGES.c.id).where(
+                    _MESSAGES.c.lane == lane,
+                    _MESSAGES.c.sender_key == share.queue.sender,
+                    _MESSAGES.c.api_key_id == share.queue.api_key_id,
+                    _is_due(now),
+                ),
+                share.count,
+            ).subquery()
+        )
+        for share in shares
+    ]
+    return _claim(session, union_all(*parts) if len(parts) > 1 else parts[0], now=now, lease=lease)
+
+
+def claim_probe(session: Session, sender: str, *, now: datetime, lease: timedelta) -> list[Outbound]:
+    """Take one due message of a sender, closed or not: it shows whether the sender works again."""
+    due = select(_MESSAGES.c.id).where(_is_due(now), _MESSAGES.c.sender_key == sender)
+    return _claim(session, _oldest(due, 1), now=now, lease=lease)
+
+
+def _oldest(due: Select[UUID], limit: int) -> Select[UUID]:
+    return due.order_by(_MESSAGES.c.due_at).limit(limit).with_for_update(skip_locked=True)
+
+
+def _claim(session: Session, due: Any, *, now: datetime, lease: timedelta) -> list[Outbound]:
+    # Not a plain subquery: PostgreSQL may run that once per row, and each run takes as many rows more.
+    chosen = due.cte("due")
     rows = session.execute(
         update(_MESSAGES)
-        .where(_MESSAGES.c.id.in_(select(due.c.id)), _MESSAGES.c.status == Status.PENDING)
+        .where(_MESSAGES.c.id.in_(select(chosen.c.id)), _MESSAGES.c.status == Status.PENDING)
         .values(status=Status.SUBMITTING, version=_MESSAGES.c.version + 1, due_at=now + lease, updated_at=now)
-        .returning(
-            _MESSAGES.c.id,
-            _MESSAGES.c.attempt,
-            _MESSAGES.c.version,
-            _MESSAGES.c.to,
-            _MESSAGES.c.sender,
-            _MESSAGES.c.messaging_service_sid,
-            _MESSAGES.c.body,
-            _MESSAGES.c.media_urls,
-            _MESSAGES.c.send_at,
-            _MESSAGES.c.deliver_by,
-            _MESSAGES.c.created_at,
-            _MESSAGES.c.request_id,
-            _MESSAGES.c.quiet_hours,
-            is_suppressed().label("opted_out"),
-        )
+        .returning(_MESSAGES.c.version, *(_MESSAGES.c[name] for name in _CLAIMED), is_suppressed())
     ).all()
     if rows:
         bulk.insert(session, _EVENTS, [_claim_event(row, now) for row in rows])
-    return [
-        Outbound(
-            id=row.id,
-            attempt=row.attempt,
-            to=row.to,
-            sender=row.sender,
-            messaging_service_sid=row.messaging_service_sid,
-            body=row.body,
-            created_at=row.created_at,
-            media_urls=row.media_urls,
-            send_at=row.send_at,
-            deliver_by=row.deliver_by,
-            request_id=row.request_id,
-            opted_out=row.opted_out,
-            quiet_hours=row.quiet_hours,
+    return [Outbound(**dict(zip(_CLAIMED, row[1:-1], strict=True)), opted_out=row[-1]) for row in rows]
+
+
+def due_lanes(session: Session, *, now: datetime) -> list[Lane]:
+    """Return the lanes in which any pending message is due that may be submitted now."""
+    looks = [
+        select(literal(int(lane))).where(
+            exists().where(_MESSAGES.c.lane == lane, _is_due(now), _is_open(now))
         )
-        for row in rows
+        for lane in Lane
     ]
+    return [Lane(row[0]) for row in session.execute(union_all(*looks))]
 
 
-def has_due(session: Session, *, now: datetime) -> bool:
-    """Return whether any pending message is due that may be submitted now."""
-    query = select(_MESSAGES.c.id).where(_is_due(now), _is_open(now)).limit(1)
+def has_due(session: Session, lane: Lane, *, now: datetime) -> bool:
+    """Return whether any pending message of the lane is due that may be submitted now."""
+    query = select(_MESSAGES.c.id).where(_MESSAGES.c.lane == lane, _is_due(now), _is_open(now)).limit(1)
     return session.execute(query).first() is not None
 
 
 def has_pending(session: Session, *, sender: str) -> bool:
     """Return whether any message of this sender waits, due or not."""
-    query = select(_MESSAGES.c.id).where(_MESSAGES.c.status == Status.PENDING, _SENDER_KEY == sender).limit(1)
+    pending = _MESSAGES.c.status == Status.PENDING
+    query = select(_MESSAGES.c.id).where(pending, _MESSAGES.c.sender_key == sender).limit(1)
     return session.execute(query).first() is not None
 
 
@@ -151,7 +162,7 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
 def _is_open(now: datetime) -> ColumnElement[bool]:
     """Return the condition that neither the account nor the message's sender is closed to sending."""
     closed = breakers.closed_scopes(now=now)
-    return and_(literal(breakers.ACCOUNT).not_in(closed), _SENDER_KEY.not_in(closed))
+    return and_(literal(breakers.ACCOUNT).not_in(closed), _MESSAGES.c.sender_key.not_in(closed))
 
 
 def _claim_event(row: Any, now: datetime) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Computed,
     DateTime,
     Dialect,
     ForeignKey,
@@ -121,6 +122,11 @@ class Message(Base):
     sensitive: Mapped[bool] = mapped_column(server_default=false())
     redact_at: Mapped[datetime | None]
     redacted_at: Mapped[datetime | None]
+    lane: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    country: Mapped[str | None] = mapped_column(String(8))
+    sender_key: Mapped[str | None] = mapped_column(
+        String(64), Computed("coalesce(sender, messaging_service_sid)", persisted=True)
+    )
 
     status: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str | None] = mapped_column(String(16))
@@ -151,7 +157,18 @@ class Message(Base):
         ),
         # Only rows that still need somebody are in these, so they stay small however many messages are stored.
         Index(
-            "ix_messages_pending_due_at",
+            "ix_messages_pending_lane_due_at",
+            "lane",
+            "due_at",
+            postgresql_where=text("status = 'pending'"),
+            sqlite_where=text("status = 'pending'"),
+        ),
+        # Who waits in a lane: one look per sender and API key, however many messages each of them has.
+        Index(
+            "ix_messages_pending_queue",
+            "lane",
+            "sender_key",
+            "api_key_id",
             "due_at",
             postgresql_where=text("status = 'pending'"),
             sqlite_where=text("status = 'pending'"),

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from smsapp.domain.lanes import Priority
 from smsapp.web.fields import EventTypes, QuietSpan, Sender, Tag, Tags, Text, Time, To, ToFilter, Url
 
 MAX_BODY_CHARS = 1600
@@ -68,6 +69,13 @@ class SendRequest(BaseModel):
             description="Send it then instead of at once; at most 35 days ahead. Until then it can be canceled."
         ),
     ] = None
+    priority: Annotated[
+        Priority,
+        Field(
+            description="What goes first: `otp` for codes that somebody waits for, then `normal`, then `bulk` for "
+            "campaigns. Ten thousand of the lower ones do not delay one of the higher."
+        ),
+    ] = "normal"
     deliver_by: Annotated[
         Time | None,
         Field(

@@ -50,6 +50,7 @@ class Message(BaseModel):
     price_unit: str | None
     on_unconfirmed: str
     send_at: Annotated[datetime | None, Field(description="When it was asked to be sent; null for at once.")]
+    priority: Annotated[str, Field(description="`otp`, `normal` or `bulk`.")]
     deliver_by: datetime | None
     quiet_hours: Annotated[
         str | None,

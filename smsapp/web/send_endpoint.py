@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any
 
 from smsapp.domain.draft import Draft
+from smsapp.domain.lanes import Lane
 from smsapp.domain.segments import measure
+from smsapp.domain.sender_pool import choose_sender
 from smsapp.runtime import Runtime
 from smsapp.services.accept_message import (
     IdempotencyConflictError,
@@ -105,7 +107,8 @@ class SendEndpoint:
         sender, service = data.sender, data.messaging_service_sid
         if not sender and not service:
             service = settings.twilio_messaging_service_sid
-            sender = None if service else settings.twilio_phone_number
+            pool = settings.twilio_phone_number
+            sender = None if service else choose_sender(pool, data.to.e164, settings.paces)
         resend = data.resend_after_failure
         if resend is None:
             resend = (
@@ -128,6 +131,7 @@ class SendEndpoint:
             send_at=data.send_at,
             deliver_by=data.deliver_by,
             quiet_hours=None if data.urgent else data.quiet_hours or asking.caller.quiet_hours,
+            lane=Lane.of(data.priority),
         )
 
 

@@ -9,6 +9,7 @@ from smsapp.domain.documents import error_document, failure_of, rfc3339
 from smsapp.domain.draft import Draft
 from smsapp.domain.explain import explain_status
 from smsapp.domain.ids import public_id
+from smsapp.domain.lanes import Lane
 from smsapp.domain.segments import find_offenders
 from smsapp.domain.status import Outcome, Status
 from smsapp.domain.verdict import worst
@@ -46,6 +47,7 @@ def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str
         "price_unit": get("price_unit"),
         "on_unconfirmed": get("on_unconfirmed"),
         "send_at": _time(get("send_at")),
+        "priority": Lane(get("lane")).priority,
         "deliver_by": _time(get("deliver_by")),
         "quiet_hours": get("quiet_hours"),
         "created_at": _time(get("created_at")),

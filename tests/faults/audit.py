@@ -8,6 +8,7 @@ from typing import Any
 from redis import Redis
 
 from smsapp.gateway.twilio import Gateway
+from smsapp.pacer import RedisPacer
 from smsapp.runtime import Runtime
 from smsapp.services.check_ledger import check_histories, check_ledger
 from smsapp.store.tables import Message
@@ -106,5 +107,6 @@ def make_runtime(stack: Stack, *, clock: Callable[[], datetime], gateway: Gatewa
         jobs=FakeJobs(),
         stream=CallbackStream(Redis.from_url(environment["REDIS_URL"], protocol=2), consumer="faults"),
         gateway=gateway or FakeTwilio(clock),
+        pacer=RedisPacer(Redis.from_url(environment["REDIS_URL"], protocol=2)),
         clock=clock,
     )

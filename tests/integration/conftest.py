@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from smsapp.domain.ids import parse_public_id
 from smsapp.domain.phone import parse_recipient
 from smsapp.domain.segments import measure
+from smsapp.pacer import RedisPacer
 from smsapp.runtime import Runtime
 from smsapp.services.accept_message import Draft, accept_message
 from smsapp.settings import Settings
@@ -54,6 +55,7 @@ def rt(
         jobs=jobs,
         stream=CallbackStream(redis, consumer="test"),
         gateway=twilio,
+        pacer=RedisPacer(redis),
         clock=clock,
         rng=lambda: 0.5,
     )
@@ -73,10 +75,12 @@ def accept(rt: Runtime, api_key: str, sessions: sessionmaker[Session]) -> Accept
         key_id = session.scalars(select(ApiKey.id)).one()
 
     def accept_one(to: str = "+14155552671", body: str = "hello", **changes: Any) -> UUID:
-        fields: dict[str, Any] = {"sender": "+15005550006", "messaging_service_sid": None} | changes
-        draft = Draft(
-            recipient=parse_recipient(to), body=body, measure=measure(body), api_key_id=key_id, **fields
-        )
+        fields: dict[str, Any] = {
+            "sender": "+15005550006",
+            "messaging_service_sid": None,
+            "api_key_id": key_id,
+        } | changes
+        draft = Draft(recipient=parse_recipient(to), body=body, measure=measure(body), **fields)
         accepted = accept_message(rt, draft, render=lambda values: {"id": message_view(values)["id"]})
         message_id = parse_public_id(accepted.answer["id"])
         assert message_id is not None

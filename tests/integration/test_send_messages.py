@@ -95,6 +95,7 @@ def test_twilio_gets_the_message_as_it_was_accepted(rt: Runtime, twilio: FakeTwi
             media_urls=["https://example.test/cat.jpg"],
             deliver_by=deliver_by,
             request_id="req-1",
+            country="GB",
         )
     ]
 

@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
+from smsapp.domain.lanes import Lane
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Report, Source, Step, Tracked, fold, take
 from smsapp.runtime import Runtime
@@ -211,12 +212,12 @@ def test_what_is_due_is_counted(rt: Runtime, clock: FakeClock, accept: Accept) -
 
     with reading(rt.sessions) as session:
         now = rt.clock()
-        due = claims.has_due(session, now=now), claims.count_due(session, now=now)
+        due = claims.has_due(session, Lane.NORMAL, now=now), claims.count_due(session, now=now)
         since = claims.oldest_due(session, now=now)
         crowded = [claims.has_more_due_than(session, limit, now=now) for limit in (1, 2)]
     claim(rt)
     with reading(rt.sessions) as session:
-        later = claims.has_due(session, now=now), claims.count_due(session, now=now)
+        later = claims.has_due(session, Lane.NORMAL, now=now), claims.count_due(session, now=now)
 
     assert (due, since, crowded, later) == ((True, 2), oldest, [True, False], (False, 0))
 

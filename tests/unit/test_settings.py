@@ -77,6 +77,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     nonsense = {
         "APP_BASE_URL": "sms.example.com",
         "CALLBACK_BATCH": "0",
+        "SENDER_PACE": "fast",
         "CONFIRM_WITHIN": "soon",
         "DATABASE_URL": "mysql://localhost/sms",
         "LOG_FORMAT": "xml",
@@ -220,9 +221,9 @@ def test_several_values_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch)
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("RESEND_AFTER_FAILURE", "yes", True),
         ("RESEND_AFTER_FAILURE", "0", False),
-        ("TWILIO_PHONE_NUMBER", "+1 (500) 555-0006", "+15005550006"),
-        ("TWILIO_PHONE_NUMBER", "12345", "12345"),
-        ("TWILIO_PHONE_NUMBER", "My Shop", "My Shop"),
+        ("TWILIO_PHONE_NUMBER", "+1 (500) 555-0006", ("+15005550006",)),
+        ("TWILIO_PHONE_NUMBER", "12345, 12345,+15005550006", ("12345", "+15005550006")),
+        ("TWILIO_PHONE_NUMBER", "My Shop", ("My Shop",)),
         ("TWILIO_ACCOUNT_SID", f" {GOOD['TWILIO_ACCOUNT_SID']} ", GOOD["TWILIO_ACCOUNT_SID"]),
     ],
 )
@@ -237,8 +238,8 @@ def test_either_sender_will_do_and_so_will_both(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("TWILIO_PHONE_NUMBER")
     service = load(monkeypatch, TWILIO_PHONE_NUMBER=None, TWILIO_MESSAGING_SERVICE_SID=SERVICE)
 
-    assert (both.twilio_phone_number, both.twilio_messaging_service_sid) == ("+15005550006", SERVICE)
-    assert (service.twilio_phone_number, service.twilio_messaging_service_sid) == (None, SERVICE)
+    assert (both.twilio_phone_number, both.twilio_messaging_service_sid) == (("+15005550006",), SERVICE)
+    assert (service.twilio_phone_number, service.twilio_messaging_service_sid) == ((), SERVICE)
 
 
 def test_a_lease_shorter_than_a_call_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

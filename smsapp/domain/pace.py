@@ -1,0 +1,77 @@
+"""How fast each sender may hand messages over, in segments per second, and how the shared clock of a sender runs.
+
+Carriers throttle by sender. What comes faster waits in Twilio's queue for up to ten hours, where it can neither be
+overtaken by a code nor be called back, and beyond that is refused (21611) or lost (30001). Source of the figures:
+https://help.twilio.com/articles/115002943027 (understanding Twilio rate limits and message queues).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smsapp.domain.lanes import Lane
+
+_TOLLFREE = re.compile(r"\+18(?:00|33|44|55|66|77|88)\d{7}")
+_NORTH_AMERICA = re.compile(r"\+1\d{10}")
+_SHORT_CODE = re.compile(r"[0-9]{3,8}")
+
+TOLERANCE_US: Mapping[Lane, int] = {Lane.BULK: 50_000, Lane.NORMAL: 100_000, Lane.OTP: 150_000}
+"""How far ahead of its pace a lane may take a sender, in microseconds.
+
+Enough that a drain, which looks every 25 ms, keeps up the pace; little enough that any five seconds exceed it by 3 %
+and one message. Higher lanes may go further ahead, so behind a campaign there is still room for a code.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a sender may hand over now, and its clock afterwards: the time at which it has caught up."""
+
+    segments: int
+    caught_up_us: int
+
+
+def grant(caught_up_us: int, *, now_us: int, rate: float, tolerance_us: int, head: int, want: int) -> Grant:
+    """Return how many segments may go now: the generic cell rate algorithm, for whole messages.
+
+    `head` is the size of the next message in segments: it may go as soon as the sender has caught up, however large it
+    is, and the clock then runs that much ahead. Redis runs the same in `smsapp/pacer.lua`.
+    """
+    if caught_up_us > now_us + tolerance_us:
+        return Grant(0, caught_up_us)
+    base = max(caught_up_us, now_us)
+    room = int((now_us + tolerance_us - base) * rate / 1_000_000)
+    segments = max(head, min(room, want))
+    return Grant(segments, base + round(segments * 1_000_000 / rate))
+
+
+def default_rate(sender: str) -> float | None:
+    """Return the segments per second that Twilio gives a sender of this kind, None where it depends on more than that.
+
+    A ten-digit number of North America has 1 to Canada; to the United States its campaign decides, so set that. A
+    Messaging Service has those of its senders.
+    """
+    if sender.startswith(("MG", "whatsapp:")):
+        return None
+    if _TOLLFREE.fullmatch(sender):
+        return 3.0
+    if _NORTH_AMERICA.fullmatch(sender):
+        return 1.0
+    return 100.0 if _SHORT_CODE.fullmatch(sender) else 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """The configured paces: named senders have their own, others the default of their kind if `by_kind`, else none."""
+
+    named: Mapping[str, float]
+    by_kind: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether any sender is paced."""
+        return self.by_kind or bool(self.named)
+
+    def rate(self, sender: str) -> float | None:
+        """Return a sender's segments per second, None if it is not paced."""
+        named = self.named.get(sender)
+        return named if named or not self.by_kind else default_rate(sender)

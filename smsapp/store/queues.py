@@ -1,0 +1,76 @@
+"""Which senders and API keys wait in a lane, found without reading the backlog."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Integer, SmallInteger, String, Uuid, bindparam, column, text
+from sqlalchemy.orm import Session
+
+from smsapp.domain.fairness import Queue
+from smsapp.domain.lanes import Lane
+from smsapp.store import breakers
+from smsapp.store.tables import UtcDateTime
+
+MAX_QUEUES = 256
+"""Each costs one look into an index. The walk goes on where it ended, so more than these take turns."""
+
+START = Queue("", UUID(int=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A queue with something due, and the size of its oldest message in segments."""
+
+    queue: Queue
+    head_segments: int
+
+
+# A walk along the index from one queue to the next: the cost follows the number of queues, not of messages. Neither
+# database does that for DISTINCT. The literal 'pending' lets both use the partial index.
+_HEADS = text(
+    """
+    WITH RECURSIVE heads (id, sender_key, api_key_id, due_at, segments, walked) AS (
+        SELECT id, sender_key, api_key_id, due_at, segments, 1 FROM messages WHERE id = (
+            SELECT id FROM messages WHERE status = 'pending' AND lane = :lane
+            AND (sender_key, api_key_id) > (:sender, :key)
+            ORDER BY sender_key, api_key_id, due_at LIMIT 1)
+        UNION ALL
+        SELECT m.id, m.sender_key, m.api_key_id, m.due_at, m.segments, h.walked + 1
+        FROM heads h JOIN messages m ON m.id = (
+            SELECT n.id FROM messages n WHERE n.status = 'pending' AND n.lane = :lane
+            AND (n.sender_key, n.api_key_id) > (h.sender_key, h.api_key_id)
+            ORDER BY n.sender_key, n.api_key_id, n.due_at LIMIT 1)
+        WHERE h.walked < :most
+    )
+    SELECT sender_key, api_key_id, segments, due_at FROM heads
+    """
+).bindparams(bindparam("key", type_=Uuid), bindparam("lane", type_=SmallInteger))
+
+_COLUMNS = [
+    column("sender_key", String),
+    column("api_key_id", Uuid),
+    column("segments", Integer),
+    column("due_at", UtcDateTime),
+]
+
+
+def waiting(
+    session: Session, lane: Lane, *, now: datetime, after: Queue = START
+) -> tuple[list[Waiting], Queue]:
+    """Return queues of a lane that have a message due, and after which one to go on looking.
+
+    Without those whose sender, or account, is closed.
+    """
+    closed = set(session.scalars(breakers.closed_scopes(now=now)))
+    if breakers.ACCOUNT in closed:
+        return [], START
+    values = {"lane": int(lane), "most": MAX_QUEUES, "sender": after.sender, "key": after.api_key_id}
+    rows = session.execute(_HEADS.columns(*_COLUMNS), values).all()
+    found = [
+        Waiting(Queue(row.sender_key, row.api_key_id), row.segments)
+        for row in rows
+        if row.due_at is not None and row.due_at <= now and row.sender_key not in closed
+    ]
+    last = Queue(rows[-1].sender_key, rows[-1].api_key_id) if len(rows) == MAX_QUEUES else START
+    return found, last
