@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine
 
-from smsapp.store import opt_out_tables  # noqa: F401 - so that the metadata knows them
+from smsapp.store import job_tables, opt_out_tables  # noqa: F401 - so that the metadata knows them
 from smsapp.store.engine import prepare_engine
 from smsapp.store.tables import Base
 

@@ -37,6 +37,7 @@ class Job(StrEnum):
     SWEEP = "smsapp.sweep"
     RECONCILE = "smsapp.reconcile"
     CHECK_LEDGER = "smsapp.check_ledger"
+    FEED_JOBS = "smsapp.feed_jobs"
 
 
 class Queue(StrEnum):
@@ -45,6 +46,7 @@ class Queue(StrEnum):
     OTP = "otp"
     SEND = "send"
     BULK = "bulk"
+    JOBS = "jobs"
     TRACK = "track"
     UPKEEP = "upkeep"
 
@@ -57,6 +59,7 @@ ROUTES: Mapping[Job, Queue] = {
     Job.SWEEP: Queue.UPKEEP,
     Job.RECONCILE: Queue.UPKEEP,
     Job.CHECK_LEDGER: Queue.UPKEEP,
+    Job.FEED_JOBS: Queue.JOBS,
 }
 
 SENDING: Mapping[Lane, Job] = {

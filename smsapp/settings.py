@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, Validat
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from smsapp.domain.pace import Paces
+from smsapp.domain.sender_pool import choose_sender
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _COUNTRY = re.compile(r"[A-Z]{2}|\*")
@@ -155,6 +156,7 @@ class Settings(BaseSettings):
     callback_batch: Annotated[int, Field(ge=1, le=5000)] = 500
     max_stream_length: Annotated[int, Field(ge=1)] = 1_000_000
     max_due_messages: Annotated[int, Field(ge=1)] = 500_000
+    job_window: Annotated[int, Field(ge=1, le=100_000)] = 1000
 
     max_event_streams: Annotated[int, Field(ge=1, le=900)] = 100
     keep_events: Span = timedelta(days=30)
@@ -239,6 +241,16 @@ class Settings(BaseSettings):
         """How fast each sender may hand messages over."""
         named = {name: rate for name, rate in self.sender_pace.items() if name != _BY_KIND}
         return Paces(named, by_kind=_BY_KIND in self.sender_pace)
+
+    def sender_for(
+        self, recipient: str, sender: str | None, service: str | None
+    ) -> tuple[str | None, str | None]:
+        """Return sender and Messaging Service as a request has them, else the configured ones for this recipient."""
+        if sender or service:
+            return sender, service
+        if self.twilio_messaging_service_sid:
+            return None, self.twilio_messaging_service_sid
+        return choose_sender(self.twilio_phone_number, recipient, self.paces), None
 
     @property
     def is_sqlite(self) -> bool:

@@ -3,6 +3,7 @@
 from smsapp.domain.lanes import Lane
 from smsapp.jobs import Job
 from smsapp.services.check_ledger import check_ledger as check
+from smsapp.services.feed_jobs import feed_jobs as feed
 from smsapp.services.reconcile import reconcile as ask_twilio
 from smsapp.services.send_messages import send_messages as send
 from smsapp.services.sweep import sweep as sweep_up
@@ -32,6 +33,12 @@ def send_bulk(slot: int = 0) -> None:
 def track_callbacks(slot: int = 0) -> None:
     """Persist the callbacks that wait."""
     track(runtime(), slot)
+
+
+@app.task(name=str(Job.FEED_JOBS))
+def feed_jobs(slot: int = 0) -> None:
+    """Make messages of the next rows of jobs."""
+    feed(runtime(), slot)
 
 
 @app.task(name=str(Job.SWEEP))

@@ -53,6 +53,8 @@ class Draft:
             return None
         return held_until(self.recipient.e164, self.quiet_hours, now=now, deliver_by=self.deliver_by)
 
+    job_id: UUID | None = None
+
     def time_fault(self, now: datetime) -> TimeFault | None:
         """Return what is wrong with the times of this request, should it be taken now."""
         if self.send_at and self.send_at <= now:

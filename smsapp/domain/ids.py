@@ -13,6 +13,7 @@ By default it repeats once, and only when no connection was made
 (https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides). The fragment is neither signed nor sent.
 """
 
+_JOB = re.compile(r"job_([0-9a-f]{32})")
 _TARGET = re.compile(
     r"(?:msg_)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9]\d{0,5}))?", re.IGNORECASE
 )
@@ -49,6 +50,17 @@ def parse_id(text: str, prefix: Literal["in", "sup"]) -> UUID | None:
     """Return the id behind `in_…` or `sup_…`, or None for anything else."""
     match = _PREFIXED.fullmatch(text)
     return UUID(match[2]) if match and match[1] == prefix else None
+
+
+def public_job_id(job_id: UUID) -> str:
+    """Return a job's id as callers see it, such as `job_01890a5d96a07c4b9f3e2d1c0b0a0908`."""
+    return f"job_{job_id.hex}"
+
+
+def parse_job_id(text: str) -> UUID | None:
+    """Return the id behind `job_…`, or None for anything else."""
+    match = _JOB.fullmatch(text)
+    return UUID(match[1]) if match else None
 
 
 def callback_url(base_url: str, message_id: UUID, attempt: int) -> str:

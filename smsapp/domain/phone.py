@@ -7,6 +7,7 @@ country's first number, so the first call per country is slower by milliseconds.
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import phonenumbers
@@ -35,6 +36,16 @@ _LENGTH_PROBLEMS: dict[int, PhoneProblem] = {
     ValidationResult.TOO_SHORT: "too_short",
     ValidationResult.TOO_LONG: "too_long",
 }
+
+PHONE_FAULTS = MappingProxyType(
+    {
+        "not_e164": "must be in E.164 form: a plus sign, the country code and the number, such as +14155552671",
+        "unknown_country_code": "begins with a country code that does not exist",
+        "too_short": "is too short for a phone number of its country",
+        "too_long": "is too long for a phone number of its country",
+    }
+)
+"""What people are told, by the reason of `InvalidPhoneNumber`; any other is not a possible phone number."""
 
 
 class InvalidPhoneNumber(ValueError):

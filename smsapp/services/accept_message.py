@@ -57,6 +57,15 @@ class Candidate:
     error: Exception | None = None
 
 
+Also = Callable[[Session, list[Candidate]], None]
+
+
+def prepare(draft: Draft, now: datetime) -> Candidate:
+    """Return the message that a draft is, ready to be stored, for a caller that waits for no answer."""
+    values = _values(draft, now)
+    return Candidate(values, _accepted(draft, now, values["error_code"]), {}, None)
+
+
 def accept_message(
     rt: Runtime,
     draft: Draft,
@@ -87,31 +96,33 @@ def accept_message(
     if candidate.error:
         raise candidate.error
     return (
-        _replay(candidate.kept, request) if request and candidate.kept else Accepted(candidate.answer, False)
+        replay(candidate.kept, request) if request and candidate.kept else Accepted(candidate.answer, False)
     )
 
 
-def store_together(rt: Runtime, candidates: list[Candidate]) -> None:
+def store_together(rt: Runtime, candidates: list[Candidate], *, also: Also | None = None) -> None:
     """Store candidates in one transaction; one that the database refuses costs only itself.
 
-    A sender is woken after the commit: a job must never look for a row that nobody can see.
+    `also` writes what must be true together with them, in the same transaction. A sender is woken after the commit: a
+    job must never look for a row that nobody can see.
     """
     try:
-        _store(rt, candidates)
+        _store(rt, candidates, also)
     except (DataError, IntegrityError) as error:
         if len(candidates) == 1:
             candidates[0].error = error
             return
         for candidate in candidates:
-            store_together(rt, [candidate])
+            store_together(rt, [candidate], also=also)
         return
     for lane in {c.values["lane"] for c in candidates}:
         rt.jobs.wake(SENDING[lane])
 
 
-def _store(rt: Runtime, candidates: list[Candidate]) -> None:
+def _store(rt: Runtime, candidates: list[Candidate], also: Also | None) -> None:
+    asking = candidates
     with rt.sessions.begin() as session:
-        candidates = _wanted(rt, session, candidates)
+        candidates = _wanted(rt, session, asking)
         asked = {
             c.request.identity: c for c in reversed(candidates) if c.request
         }  # the first of a key counts
@@ -127,6 +138,8 @@ def _store(rt: Runtime, candidates: list[Candidate]) -> None:
                     candidate.kept is None
                 ):  # forgotten since: its message is not stored, so it must not get a 202
                     candidate.error = IdempotencyConflictError()
+        if also:
+            also(session, asking)
 
 
 def _wanted(rt: Runtime, session: Session, candidates: list[Candidate]) -> list[Candidate]:
@@ -150,11 +163,16 @@ def _untimely(rt: Runtime, request: Idempotent | None, fault: TimeFault) -> Acce
         with reading(rt.sessions) as session:
             kept = idempotency.recall(session, request)
         if kept:
-            return _replay(kept, request)
+            return replay(kept, request)
     raise UntimelyError(fault)
 
 
-def _replay(kept: IdempotencyKey, request: Idempotent) -> Accepted:
+def replay(kept: IdempotencyKey, request: Idempotent) -> Accepted:
+    """Return the answer that was given before.
+
+    Raises:
+        IdempotencyConflictError: it was given to another request.
+    """
     if kept.request_sha256 != request.request_sha256:
         raise IdempotencyConflictError
     return Accepted(kept.answer, replayed=True)
@@ -173,6 +191,7 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "client_reference": draft.client_reference,
         "tags": draft.tags,
         "request_id": draft.request_id,
+        "job_id": draft.job_id,
         "encoding": draft.measure.encoding,
         "segments": draft.measure.segments,
         "on_unconfirmed": draft.on_unconfirmed,

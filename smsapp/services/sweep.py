@@ -14,6 +14,7 @@ from smsapp.domain.status import Status
 from smsapp.domain.tracking import Source, Step, take
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
+from smsapp.services.create_job import discard_upload
 from smsapp.services.drain import DATABASE_AWAY, alone, still_alone
 from smsapp.services.log_changes import log_changes
 from smsapp.services.miss_deadlines import miss_deadlines
@@ -21,7 +22,7 @@ from smsapp.services.redact_messages import redact_messages
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
 from smsapp.services.wake_senders import wake_senders
-from smsapp.store import claims, feed, idempotency, inbox, messages
+from smsapp.store import claims, feed, idempotency, inbox, messages, sms_jobs
 from smsapp.store.messages import Change, StaleMessageError
 from smsapp.store.sessions import reading
 from smsapp.stream import Callback
@@ -32,6 +33,9 @@ ORPHAN_AGE = timedelta(days=7)
 """How long a callback may wait for its message; Twilio itself forgets nothing earlier than that."""
 
 KEEP_IDEMPOTENCY_KEYS = timedelta(hours=48)
+
+UPLOAD_AGE = timedelta(hours=1)
+"""Storing an upload takes seconds, and begins when all of it has come."""
 
 _BATCH = 500
 _FORGOTTEN_TOGETHER = 5000
@@ -148,6 +152,22 @@ def forget_events(rt: Runtime) -> int:
     return total
 
 
+def wake_for_jobs(rt: Runtime) -> int:
+    """Wake the feeder when a job has rows to hand on, or may have come to its end."""
+    with reading(rt.sessions) as session:
+        active = sms_jobs.unfinished(session)
+    return int(bool(active) and rt.jobs.wake(Job.FEED_JOBS))
+
+
+def discard_uploads(rt: Runtime) -> int:
+    """Remove jobs whose upload died with its process; nobody was ever told of them."""
+    with reading(rt.sessions) as session:
+        abandoned = sms_jobs.abandoned(session, before=rt.clock() - UPLOAD_AGE)
+    for job_id in abandoned:
+        discard_upload(rt, job_id)
+    return len(abandoned)
+
+
 PARTS: tuple[Callable[[Runtime], int], ...] = (
     expire_claims,
     miss_deadlines,
@@ -159,4 +179,6 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     redact_messages,
     forget_idempotency_keys,
     forget_events,
+    wake_for_jobs,
+    discard_uploads,
 )

@@ -112,6 +112,7 @@ class Message(Base):
     client_reference: Mapped[str | None] = mapped_column(String(255))
     tags: Mapped[list[str] | None]
     request_id: Mapped[str | None] = mapped_column(String(64))
+    job_id: Mapped[UUID | None]
     encoding: Mapped[str] = mapped_column(String(8))
     segments: Mapped[int]
     on_unconfirmed: Mapped[str] = mapped_column(String(8))
@@ -154,6 +155,14 @@ class Message(Base):
             "id",
             postgresql_where=text("client_reference IS NOT NULL"),
             sqlite_where=text("client_reference IS NOT NULL"),
+        ),
+        Index(
+            "ix_messages_job_id_outcome",
+            "job_id",
+            "outcome",
+            "status",
+            postgresql_where=text("job_id IS NOT NULL"),
+            sqlite_where=text("job_id IS NOT NULL"),
         ),
         # Only rows that still need somebody are in these, so they stay small however many messages are stored.
         Index(

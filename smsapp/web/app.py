@@ -22,11 +22,13 @@ from smsapp.web import (
     docs,
     events,
     health,
+    jobs,
     messages,
     openapi,
     problems,
     send_endpoint,
     sending,
+    text_templates,
     twilio,
 )
 from smsapp.web.callbacks import CallbackIntake
@@ -82,6 +84,8 @@ def _register(app: APIFlask, rt: Runtime) -> None:
     app.register_blueprint(sending.bp)
     app.register_blueprint(messages.bp)
     app.register_blueprint(events.bp)
+    app.register_blueprint(jobs.bp)
+    app.register_blueprint(text_templates.bp)
     app.register_blueprint(twilio.bp)
     app.register_blueprint(health.bp)
     app.before_request(_begin)

@@ -15,15 +15,15 @@ from pydantic import (
 )
 
 from smsapp.domain.outgoing import EventType
-from smsapp.domain.phone import InvalidPhoneNumber, InvalidSender, Recipient, parse_recipient, parse_sender
+from smsapp.domain.phone import (
+    PHONE_FAULTS,
+    InvalidPhoneNumber,
+    InvalidSender,
+    Recipient,
+    parse_recipient,
+    parse_sender,
+)
 from smsapp.domain.quiet import InvalidQuietHours, QuietHours
-
-_PHONE_FAULTS = {
-    "not_e164": "must be in E.164 form: a plus sign, the country code and the number, such as +14155552671",
-    "unknown_country_code": "begins with a country code that does not exist",
-    "too_short": "is too short for a phone number of its country",
-    "too_long": "is too long for a phone number of its country",
-}
 
 
 def _no_nul(value: object) -> object:
@@ -39,7 +39,7 @@ def _recipient(value: object) -> Recipient:
     try:
         return parse_recipient(value)
     except InvalidPhoneNumber as error:
-        raise ValueError(_PHONE_FAULTS.get(error.reason, "is not a possible phone number")) from None
+        raise ValueError(PHONE_FAULTS.get(error.reason, "is not a possible phone number")) from None
 
 
 def _recipient_in_query(value: object) -> str:

@@ -71,6 +71,12 @@ class InputAdapter(PydanticAdapter):
         return self.model_class.model_validate(request.args.to_dict())
 
 
+def refusal(error: ValidationError, location: str) -> ProblemError:
+    """Return the problem of input that is not its model."""
+    details = error.errors(include_url=False, include_input=False)
+    return _problem([_fault(item, location) for item in details])
+
+
 def install() -> None:
     """Make APIFlask use this adapter for every pydantic model."""
     registry.register("pydantic", InputAdapter)

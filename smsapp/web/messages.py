@@ -1,11 +1,10 @@
 """Finding out what became of messages, and canceling them."""
 
 import time
-from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, g, request, url_for
+from flask import Response, current_app, g
 
 from smsapp.domain.ids import parse_public_id, public_id
 from smsapp.gateway.twilio import TwilioUnavailableError
@@ -17,6 +16,7 @@ from smsapp.web import requests, schemas
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
+from smsapp.web.pages import page_response
 from smsapp.web.problems import RETRY_AFTER_S, Fault, ProblemError, invalid_request
 from smsapp.web.views import event_view, message_view
 
@@ -95,7 +95,7 @@ def events(message_id: str, query_data: requests.EventQuery) -> Response:
             raise _no_such_message()
         rows = reads.history(session, wanted, after=query_data.after, limit=query_data.limit + 1)
         page = [event_view(row) for row in rows[: query_data.limit]]
-    return _page(page, more=len(rows) > query_data.limit, parameter="after", key="seq")
+    return page_response(page, more=len(rows) > query_data.limit, parameter="after", key="seq")
 
 
 @bp.get("/messages")
@@ -127,7 +127,7 @@ def index(query_data: requests.ListQuery) -> Response:
             created_until=query_data.created_until,
         )
         page = [message_view(row) for row in rows[:limit]]
-    return _page(page, more=len(rows) > limit, parameter="cursor", key="id")
+    return page_response(page, more=len(rows) > limit, parameter="cursor", key="id")
 
 
 def _runtime() -> Runtime:
@@ -145,13 +145,3 @@ def _id(text: str) -> UUID:
 
 def _no_such_message() -> ProblemError:
     return ProblemError(404, "message_not_found", "There is no such message.")
-
-
-def _page(data: list[dict[str, Any]], *, more: bool, parameter: str, key: str) -> Response:
-    """Return one page; the next begins after its last item, whose `key` is the cursor."""
-    cursor = str(data[-1][key]) if more else None
-    headers = {}
-    if cursor:
-        arguments = {**request.args.to_dict(), parameter: cursor, **(request.view_args or {})}
-        headers["Link"] = f'<{url_for(request.endpoint or "", **arguments)}>; rel="next"'
-    return json_response({"data": data, "has_more": more, "next_cursor": cursor}, 200, headers)

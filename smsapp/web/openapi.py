@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from smsapp.web.inputs import PlainSchemas, header_name
+from smsapp.web.job_schemas import JOB_ANSWERS
 from smsapp.web.problems import PROBLEM_TYPE
 from smsapp.web.schemas import ANSWERS, Problem
 
@@ -45,6 +46,20 @@ _PARAMETERS: Document = {
         "description": "The message's `id`.",
         "schema": {"type": "string", "examples": ["msg_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
     },
+    "job_id": {
+        "name": "job_id",
+        "in": "path",
+        "required": True,
+        "description": "The job's `id`.",
+        "schema": {"type": "string", "examples": ["job_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
+    },
+    "template_name": {
+        "name": "template_name",
+        "in": "path",
+        "required": True,
+        "description": "The template's `name`.",
+        "schema": {**_TEXT, "examples": ["order-shipped"]},
+    },
     "target": {
         "name": "target",
         "in": "path",
@@ -68,14 +83,19 @@ _PROBLEMS = {
     400: _Kind(
         "BadRequest",
         "Something in the request is wrong, and `errors` points at each fault: `invalid_request`, `malformed_json`, "
-        "`malformed_form`, `bad_request`.",
+        "`malformed_form`, `invalid_upload`, `bad_request`.",
     ),
     401: _Kind("Unauthorized", "No valid API key: `unauthorized`.", {"WWW-Authenticate": "WwwAuthenticate"}),
     403: _Kind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
-    404: _Kind("NotFound", "There is no such message or event: `message_not_found`, `event_not_found`."),
-    409: _Kind("Conflict", "The message is on its way, or has ended otherwise: `too_late_to_cancel`."),
+    404: _Kind(
+        "NotFound",
+        "There is no such thing: `message_not_found`, `event_not_found`, `job_not_found`, `template_not_found`.",
+    ),
+    409: _Kind(
+        "Conflict", "Not in its present state: `too_late_to_cancel`, `wrong_job_state`, `template_exists`."
+    ),
     410: _Kind("Gone", "Events after this number are not kept any more: `cursor_expired`."),
-    413: _Kind("TooLarge", "The body is larger than 64 KiB: `too_large`."),
+    413: _Kind("TooLarge", "The body is larger than 64 KiB, a job's than 64 MiB: `too_large`."),
     415: _Kind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
     422: _Kind(
         "Refused",
@@ -144,7 +164,7 @@ def init_app(app: APIFlask) -> None:
 
 def _complete(spec: Any) -> Any:
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in ANSWERS],
+        [(model, "serialization") for model in (*ANSWERS, *JOB_ANSWERS)],
         ref_template="#/components/schemas/{model}",
         schema_generator=PlainSchemas,
     )

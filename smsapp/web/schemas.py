@@ -41,6 +41,7 @@ class Message(BaseModel):
     media_urls: list[str] | None
     client_reference: str | None
     tags: list[str] | None
+    job_id: Annotated[str | None, Field(description="The job that it is part of.")]
     encoding: Annotated[str, Field(description="GSM-7 or UCS-2.")]
     segments: Annotated[int, Field(description="How many parts are billed; Twilio's count once it is known.")]
     twilio_sid: str | None

@@ -1,6 +1,5 @@
 """What `POST /sms/send` does with a request that is in order, however it came in."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +8,6 @@ from typing import Any
 from smsapp.domain.draft import Draft
 from smsapp.domain.lanes import Lane
 from smsapp.domain.segments import measure
-from smsapp.domain.sender_pool import choose_sender
 from smsapp.runtime import Runtime
 from smsapp.services.accept_message import (
     IdempotencyConflictError,
@@ -21,9 +19,9 @@ from smsapp.services.backpressure import Backpressure
 from smsapp.services.group_commit import GroupCommit
 from smsapp.services.preview_message import preview_message
 from smsapp.services.refuse_opted_out import RecipientOptedOutError
-from smsapp.store.idempotency import Idempotent
 from smsapp.web import requests
 from smsapp.web.auth import Caller
+from smsapp.web.pages import idempotent, key_reused
 from smsapp.web.problems import Fault, ProblemError, invalid_request
 from smsapp.web.views import dry_run_view, message_view
 
@@ -82,13 +80,11 @@ class SendEndpoint:
                 self._rt,
                 draft,
                 render=partial(message_view, warnings=warnings),
-                request=_idempotent(asking),
+                request=idempotent(asking.caller.key_id, asking.idempotency_key, PATH, asking.body),
                 group=self._accepting,
             )
         except IdempotencyConflictError:
-            detail = "This key was used before, with another request; use a new key for a new request."
-            fault = Fault("Idempotency-Key", "reused", detail)
-            raise ProblemError(422, "idempotency_key_reused", detail, [fault]) from None
+            raise key_reused() from None
         except RecipientOptedOutError:
             detail = "The recipient has opted out of messages from this sender."
             raise ProblemError(
@@ -104,11 +100,7 @@ class SendEndpoint:
 
     def _draft(self, data: requests.SendRequest, asking: Asking) -> Draft:
         settings = self._rt.settings
-        sender, service = data.sender, data.messaging_service_sid
-        if not sender and not service:
-            service = settings.twilio_messaging_service_sid
-            pool = settings.twilio_phone_number
-            sender = None if service else choose_sender(pool, data.to.e164, settings.paces)
+        sender, service = settings.sender_for(data.to.e164, data.sender, data.messaging_service_sid)
         resend = data.resend_after_failure
         if resend is None:
             resend = (
@@ -133,10 +125,3 @@ class SendEndpoint:
             quiet_hours=None if data.urgent else data.quiet_hours or asking.caller.quiet_hours,
             lane=Lane.of(data.priority),
         )
-
-
-def _idempotent(asking: Asking) -> Idempotent | None:
-    if asking.idempotency_key is None:
-        return None
-    digest = hashlib.sha256(PATH.encode() + b"\n" + asking.body).hexdigest()
-    return Idempotent(asking.caller.key_id, asking.idempotency_key, digest)

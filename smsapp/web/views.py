@@ -8,7 +8,7 @@ from typing import Any
 from smsapp.domain.documents import error_document, failure_of, rfc3339
 from smsapp.domain.draft import Draft
 from smsapp.domain.explain import explain_status
-from smsapp.domain.ids import public_id
+from smsapp.domain.ids import public_id, public_job_id
 from smsapp.domain.lanes import Lane
 from smsapp.domain.segments import find_offenders
 from smsapp.domain.status import Outcome, Status
@@ -38,6 +38,7 @@ def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str
         "media_urls": get("media_urls"),
         "client_reference": get("client_reference"),
         "tags": get("tags"),
+        "job_id": public_job_id(get("job_id")) if get("job_id") else None,
         "encoding": get("encoding"),
         "segments": get("num_segments") or get("segments"),
         "twilio_sid": get("twilio_sid"),

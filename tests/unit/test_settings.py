@@ -82,6 +82,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "DATABASE_URL": "mysql://localhost/sms",
         "LOG_FORMAT": "xml",
         "LOG_LEVEL": "loud",
+        "JOB_WINDOW": "0",
         "MAX_DUE_MESSAGES": "many",
         "KEEP_EVENTS": "for ever",
         "MAX_EVENT_STREAMS": "1000",

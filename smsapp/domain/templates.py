@@ -1,0 +1,71 @@
+"""Texts with named placeholders, such as `Your order {{number}} is on its way`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MAX_NAME_CHARS = 64
+
+_BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_NAME = re.compile(rf"\w[\w .-]{{0,{MAX_NAME_CHARS - 1}}}")
+
+
+class MalformedTemplate(ValueError):
+    """Not a template; `reason` says why in one word for machines."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class MissingValue(ValueError):
+    """A placeholder has no value, or an empty one; `name` is the placeholder's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text taken apart: what stands between the placeholders, and their names in the order of appearance."""
+
+    texts: tuple[str, ...]  # one more than names
+    names: tuple[str, ...]  # with repetitions
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Return each name once."""
+        return tuple(dict.fromkeys(self.names))
+
+    def render(self, values: Mapping[str, str]) -> str:
+        """Return the text with every placeholder replaced; a value is never searched for placeholders itself.
+
+        Raises:
+            MissingValue: a placeholder has no value, or a blank one: a text with a hole in it is not what was meant.
+        """
+        parts = [self.texts[0]]
+        for name, text in zip(self.names, self.texts[1:], strict=True):
+            value = values.get(name, "")
+            if not value or value.isspace():
+                raise MissingValue(name)
+            parts += (value, text)
+        return "".join(parts)
+
+
+def parse_template(text: str) -> Template:
+    """Return the template that the text is.
+
+    A name begins with a letter, digit or underscore and has at most 64 characters, spaces, dots and hyphens among
+    them; spaces around it do not count. Two braces always begin a placeholder: a lone `{{` is taken for a mistake.
+
+    Raises:
+        MalformedTemplate: `bad_placeholder`, or `lone_braces`.
+    """
+    pieces = _BRACES.split(text)
+    texts, names = pieces[::2], [name.strip() for name in pieces[1::2]]
+    if any("{{" in piece or "}}" in piece for piece in texts):
+        raise MalformedTemplate("lone_braces")
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise MalformedTemplate("bad_placeholder")
+    return Template(tuple(texts), tuple(names))

@@ -1,0 +1,162 @@
+"""Reading the upload of a job: kept on disk until all of it has come, then read row by row.
+
+A cut connection therefore leaves nothing behind, and memory does not grow with the upload.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Literal
+
+from flask import request
+from pydantic import ValidationError
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from smsapp.domain.csv_rows import CsvRows
+from smsapp.domain.job_rows import REFERENCE, TO
+from smsapp.domain.json_rows import read_options, read_rows
+from smsapp.domain.templates import Template
+from smsapp.domain.uploads import RawRow, UnreadableUpload
+from smsapp.web.inputs import refusal
+from smsapp.web.job_requests import JobOptions
+from smsapp.web.problems import Fault, ProblemError, invalid_request
+
+MAX_UPLOAD_BYTES = 64 * 1024 * 1024
+
+_IN_MEMORY = 256 * 1024
+_BLOCK = 64 * 1024
+_ROWS_AT_A_TIME = 25
+"""About a millisecond's work; a callback that comes meanwhile waits no longer than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A whole upload: its options, its rows, and a digest of both."""
+
+    options: JobOptions
+    rows: Iterable[RawRow]
+    columns: Sequence[str] | None
+    content: bytes
+    options_in: Literal["body", "query"] = "body"
+
+    def pointer(self, name: str) -> str:
+        """Return where an option stands."""
+        return f"?{name}" if self.options_in == "query" else f"/{name}"
+
+    def unused_columns(self, template: Template) -> list[str] | None:
+        """Return columns that nothing is made of; None for JSON, whose rows name theirs one by one.
+
+        Raises:
+            UnreadableUpload: a placeholder has no column.
+        """
+        if self.columns is None:
+            return None
+        missing = [name for name in template.placeholders if name not in self.columns]
+        if missing:
+            names = ", ".join(missing)
+            raise UnreadableUpload("missing_column", f"The text has placeholders without a column: {names}.")
+        return [name for name in self.columns if name not in {TO, REFERENCE, *template.placeholders}]
+
+
+def read_upload(spool: IO[bytes]) -> Upload:
+    """Take the request's body into `spool` and return what it holds.
+
+    Raises:
+        ProblemError: faulty options, or another kind of body than JSON, CSV or a form with a CSV file.
+        UnreadableUpload: no rows can be found in it.
+    """
+    request.max_content_length = MAX_UPLOAD_BYTES
+    try:
+        if request.mimetype == "application/json":
+            return _read_json(spool)
+        if request.mimetype == "text/csv":
+            return _read_csv(spool)
+        if request.mimetype == "multipart/form-data":
+            return _read_form()
+    except RequestEntityTooLarge:
+        raise ProblemError(413, "too_large", "The upload is larger than 64 MiB; send several jobs.") from None
+    except OSError:
+        raise ClientDisconnected from None
+    raise ProblemError(
+        415,
+        "unsupported_media_type",
+        "Send application/json, text/csv, or multipart/form-data with a CSV file.",
+    )
+
+
+def spool_file() -> IO[bytes]:
+    """Return a file that is in memory while it is small, and gone once it is closed."""
+    return SpooledTemporaryFile(max_size=_IN_MEMORY)
+
+
+def in_turns(rows: Iterable[RawRow]) -> Iterator[RawRow]:
+    """Yield rows, and let other requests of this process have their turn between them."""
+    for number, row in enumerate(rows):
+        if number % _ROWS_AT_A_TIME == 0:
+            time.sleep(0)
+        yield row
+
+
+def _read_json(spool: IO[bytes]) -> Upload:
+    digest = _take(spool)
+    raw = json.dumps(read_options(spool))
+    try:
+        options = JobOptions.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        raise refusal(error, "json") from None
+    return Upload(options, read_rows(spool), None, digest)
+
+
+def _read_csv(spool: IO[bytes]) -> Upload:
+    options = _options(request.args.to_dict(flat=False), "query")
+    digest = _take(spool)
+    rows = CsvRows(spool, charset=request.mimetype_params.get("charset", "utf-8"))
+    return Upload(options, rows, rows.columns, request.query_string + b"\n" + digest, "query")
+
+
+def _read_form() -> Upload:
+    options = _options(request.form.to_dict(flat=False), "form")
+    file = request.files.get("file")
+    if file is None:
+        raise invalid_request(Fault("/file", "required", "This field is required, as a file."))
+    digest = hashlib.sha256()
+    for block in iter(lambda: file.stream.read(_BLOCK), b""):
+        digest.update(block)
+    file.stream.seek(0)
+    rows = CsvRows(file.stream, charset=file.mimetype_params.get("charset", "utf-8"))
+    fields = json.dumps(sorted(request.form.items(multi=True))).encode()
+    return Upload(options, rows, rows.columns, fields + b"\n" + digest.digest())
+
+
+def _options(given: dict[str, list[str]], location: str) -> JobOptions:
+    values: dict[str, Any] = {
+        name: texts if name == "tags" else texts[0] for name, texts in given.items() if name != "file"
+    }
+    repeated = [name for name, texts in given.items() if len(texts) > 1 and name in values and name != "tags"]
+    if repeated:
+        raise invalid_request(Fault(f"?{repeated[0]}", "repeated", "Give this parameter once."))
+    try:
+        return JobOptions.model_validate(values)
+    except ValidationError as error:
+        raise refusal(error, "query" if location == "query" else "json") from None
+
+
+def _take(spool: IO[bytes]) -> bytes:
+    """Take the body, block by block, and return its digest.
+
+    Raises:
+        ClientDisconnected: it ended before its announced length.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    for block in iter(lambda: request.stream.read(_BLOCK), b""):
+        digest.update(block)
+        spool.write(block)
+        size += len(block)
+    if request.content_length is None and size >= MAX_UPLOAD_BYTES:
+        raise RequestEntityTooLarge  # of a body without a length, what is beyond the limit is silently dropped
+    spool.seek(0)
+    return digest.digest()

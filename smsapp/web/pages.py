@@ -1,0 +1,36 @@
+"""What several views answer with: pages of a list; and what they ask of a request that may be repeated."""
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+from flask import Response, request, url_for
+
+from smsapp.store.idempotency import Idempotent
+from smsapp.web.json_response import json_response
+from smsapp.web.problems import Fault, ProblemError
+
+
+def page_response(data: list[dict[str, Any]], *, more: bool, parameter: str, key: str) -> Response:
+    """Return one page; the next begins after its last item, whose `key` is the cursor."""
+    cursor = str(data[-1][key]) if more else None
+    headers = {}
+    if cursor:
+        arguments = {**request.args.to_dict(), parameter: cursor, **(request.view_args or {})}
+        headers["Link"] = f'<{url_for(request.endpoint or "", **arguments)}>; rel="next"'
+    return json_response({"data": data, "has_more": more, "next_cursor": cursor}, 200, headers)
+
+
+def idempotent(api_key_id: UUID, key: str | None, path: str, content: bytes) -> Idempotent | None:
+    """Return the request's identity, and a digest of what it says; None when it has no key."""
+    if key is None:
+        return None
+    digest = hashlib.sha256(path.encode() + b"\n" + content).hexdigest()
+    return Idempotent(api_key_id, key, digest)
+
+
+def key_reused() -> ProblemError:
+    """Return the problem of an Idempotency-Key that was used for another request."""
+    detail = "This key was used before, with another request; use a new key for a new request."
+    fault = Fault("Idempotency-Key", "reused", detail)
+    return ProblemError(422, "idempotency_key_reused", detail, [fault])
