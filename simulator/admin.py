@@ -77,10 +77,12 @@ async def post_inbound(sim: Simulator, request: web.Request) -> web.Response:
         inbound = _parse_inbound(payload)
     except (KeyError, TypeError) as error:
         return _bad_request(f"not an inbound message: {error!r}")
-    message, posting = await receive(sim, inbound, str(payload.get("url") or sim.settings.inbound_url))
+    received = await receive(sim, inbound, str(payload.get("url") or sim.settings.inbound_url))
+    posting = received.posting
     return _json(
         {
-            "message_sid": message.sid,
+            "message_sid": received.message.sid,
+            "reply": received.reply,
             "status": posting.http_status if posting else None,
             "content_type": posting.content_type if posting else None,
             "body": posting.answer.decode(errors="replace") if posting else None,

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.callback_url import parse_target
 from simulator.callbacks import Posting
 from simulator.drafts import Draft
 from simulator.messages import API_VERSION, Message
+from simulator.opt_outs import REPLIES, keyword_of
 from simulator.runtime import Simulator
 
 PLACES = ("City", "State", "Zip", "Country")
@@ -26,19 +27,33 @@ class Inbound:
     message_sid: str = ""
 
 
-async def receive(sim: Simulator, inbound: Inbound, url: str) -> tuple[Message, Posting | None]:
-    """Take in an inbound message, heed its keywords as Twilio does, post it to `url` unless that is blank."""
-    sim.opt_outs.hear(
-        inbound.body,
-        phone=inbound.from_,
-        senders=(inbound.to, inbound.messaging_service_sid),
-        opt_out_type=inbound.opt_out_type,
-    )
-    message = sim.store.find(inbound.message_sid) or sim.store.receive(_draft(inbound), now=time.time())
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What came of an inbound message: how the webhook answered (None without one), and Twilio's own reply, if any."""
+
+    message: Message
+    posting: Posting | None
+    reply: str | None
+
+
+async def receive(sim: Simulator, inbound: Inbound, url: str) -> Reception:
+    """Take in an inbound message, heed its keyword as Twilio does, post it to `url` unless that is blank.
+
+    One that was there before is only posted again: the phone wrote it once.
+    """
+    keyword = keyword_of(inbound.body, inbound.opt_out_type)
+    if sim.behaviour.advanced_opt_out and inbound.messaging_service_sid:
+        inbound = replace(inbound, opt_out_type=keyword)
+    message = sim.store.find(inbound.message_sid)
+    reply = None
+    if message is None:
+        message = sim.store.receive(_draft(inbound), now=time.time())
+        sim.opt_outs.hear(keyword, phone=inbound.from_, senders=(inbound.to, inbound.messaging_service_sid))
+        reply = REPLIES.get(keyword)
     if not url:
-        return message, None
+        return Reception(message, None, reply)
     params = inbound_params(inbound, message.sid, message.num_segments, sim.settings.account_sid)
-    return message, await sim.poster.post_once(parse_target(url), params)
+    return Reception(message, await sim.poster.post_once(parse_target(url), params), reply)
 
 
 def inbound_params(inbound: Inbound, sid: str, num_segments: int, account_sid: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from simulator.callbacks import Poster
 from simulator.ledger import Ledger
 from simulator.messages import Message
-from simulator.opt_outs import OptOuts
+from simulator.opt_outs import OPTED_OUT, OptOuts
 from simulator.plan import Change, Plan, Report, single_step
 
 
@@ -72,7 +72,7 @@ class Lifecycle:
         # An opt-out does not cancel a scheduled message, it fails when its time comes:
         # https://www.twilio.com/docs/messaging/features/message-scheduling
         if self.opt_outs.block(message.draft.to, message.sender, message.draft.messaging_service_sid):
-            plan = single_step("failed", 21610)
+            plan = single_step("failed", OPTED_OUT)
         self.start(message, plan, ledger)
 
     async def _live(self, message: Message, plan: Plan, ledger: Ledger) -> None:

@@ -5,10 +5,31 @@ https://support.twilio.com/hc/en-us/articles/223134027
 """
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
+
+OPTED_OUT = 21610
 
 # REVOKE and OPTOUT since May 2025.
 STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
 START_WORDS = frozenset({"START", "UNSTOP", "YES"})
+HELP_WORDS = frozenset({"HELP", "INFO"})
+REPLIES = MappingProxyType(
+    {
+        "STOP": "You have successfully been unsubscribed. You will not receive any more messages from this number. "
+        "Reply START to resubscribe.",
+        "START": "You have successfully been re-subscribed to messages from this number. Reply HELP for help. "
+        "Reply STOP to unsubscribe. Msg&Data Rates May Apply.",
+        "HELP": "Reply STOP to unsubscribe. Msg&Data Rates May Apply.",
+    }
+)
+"""What Twilio itself answers, before and whatever the webhook says."""
+
+
+def keyword_of(body: str, opt_out_type: str = "") -> str:
+    """Return STOP, START, HELP or nothing; `opt_out_type` is what Advanced Opt-Out made of words of its own."""
+    word = body.strip().upper()
+    kinds = {"STOP": STOP_WORDS, "START": START_WORDS, "HELP": HELP_WORDS}
+    return opt_out_type or next((kind for kind, words in kinds.items() if word in words), "")
 
 
 @dataclass(slots=True)
@@ -17,16 +38,12 @@ class OptOuts:
 
     _blocked: set[tuple[str, str]] = field(default_factory=set)
 
-    def hear(self, body: str, *, phone: str, senders: tuple[str, ...], opt_out_type: str = "") -> None:
-        """Take note when a phone tells these senders to stop or to start again.
-
-        `opt_out_type` is what Advanced Opt-Out made of a keyword of the account's own.
-        """
-        word = body.strip().upper()
+    def hear(self, keyword: str, *, phone: str, senders: tuple[str, ...]) -> None:
+        """Take note when a phone tells these senders to stop or to start again."""
         pairs = {(sender, phone) for sender in senders if sender}
-        if word in STOP_WORDS or opt_out_type == "STOP":
+        if keyword == "STOP":
             self._blocked |= pairs
-        elif word in START_WORDS or opt_out_type == "START":
+        elif keyword == "START":
             self._blocked -= pairs
 
     def block(self, phone: str, *senders: str | None) -> bool:

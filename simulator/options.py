@@ -74,6 +74,12 @@ class Behaviour:
     p_reset: float = _share("creates accepted, then the connection closes")
     p_not_accepted_reset: float = _share("creates not accepted, the connection is reset")
     p_undelivered: float = _share("accepted messages that end undelivered")
+    advanced_opt_out: bool = _option(
+        default=False, text="Messaging Services have Advanced Opt-Out: the webhook says `OptOutType`"
+    )
+    late_opt_outs: bool = _option(
+        default=False, text="messages to those who said STOP are accepted, and fail with 21610 in a callback"
+    )
     hide_list: bool = _option(
         default=False, text="do not list messages whose create was not answered properly"
     )

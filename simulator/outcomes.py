@@ -74,6 +74,14 @@ OUTCOMES = (
     Outcome("delivered", "", "`sent`, then `delivered`.", "delivered"),
     *map(_undelivered, (30003, 30005, 30007, 30008, 30006, 30004)),
     *map(_failed, (30034, 30001, 30032)),
+    Outcome(
+        "failed-21610",
+        "90610",
+        f"Accepted, then `failed`: {DELIVERY_FAILURES[21610]}.",
+        "failed",
+        21610,
+        course=Course(steps=(Step("failed", Moment.FINAL, 21610),)),
+    ),
     *map(_refused, (21211, 21610, 21614, 21408, 21612, 21606, 20003)),
     Outcome(
         "concurrency-exceeded",

@@ -13,10 +13,10 @@ from simulator.errors import TwilioError
 from simulator.ledger import Ledger
 from simulator.lifecycle import Lifecycle
 from simulator.messages import Message, MessageStore
-from simulator.opt_outs import OptOuts
+from simulator.opt_outs import OPTED_OUT, OptOuts
 from simulator.options import Behaviour, Settings
 from simulator.outcomes import DEFAULT, outcome_for
-from simulator.plan import Plan, fixed_plan, make_plan
+from simulator.plan import Plan, fixed_plan, make_plan, single_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,14 @@ class Simulator:
             now=datetime.now(UTC),
             schedule_min=timedelta(seconds=self.settings.schedule_min_s),
         )
-        if self.opt_outs.block(draft.to, self._sender_of(draft), draft.messaging_service_sid):
-            raise TwilioError(21610)
+        if self._is_blocked(draft) and not self.behaviour.late_opt_outs:
+            raise TwilioError(OPTED_OUT)
         return draft
 
     def decide(self, draft: Draft) -> Fate:
         """Decide what becomes of one create: by the table, or by chance when that has a say."""
+        if self._is_blocked(draft):
+            return Fate("opted-out", Course(), single_step("failed", OPTED_OUT))
         outcome, rng = outcome_for(draft.to), None
         name, course = outcome.name, outcome.course
         if outcome is DEFAULT and self.behaviour.is_random:
@@ -90,6 +92,9 @@ class Simulator:
         self.store.clear()
         self.opt_outs.clear()
         self.ledger = Ledger()
+
+    def _is_blocked(self, draft: Draft) -> bool:
+        return self.opt_outs.block(draft.to, self._sender_of(draft), draft.messaging_service_sid)
 
     def _sender_of(self, draft: Draft) -> str:
         """Return the sender; a Messaging Service always picks the account's first one."""

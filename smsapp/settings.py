@@ -160,6 +160,7 @@ class Settings(BaseSettings):
 
     max_event_streams: Annotated[int, Field(ge=1, le=900)] = 100
     keep_events: Span = timedelta(days=30)
+    keep_inbound: Annotated[Span | None, Optional] = None
 
     @field_validator("app_base_url", "twilio_api_base_url")
     @classmethod

@@ -18,6 +18,7 @@ EVERY_SENDER = "*"
 OPTED_OUT_AT_TWILIO = 21610
 
 _RCS = "rcs:"
+_SERVICE_CHARS = 34
 _STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
 _START_WORDS = frozenset({"START", "UNSTOP", "YES"})
 _HELP_WORDS = frozenset({"HELP", "INFO"})
@@ -72,6 +73,11 @@ def keyword_of(body: str, opt_out_type: str | None) -> Keyword | None:
     if word in _START_WORDS:
         return Keyword.START
     return Keyword.HELP if word in _HELP_WORDS else None
+
+
+def is_service(scope: str) -> bool:
+    """Return whether a scope is a Messaging Service; no sender is as long."""
+    return len(scope) == _SERVICE_CHARS and scope.startswith("MG")
 
 
 def recipient_key(address: str) -> str:

@@ -22,7 +22,7 @@ from smsapp.services.redact_messages import redact_messages
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
 from smsapp.services.wake_senders import wake_senders
-from smsapp.store import claims, feed, idempotency, inbox, messages, sms_jobs
+from smsapp.store import claims, feed, idempotency, inbound, inbox, messages, sms_jobs
 from smsapp.store.messages import Change, StaleMessageError
 from smsapp.store.sessions import reading
 from smsapp.stream import Callback
@@ -168,6 +168,19 @@ def discard_uploads(rt: Runtime) -> int:
     return len(abandoned)
 
 
+def forget_inbound(rt: Runtime) -> int:
+    """Remove inbound texts that came too long ago; what they said of opt-outs stays."""
+    if rt.settings.keep_inbound is None:
+        return 0
+    limit = rt.clock() - rt.settings.keep_inbound
+    with reading(rt.sessions) as session:
+        oldest = inbound.oldest(session)
+    if oldest is None or oldest >= limit:
+        return 0
+    with rt.sessions.begin() as session:
+        return inbound.forget(session, before=limit, limit=_BATCH)
+
+
 PARTS: tuple[Callable[[Runtime], int], ...] = (
     expire_claims,
     miss_deadlines,
@@ -181,4 +194,5 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     forget_events,
     wake_for_jobs,
     discard_uploads,
+    forget_inbound,
 )

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -60,6 +60,13 @@ def set_quiet_hours(session: Session, prefix: str, hours: str | None) -> int:
 def all_of(session: Session) -> Sequence[ApiKey]:
     """Return every key, oldest first."""
     return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
+
+
+def prefixes(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the beginnings of keys by their ids."""
+    if not ids:
+        return {}
+    return dict(session.execute(select(ApiKey.id, ApiKey.prefix).where(ApiKey.id.in_(ids))).all())
 
 
 def digest(secret: str) -> str:

@@ -22,12 +22,14 @@ from smsapp.web import (
     docs,
     events,
     health,
+    inbound,
     jobs,
     messages,
     openapi,
     problems,
     send_endpoint,
     sending,
+    suppressions,
     text_templates,
     twilio,
 )
@@ -86,6 +88,8 @@ def _register(app: APIFlask, rt: Runtime) -> None:
     app.register_blueprint(events.bp)
     app.register_blueprint(jobs.bp)
     app.register_blueprint(text_templates.bp)
+    app.register_blueprint(inbound.bp)
+    app.register_blueprint(suppressions.bp)
     app.register_blueprint(twilio.bp)
     app.register_blueprint(health.bp)
     app.before_request(_begin)

@@ -47,6 +47,11 @@ def _recipient_in_query(value: object) -> str:
     return _recipient(f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value).e164
 
 
+def _address(value: object) -> object:
+    """Return the address as it was meant: a plus sign that the client did not escape arrives as a space."""
+    return f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value
+
+
 def _quiet_hours(value: str) -> str:
     try:
         QuietHours.parse(value)
@@ -89,6 +94,7 @@ Url = Annotated[
 ]
 Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Sender = Annotated[Text, StringConstraints(max_length=64), AfterValidator(_sender)]
+AddressFilter = Annotated[Text, BeforeValidator(_address), StringConstraints(max_length=64)]
 QuietSpan = Annotated[
     Text, AfterValidator(_quiet_hours), Field(json_schema_extra={"examples": ["21:00-08:00"]})
 ]

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from smsapp.web.inputs import PlainSchemas, header_name
 from smsapp.web.job_schemas import JOB_ANSWERS
+from smsapp.web.opt_out_schemas import OPT_OUT_ANSWERS
 from smsapp.web.problems import PROBLEM_TYPE
 from smsapp.web.schemas import ANSWERS, Problem
 
@@ -60,6 +61,20 @@ _PARAMETERS: Document = {
         "description": "The template's `name`.",
         "schema": {**_TEXT, "examples": ["order-shipped"]},
     },
+    "inbound_id": {
+        "name": "inbound_id",
+        "in": "path",
+        "required": True,
+        "description": "The text's `id`.",
+        "schema": {"type": "string", "examples": ["in_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
+    },
+    "suppression_id": {
+        "name": "suppression_id",
+        "in": "path",
+        "required": True,
+        "description": "The suppression's `id`.",
+        "schema": {"type": "string", "examples": ["sup_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
+    },
     "target": {
         "name": "target",
         "in": "path",
@@ -89,7 +104,8 @@ _PROBLEMS = {
     403: _Kind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
     404: _Kind(
         "NotFound",
-        "There is no such thing: `message_not_found`, `event_not_found`, `job_not_found`, `template_not_found`.",
+        "There is no such thing: `message_not_found`, `event_not_found`, `job_not_found`, `template_not_found`, "
+        "`inbound_not_found`, `suppression_not_found`.",
     ),
     409: _Kind(
         "Conflict", "Not in its present state: `too_late_to_cancel`, `wrong_job_state`, `template_exists`."
@@ -164,7 +180,7 @@ def init_app(app: APIFlask) -> None:
 
 def _complete(spec: Any) -> Any:
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in (*ANSWERS, *JOB_ANSWERS)],
+        [(model, "serialization") for model in (*ANSWERS, *JOB_ANSWERS, *OPT_OUT_ANSWERS)],
         ref_template="#/components/schemas/{model}",
         schema_generator=PlainSchemas,
     )

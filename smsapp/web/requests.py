@@ -90,7 +90,9 @@ class SendRequest(BaseModel):
             "without it those of the API key, if it has any."
         ),
     ] = None
-    urgent: Annotated[bool, Field(description="Send it at any hour of the day.")] = False
+    urgent: Annotated[bool, Field(description="Send it at any hour of the day, as with priority `otp`.")] = (
+        False
+    )
 
 
 class SendHeaders(BaseModel):

@@ -122,6 +122,9 @@ class SendEndpoint:
             sensitive=data.sensitive,
             send_at=data.send_at,
             deliver_by=data.deliver_by,
-            quiet_hours=None if data.urgent else data.quiet_hours or asking.caller.quiet_hours,
+            # Whoever waits for a code is awake.
+            quiet_hours=None
+            if data.urgent or data.priority == "otp"
+            else data.quiet_hours or asking.caller.quiet_hours,
             lane=Lane.of(data.priority),
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -162,8 +163,9 @@ def test_a_request_names_its_quiet_hours(api: Api) -> None:
     assert not waits or answer["error"]["code"] == OwnCode.QUIET_HOURS
 
 
-def test_what_is_urgent_waits_for_no_hour(api: Api) -> None:
-    answer = api.send(quiet_hours=ALL_BUT_A_MINUTE, urgent=True)
+@pytest.mark.parametrize("hurry", [{"urgent": True}, {"priority": "otp"}])
+def test_what_is_urgent_waits_for_no_hour(api: Api, hurry: dict[str, Any]) -> None:
+    answer = api.send(quiet_hours=ALL_BUT_A_MINUTE, **hurry)
 
     assert (answer["quiet_hours"], answer["error"]) == (None, None)
     assert answer["next_attempt_at"] == answer["created_at"]

@@ -296,6 +296,55 @@ def test_a_stop_to_a_service_blocks_the_service(sim: SimulatorProcess, client: C
     assert client.messages.create(to=to, from_=SENDER, body="Hello").status == "queued"
 
 
+def test_a_stop_that_is_delivered_again_blocks_nobody_again(
+    sim: SimulatorProcess, client: Client, to: str
+) -> None:
+    stop = {"from": to, "to": SENDER, "body": "STOP"}
+    sid = sim.receive(stop)["message_sid"]
+    sim.receive({"from": to, "to": SENDER, "body": "START"})
+
+    sim.receive(stop | {"message_sid": sid})
+
+    assert client.messages.create(to=to, from_=SENDER, body="Hello").status == "queued"
+
+
+@pytest.mark.parametrize(("body", "begin"), [("stop", "You have"), ("HELP", "Reply STOP"), ("hello", None)])
+def test_twilio_answers_keywords_itself(sim: SimulatorProcess, to: str, body: str, begin: str | None) -> None:
+    reply = sim.receive({"from": to, "to": SENDER, "body": body})["reply"]
+
+    assert reply is None if begin is None else reply.startswith(begin)
+
+
+def test_with_advanced_opt_out_the_webhook_names_the_keyword(
+    sim: SimulatorProcess, receiver: Receiver, to: str
+) -> None:
+    sim.configure(advanced_opt_out=True)
+    try:
+        for service in (SERVICE, ""):
+            message = {"from": to, "to": SENDER, "body": "Stop", "messaging_service_sid": service}
+            sim.receive(message | {"url": receiver.url})
+    finally:
+        sim.configure(advanced_opt_out=False)
+
+    assert [received.params.get("OptOutType") for received in receiver.received] == ["STOP", None]
+
+
+def test_an_opt_out_can_be_told_late(
+    sim: SimulatorProcess, client: Client, receiver: Receiver, to: str
+) -> None:
+    sim.receive({"from": to, "to": SENDER, "body": "STOP"})
+    sim.configure(late_opt_outs=True)
+    try:
+        client.messages.create(to=to, from_=SENDER, body="Hello", status_callback=receiver.url)
+        sim.wait_until_idle()
+    finally:
+        sim.configure(late_opt_outs=False)
+
+    assert [
+        (received.params["MessageStatus"], received.params["ErrorCode"]) for received in receiver.received
+    ] == [("failed", "21610")]
+
+
 @pytest.mark.parametrize(
     "payload", [{}, {"from": "+1555"}, {"from": "+1", "to": "+2", "media": [{"url": "x"}]}]
 )

@@ -85,6 +85,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "JOB_WINDOW": "0",
         "MAX_DUE_MESSAGES": "many",
         "KEEP_EVENTS": "for ever",
+        "KEEP_INBOUND": "for ever",
         "MAX_EVENT_STREAMS": "1000",
         "MAX_STREAM_LENGTH": "-1",
         "ON_UNCONFIRMED": "pray",
