@@ -7,7 +7,7 @@ import click
 from alembic import command
 from alembic.config import Config
 
-from smsapp.commands import client, doctor, openapi, operate
+from smsapp.commands import client, doctor, jobs, openapi, operate
 from smsapp.commands.runtime import settings_or_exit
 from smsapp.domain.quiet import InvalidQuietHours, QuietHours
 from smsapp.settings import Settings
@@ -108,6 +108,7 @@ for _command in (
     operate.unconfirmed,
     client.send,
     client.watch,
+    jobs.jobs,
     doctor.doctor,
     openapi.openapi,
 ):

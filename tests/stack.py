@@ -232,6 +232,20 @@ class Stack:
         given = {"Authorization": f"Bearer {self.api_key}", **(headers or {})}
         return self._http.request(method, path, json=json, headers=given)
 
+    def upload(
+        self,
+        path: str,
+        body: object = None,
+        *,
+        fields: Mapping[str, Any] | None = None,
+        kind: str = "text/csv",
+    ) -> urllib3.BaseHTTPResponse:
+        """Post a form, or a body of another kind; an iterator of bytes goes out in chunks."""
+        given = {"Authorization": f"Bearer {self.api_key}"}
+        if fields is not None:
+            return self._http.request("POST", path, fields=fields, headers=given)
+        return self._http.request("POST", path, body=body, headers={**given, "Content-Type": kind})
+
     def post(self, to: str, body: str, **fields: object) -> dict[str, Any]:
         """Send one text through the API and return the answer.
 

@@ -1,6 +1,8 @@
 """Cancel a message: certain until it is handed over, afterwards only as far as Twilio still lets go of it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from smsapp.domain.ids import new_id
@@ -67,21 +69,36 @@ def _cancel_ours(rt: Runtime, message_id: UUID, request_id: str | None) -> Track
             raise MessageNotFoundError
         if message.status is not Status.PENDING:
             return message
-        step = Step(
-            source=Source.REQUEST,
-            status=Status.CANCELED,
-            attempt=message.attempt,
-            at=now,
-            receipt_id=new_id(),
-            due_at=None,
-            reason=CANCELED_BY_CALLER,
-            payload={"request_id": request_id} if request_id else None,
-        )
-        after, event = take(message, step)
-        change = Change(message, after, [event])
+        change = _canceled(message, request_id, now)
         messages.save(session, [change])
     log_changes([change])
-    return after
+    return change.after
+
+
+def cancel_pending(rt: Runtime, ids: Sequence[UUID]) -> int:
+    """Cancel those of the messages that nobody has begun to submit; return how many that was."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        found = messages.lock(session, ids).values()
+        changes = [_canceled(message, None, now) for message in found if message.status is Status.PENDING]
+        messages.save(session, changes)
+    log_changes(changes)
+    return len(changes)
+
+
+def _canceled(message: Tracked, request_id: str | None, now: datetime) -> Change:
+    step = Step(
+        source=Source.REQUEST,
+        status=Status.CANCELED,
+        attempt=message.attempt,
+        at=now,
+        receipt_id=new_id(),
+        due_at=None,
+        reason=CANCELED_BY_CALLER,
+        payload={"request_id": request_id} if request_id else None,
+    )
+    after, event = take(message, step)
+    return Change(message, after, [event])
 
 
 def _record(rt: Runtime, message: Tracked, found: TwilioMessage, request_id: str | None) -> Status:

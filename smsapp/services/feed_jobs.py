@@ -22,10 +22,12 @@ from smsapp.domain.segments import measure
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.accept_message import Candidate, prepare, store_together
+from smsapp.services.cancel_message import cancel_pending
 from smsapp.services.drain import draining, outlast
 from smsapp.services.refuse_opted_out import RecipientOptedOutError
 from smsapp.store import job_rows, outbox, sms_jobs
 from smsapp.store.job_tables import JobRow, SmsJob
+from smsapp.store.messages import StaleMessageError
 from smsapp.store.sessions import reading
 from smsapp.store.sms_jobs import JobState
 
@@ -47,7 +49,7 @@ class _RowsTakenError(Exception):
 
 
 def feed_jobs(rt: Runtime, slot: int = 0) -> int:
-    """Hand on rows of every running job until nothing moves any more; return how many rows that were.
+    """Hand on rows of every running job, and stop canceled ones, until nothing moves; return how much did.
 
     Of each job at most `job_window` messages wait at a time, so that a long one floods nobody's queue.
     """
@@ -66,17 +68,19 @@ def feed_jobs(rt: Runtime, slot: int = 0) -> int:
     return total
 
 
-def _round(rt: Runtime) -> tuple[int, int]:
-    """Give each job its turn; return how many rows were handed on, and how many jobs still have some."""
+def _round(rt: Runtime) -> tuple[int, bool]:
+    """Give each job its turn; return how many rows or messages were moved, and whether there is more to do."""
     with reading(rt.sessions) as session:
         jobs = sms_jobs.unfinished(session)
     moved = 0
     for job in jobs:
         if job.waiting and job.state == JobState.RUNNING:
             moved += _feed(rt, job)
-        else:
-            _finish(rt, job.id)
-    return moved, sum(job.waiting > 0 for job in jobs)
+            continue
+        if job.state == JobState.CANCELED:
+            moved += _cancel(rt, job.id)
+        _finish(rt, job.id)
+    return moved, moved > 0 or any(job.waiting for job in jobs)
 
 
 def _feed(rt: Runtime, job: SmsJob) -> int:
@@ -168,6 +172,16 @@ def _draft(rt: Runtime, job: SmsJob, row: JobRow) -> Draft:
         job_id=job.id,
         lane=Lane.BULK,
     )
+
+
+def _cancel(rt: Runtime, job_id: UUID) -> int:
+    """Cancel messages of a canceled job that no sender has taken yet."""
+    with reading(rt.sessions) as session:
+        ids = sms_jobs.pending_ids(session, job_id, limit=_BATCH)
+    try:
+        return cancel_pending(rt, ids) if ids else 0
+    except StaleMessageError:
+        return 0  # some were taken meanwhile; the next round looks again
 
 
 def _finish(rt: Runtime, job_id: UUID) -> None:

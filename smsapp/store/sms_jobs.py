@@ -130,6 +130,14 @@ def pending(session: Session, job_id: UUID, *, until: datetime) -> int:
     return session.scalar(query) or 0
 
 
+def pending_ids(session: Session, job_id: UUID, *, limit: int) -> Sequence[UUID]:
+    """Return messages of the job that nobody has begun to submit."""
+    query = select(Message.id).where(
+        Message.job_id == job_id, Message.outcome.is_(None), Message.status == Status.PENDING
+    )
+    return session.scalars(query.limit(limit)).all()
+
+
 def has_open_messages(session: Session, job_id: UUID) -> bool:
     """Return whether any of the job's messages has no outcome yet."""
     query = select(Message.id).where(Message.job_id == job_id, Message.outcome.is_(None)).limit(1)

@@ -156,6 +156,8 @@ def _take(spool: IO[bytes]) -> bytes:
         digest.update(block)
         spool.write(block)
         size += len(block)
+    if request.content_length is not None and size < request.content_length:
+        raise ClientDisconnected  # werkzeug leaves this to the server, and gunicorn to the application
     if request.content_length is None and size >= MAX_UPLOAD_BYTES:
         raise RequestEntityTooLarge  # of a body without a length, what is beyond the limit is silently dropped
     spool.seek(0)

@@ -147,7 +147,7 @@ def resume(job_id: str) -> Response:
     responses=answer(200, "It is canceled.", job_schemas.JobDocument) | problems(401, 404, 409, 500, 503),
 )
 def cancel(job_id: str) -> Response:
-    """Cancel every row that is no message yet, for good; messages go their way. Safe to repeat."""
+    """Cancel every row that is no message yet, and soon after messages that are not being sent; safe to repeat."""
     return _control(job_id, Command.CANCEL)
 
 

@@ -1,6 +1,7 @@
 """Rows become messages: each once, a few ahead of what is sent, and none after a pause."""
 
 import threading
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -150,18 +151,25 @@ def test_no_row_follows_a_pause(rt: Runtime, key_id: UUID) -> None:
     assert feed_jobs(rt) == 10
 
 
-def test_canceling_leaves_what_is_a_message_already(rt: Runtime, key_id: UUID) -> None:
+def test_canceling_stops_rows_and_messages_that_are_not_sent_yet(
+    rt: Runtime, key_id: UUID, twilio: FakeTwilio
+) -> None:
     object.__setattr__(rt, "settings", rt.settings.model_copy(update={"job_window": 10}))
-    job_id = make(rt, key_id, numbers(25), body="Hi")
+    job_id = make(rt, key_id, numbers(25))
     feed_jobs(rt)
     send_messages(rt, lane=Lane.BULK)
+    feed_jobs(rt)
 
     control_job(rt, job_id, Command.CANCEL)
-    assert feed_jobs(rt) == 0
+    assert feed_jobs(rt) == 10
 
     job = job_of(rt, job_id)
-    assert (job.state, job.stored, job.canceled, job.waiting) == ("canceled", 10, 15, 0)
+    assert (job.state, job.stored, job.canceled, job.waiting) == ("canceled", 20, 5, 0)
     assert {row.body for row in rows_of(rt, job_id)} == {None}
+    assert Counter(m.outcome for m in messages_of(rt, job_id)) == {None: 10, "canceled": 10}
+    send_messages(rt, lane=Lane.BULK)
+    assert len(twilio.sent) == 10
+    assert job_of(rt, job_id).finished_at is None
     end_all(rt)
     feed_jobs(rt)
     assert job_of(rt, job_id).finished_at is not None
