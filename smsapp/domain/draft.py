@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from smsapp.domain.lanes import Lane
@@ -27,7 +28,10 @@ class TimeFault:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set."""
+    """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set.
+
+    `on_failure` is a plan as `smsapp.domain.plan` reads it.
+    """
 
     recipient: Recipient
     sender: str | None
@@ -41,6 +45,7 @@ class Draft:
     request_id: str | None = None
     on_unconfirmed: str = "hold"
     resend_after_failure: bool = False
+    on_failure: dict[str, Any] | None = None
     sensitive: bool = False
     send_at: datetime | None = None
     deliver_by: datetime | None = None

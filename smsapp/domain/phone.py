@@ -98,6 +98,16 @@ def parse_recipient(raw: str) -> Recipient:
     )
 
 
+def address(to: str, sender: str | None) -> str:
+    """Return the recipient as Twilio wants it with this sender: both on WhatsApp, or as it is.
+
+    Source: https://www.twilio.com/docs/messaging/api/message-resource, whose To and From are of one channel.
+    """
+    if sender and sender.startswith(WHATSAPP) and not to.startswith(WHATSAPP):
+        return WHATSAPP + to
+    return to
+
+
 def parse_sender(raw: str) -> str:
     """Return the sender in the form Twilio takes as From: E.164 number, short code or alphanumeric sender ID.
 

@@ -19,7 +19,11 @@ def is_spent(message: Tracked) -> bool:
     """
     if message.status in FINAL:
         return True
-    return message.status not in OURS and message.twilio_sid is not None and not message.resends_left
+    return (
+        message.status not in OURS
+        and message.twilio_sid is not None
+        and not (message.resends_left or message.steps_left)
+    )
 
 
 def is_settled_at_twilio(message: Tracked, now: datetime) -> bool:

@@ -51,7 +51,8 @@ class Tracked:
     """The part of a message that evidence can change, and what tells whose it is.
 
     `attempt` is the number of the present one, from 1, also before it is made; `resends_left` is how often a text
-    that failed after Twilio had accepted it may be tried again; `reported` is the set of statuses called back for
+    that failed after Twilio had accepted it may be tried again; `steps_left` is the set of steps of the caller's plan
+    that are left, as bits; `reported` is the set of statuses called back for
     it, as bits; `version` is the number of events in the history; `due_at` is when the message next needs one of
     us, None when it never does again.
     """
@@ -76,6 +77,7 @@ class Tracked:
     finished_at: datetime | None = None
     updated_at: datetime | None = None
     request_id: str | None = None
+    steps_left: int = 0
 
 
 @dataclass(frozen=True, slots=True)

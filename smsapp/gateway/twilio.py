@@ -13,6 +13,7 @@ from twilio.rest.api.v2010.account.message import MessageInstance
 from smsapp.domain.ids import callback_url, public_id
 from smsapp.domain.judgement import Judgement, judge_refusal
 from smsapp.domain.outbound import Outbound
+from smsapp.domain.phone import address
 from smsapp.gateway.transport import NoAnswerError, NotSentError, RefusedError, Transport
 from smsapp.settings import Settings
 
@@ -132,7 +133,7 @@ class TwilioGateway:
         }
         try:
             created = self._messages.create(
-                to=message.to,
+                to=address(message.to, message.sender),
                 body=message.body,
                 status_callback=callback_url(self._app_base_url, message.id, message.attempt),
                 **{name: value for name, value in parameters.items() if value is not None},

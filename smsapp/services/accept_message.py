@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from smsapp.domain.draft import Draft, TimeFault
 from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id
+from smsapp.domain.plan import parse_plan
 from smsapp.domain.quiet import QUIET_HOURS
 from smsapp.domain.resend import MAX_RESENDS
 from smsapp.domain.status import Status
@@ -204,6 +205,8 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "country": draft.recipient.country,
         "status": Status.PENDING,
         "attempt": 1,
+        "on_failure": draft.on_failure,
+        "steps_left": parse_plan(draft.on_failure).all_left if draft.on_failure else 0,
         "resends_left": MAX_RESENDS if draft.resend_after_failure else 0,
         "version": 1,
         "reported": 0,

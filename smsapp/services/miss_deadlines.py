@@ -9,6 +9,7 @@ from smsapp.domain.ids import new_id
 from smsapp.domain.outgoing import EventType, Outgoing
 from smsapp.domain.tracking import Tracked
 from smsapp.runtime import Runtime
+from smsapp.services.follow_up import follow_late_ones, follow_up
 from smsapp.services.log_changes import log_changes
 from smsapp.store import deadlines, messages, outbox
 from smsapp.store.messages import Change
@@ -39,6 +40,8 @@ def _miss(rt: Runtime, session: Session, locked: dict[UUID, Tracked]) -> list[Ch
             changes.append(Change(message, after, [event]))
     messages.save(session, changes)
     outbox.add_all(session, [_told(change) for change in changes])
+    follow_up(rt, session, changes)
+    follow_late_ones(rt, session, changes)
     deadlines.close(session, list(locked))
     return changes
 

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id
 from smsapp.domain.refold import SID_IS_ANOTHERS
-from smsapp.domain.resend import resend
 from smsapp.domain.status import Status
 from smsapp.domain.tracking import Event, Report, Source, Step, Tracked, fold, take
 from smsapp.gateway.twilio import TwilioMessage
 from smsapp.runtime import Runtime
+from smsapp.services.follow_up import follow_up
 from smsapp.services.record_opt_outs import record_refusals
 from smsapp.store import messages
 from smsapp.store.messages import Change
@@ -58,22 +58,8 @@ def record_reports(
 
     changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
     messages.save(session, changes)
-    # By itself: a SID that came with the bad news is known to belong to the attempt that it ended.
-    resent = _resend(rt, changes)
-    messages.save(session, resent)
     record_refusals(rt, session, changes)
-    return [*returned, *changes, *resent], unknown
-
-
-def _resend(rt: Runtime, changes: Sequence[Change]) -> list[Change]:
-    """Return what sends texts again that have just failed, where caller and reason allow it."""
-    resent = []
-    for change in changes:
-        decided = resend(change.before, change.after, now=rt.clock(), receipt_id=new_id(), rng=rt.rng)
-        if decided:
-            message, event = decided
-            resent.append(Change(change.after, message, [event]))
-    return resent
+    return [*returned, *changes, *follow_up(rt, session, changes)], unknown
 
 
 def _return_sids(

@@ -19,6 +19,7 @@ from smsapp.domain.tracking import Source, Step, note, take
 from smsapp.gateway.twilio import Submission, TwilioMessage
 from smsapp.metrics import SUBMISSIONS
 from smsapp.runtime import Runtime
+from smsapp.services.follow_up import follow_up
 from smsapp.services.record_opt_outs import record_refusals
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.trip_breakers import is_callers_own_sender, trip_breakers
@@ -80,6 +81,7 @@ def _record_others(rt: Runtime, session: Session, results: Sequence[Result], now
         changes.append(Change(before, after, [event]))
     messages.save(session, changes)
     record_refusals(rt, session, changes)
+    follow_up(rt, session, changes)
 
 
 def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) -> Step:

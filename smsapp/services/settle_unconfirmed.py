@@ -15,11 +15,13 @@ from sqlalchemy.orm import Session
 
 from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id
+from smsapp.domain.phone import address
 from smsapp.domain.refold import HELD
 from smsapp.domain.status import Outcome, Status
 from smsapp.domain.tracking import Source, Step, Tracked, take
 from smsapp.gateway.twilio import TwilioMessage
 from smsapp.runtime import Runtime
+from smsapp.services.follow_up import follow_up
 from smsapp.services.log_changes import log_changes
 from smsapp.services.record_reports import Addressed, record_reports, report_of
 from smsapp.services.wake_senders import wake_senders
@@ -42,7 +44,7 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
         mine = _of(message, reads.twins(session, message.id))
     if mine is None:
         return False  # a callback was faster
-    listed = list(rt.gateway.list_to(mine.to, limit=_LISTED))
+    listed = list(rt.gateway.list_to(address(mine.to, mine.sender), limit=_LISTED))
     now = rt.clock()
     with rt.sessions.begin() as session:
         locked = messages.lock(session, [message.id]).get(message.id)
@@ -63,6 +65,7 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
             after, event = take(locked, _not_found(rt, locked, mine, now, certain=not busy))
             changes = [Change(locked, after, [event])]
             messages.save(session, changes)
+            changes += follow_up(rt, session, changes)
     log_changes(changes)
     return found is not None
 
@@ -101,6 +104,7 @@ def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> boo
         after, event = take(message, _ended(step, decision, now))
         changes = [Change(message, after, [event])]
         messages.save(session, changes)
+        changes += follow_up(rt, session, changes)
     log_changes(changes)
     wake_senders(rt)
     return True

@@ -135,6 +135,8 @@ class Message(Base):
     twilio_sid: Mapped[str | None] = mapped_column(String(34), unique=True)
     attempt: Mapped[int]
     resends_left: Mapped[int]
+    on_failure: Mapped[dict[str, Any] | None]
+    steps_left: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     version: Mapped[int]
     reported: Mapped[int]
     due_at: Mapped[datetime | None]

@@ -14,6 +14,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from smsapp.domain.failures import FailureClass
 from smsapp.domain.outgoing import EventType
 from smsapp.domain.phone import (
     PHONE_FAULTS,
@@ -23,6 +24,7 @@ from smsapp.domain.phone import (
     parse_recipient,
     parse_sender,
 )
+from smsapp.domain.plan import ANY, LATE, parse_span
 from smsapp.domain.quiet import InvalidQuietHours, QuietHours
 
 
@@ -87,6 +89,11 @@ def _separated(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
+def _plan_span(value: str) -> str:
+    parse_span(value)
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_no_nul)]
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 Url = Annotated[
@@ -120,3 +127,12 @@ Tags = Annotated[
 _NUMBER_SCHEMA = {"type": "string", "examples": ["+14155552671"]}
 To = Annotated[Recipient, PlainValidator(_recipient), WithJsonSchema(_NUMBER_SCHEMA)]
 ToFilter = Annotated[str, BeforeValidator(_recipient_in_query), WithJsonSchema(_NUMBER_SCHEMA)]
+
+_PLAN_WORDS = "|".join([ANY, LATE, *FailureClass])
+PlanWord = Annotated[str, StringConstraints(pattern=rf"^({_PLAN_WORDS}|[0-9]{{5}})$")]
+PlanSpan = Annotated[
+    str,
+    StringConstraints(max_length=8),
+    AfterValidator(_plan_span),
+    Field(json_schema_extra={"pattern": r"^\d+[smh]$"}),
+]

@@ -50,9 +50,9 @@ class InputAdapter(PydanticAdapter):
 
     def get_openapi_schema(self, **_kwargs: Any) -> dict[str, Any]:
         """Return the model's JSON Schema for the API document."""
-        return self.model_class.model_json_schema(
-            schema_generator=PlainSchemas, ref_template="#/components/schemas/{model}"
-        )
+        # APIFlask registers models within a model under the name of both.
+        template = f"#/components/schemas/{self.model_class.__name__}.{{model}}"
+        return self.model_class.model_json_schema(schema_generator=PlainSchemas, ref_template=template)
 
     def _check(self, request: Request, location: str) -> BaseModel:
         if location == "json":

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from smsapp.domain.lanes import Priority
 from smsapp.web.fields import EventTypes, QuietSpan, Sender, Tag, Tags, Text, Time, To, ToFilter, Url
+from smsapp.web.plan_requests import FailurePlan
 
 MAX_BODY_CHARS = 1600
 """Twilio's limit before segmentation; a longer one is refused with code 21617."""
@@ -50,6 +51,10 @@ class SendRequest(BaseModel):
     resend_after_failure: Annotated[
         bool | None, Field(description="Send again, later, what failed for a reason that passes by itself.")
     ] = None
+    on_failure: Annotated[
+        FailurePlan | None,
+        Field(description="What to do when it fails, step by step; instead of `resend_after_failure`."),
+    ] = None
     sensitive: Annotated[
         bool,
         Field(
@@ -93,6 +98,13 @@ class SendRequest(BaseModel):
     urgent: Annotated[bool, Field(description="Send it at any hour of the day, as with priority `otp`.")] = (
         False
     )
+
+    @field_validator("on_failure")
+    @classmethod
+    def _instead_of_resending(cls, value: FailurePlan | None, info: ValidationInfo) -> FailurePlan | None:
+        if value and info.data.get("resend_after_failure"):
+            raise ValueError("takes the place of resend_after_failure; give one of them")
+        return value
 
 
 class SendHeaders(BaseModel):

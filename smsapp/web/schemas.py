@@ -50,6 +50,10 @@ class Message(BaseModel):
     price: Annotated[str | None, Field(description="Twilio's, negative, once it is billed.")]
     price_unit: str | None
     on_unconfirmed: str
+    on_failure: Annotated[
+        dict[str, Any] | None,
+        Field(description="The plan as it was given; its history tells which steps it took."),
+    ]
     send_at: Annotated[datetime | None, Field(description="When it was asked to be sent; null for at once.")]
     priority: Annotated[str, Field(description="`otp`, `normal` or `bulk`.")]
     deliver_by: datetime | None

@@ -47,6 +47,7 @@ def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str
         "price": get("price"),
         "price_unit": get("price_unit"),
         "on_unconfirmed": get("on_unconfirmed"),
+        "on_failure": get("on_failure"),
         "send_at": _time(get("send_at")),
         "priority": Lane(get("lane")).priority,
         "deliver_by": _time(get("deliver_by")),

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from smsapp.domain.ids import parse_public_id
 from smsapp.store import breakers
 from smsapp.store.tables import Base, OutboxEvent
-from tests.environment import ACCOUNT_SID, AUTH_TOKEN
+from tests.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from tests.stack import Stack
 
 NUMBER = "+14155552671"
@@ -126,3 +126,36 @@ def test_a_sensitive_text_is_gone_here_and_at_twilio(stack: Stack) -> None:
         for table in Base.metadata.sorted_tables:
             assert all(secret not in str(tuple(row)) for row in session.execute(select(table)))
     assert all(secret not in text for text in stack.logs().values())
+
+
+def test_a_plan_is_followed_to_another_sender_another_channel_and_the_fallback(stack: Stack) -> None:
+    filtered = "+15552430007"
+    plan = {
+        "steps": [
+            {"on": ["content"], "do": "resend", "from": "+15005550014"},
+            {"on": ["30007"], "do": "resend", "channel": "whatsapp", "from": "+15005550015"},
+            {"on": ["any"], "do": "request_fallback"},
+        ]
+    }
+
+    accepted = stack.post(filtered, "by plan", on_failure=plan)
+    stack.wait_until(lambda: "fallback.requested" in told(stack, accepted["id"]))
+
+    message = stack.message(accepted["id"])
+    sent = [entry for entry in stack.ledger() if entry["body"] == "by plan"]
+    assert [(entry["to"], entry["from"]) for entry in sent] == [
+        (filtered, SENDER),
+        (filtered, "+15005550014"),
+        (f"whatsapp:{filtered}", "whatsapp:+15005550015"),
+    ]
+    assert (message["status"], message["error"]["code"], message["attempt"]) == ("undelivered", 30007, 3)
+    steps = [
+        (event["reason"], event["payload"]["step"], event["payload"]["class"])
+        for event in stack.events(accepted["id"])
+        if event["reason"] in {"plan_resend", "plan_fallback"}
+    ]
+    assert steps == [
+        ("plan_resend", 1, "content"),
+        ("plan_resend", 2, "content"),
+        ("plan_fallback", 3, "content"),
+    ]
