@@ -8,6 +8,8 @@ from kombu.entity import Queue as CeleryQueue
 from smsapp.jobs import ROUTES, Job, Queue
 from smsapp.settings import Settings
 
+_JUDGE_EVERY = timedelta(seconds=30)
+
 VISIBILITY_TIMEOUT_S = 120
 """When Redis gives a dead worker's job to another one; longer than any job (drains end after 20 s)."""
 
@@ -45,6 +47,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             "sweep": _every(Job.SWEEP, settings.sweep_every),
             "reconcile": _every(Job.RECONCILE, settings.sweep_every),
             "check-ledger": _every(Job.CHECK_LEDGER, timedelta(minutes=5)),
+            "check-delivery": _every(Job.CHECK_DELIVERY, _JUDGE_EVERY),
         },
     }
 

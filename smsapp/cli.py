@@ -105,6 +105,7 @@ for _command in (
     operate.refold,
     operate.dead,
     operate.breaker,
+    operate.held,
     operate.unconfirmed,
     client.send,
     client.watch,

@@ -38,6 +38,7 @@ class Job(StrEnum):
     RECONCILE = "smsapp.reconcile"
     CHECK_LEDGER = "smsapp.check_ledger"
     FEED_JOBS = "smsapp.feed_jobs"
+    CHECK_DELIVERY = "smsapp.check_delivery"
 
 
 class Queue(StrEnum):
@@ -60,6 +61,7 @@ ROUTES: Mapping[Job, Queue] = {
     Job.RECONCILE: Queue.UPKEEP,
     Job.CHECK_LEDGER: Queue.UPKEEP,
     Job.FEED_JOBS: Queue.JOBS,
+    Job.CHECK_DELIVERY: Queue.UPKEEP,
 }
 
 SENDING: Mapping[Lane, Job] = {

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from smsapp.domain.caps import Caps
 from smsapp.domain.pace import Paces
 from smsapp.domain.sender_pool import choose_sender
 
@@ -23,6 +24,7 @@ _COUNTRY = re.compile(r"[A-Z]{2}|\*")
 _PRICE = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _MESSAGING_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 _BY_KIND = "auto"
+_CAPPED = re.compile(r"[A-Z]{2}|\+\d{3}|\*")
 _SPAN_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -78,6 +80,19 @@ def _parse_paces(value: object) -> object:
         else:
             raise ValueError("must be `auto`, or senders with their pace such as +15005550006=10, or both")
     return paces
+
+
+def _parse_caps(value: object) -> object:
+    """Read `US=10000,+883=0,*=500`."""
+    if not isinstance(value, str):
+        return value
+    caps = {}
+    for part in _parts(value):
+        country, _, cap = (piece.strip() for piece in part.partition("="))
+        if not _CAPPED.fullmatch(country) or not cap.isdecimal():
+            raise ValueError("must be messages per day by country such as US=10000,+883=0,*=500")
+        caps[country] = int(cap)
+    return caps
 
 
 def _parse_sender(value: str) -> str:
@@ -136,6 +151,13 @@ class Settings(BaseSettings):
     send_lease: Span = timedelta(seconds=60)
     send_max_age: Span = timedelta(hours=24)
     sender_pace: Annotated[dict[str, float], NoDecode, BeforeValidator(_parse_paces)] = {}
+    daily_cap: Annotated[int | None, Field(ge=0), Optional] = None
+    country_caps: Annotated[
+        dict[str, Annotated[int, Field(ge=0)]], NoDecode, BeforeValidator(_parse_caps)
+    ] = {}
+    min_delivery_ratio: Annotated[float | None, Field(gt=0, lt=1), Optional] = None
+    delivery_sample: Annotated[int, Field(ge=1)] = 100
+    delivery_window: Span = timedelta(hours=1)
     unconfirmed_lookup_after: Span = timedelta(minutes=1)
     unconfirmed_grace: Span = timedelta(minutes=10)
     on_unconfirmed: Literal["hold", "resend", "fail"] = "hold"
@@ -252,6 +274,16 @@ class Settings(BaseSettings):
         if self.twilio_messaging_service_sid:
             return None, self.twilio_messaging_service_sid
         return choose_sender(self.twilio_phone_number, recipient, self.paces), None
+
+    @cached_property
+    def caps(self) -> Caps:
+        """How many messages a day may have."""
+        return Caps(self.daily_cap, self.country_caps)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether anything may hold messages back that are due."""
+        return self.min_delivery_ratio is not None or bool(self.caps)
 
     @property
     def is_sqlite(self) -> bool:

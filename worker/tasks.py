@@ -4,6 +4,7 @@ from smsapp.domain.lanes import Lane
 from smsapp.jobs import Job
 from smsapp.services.check_ledger import check_ledger as check
 from smsapp.services.feed_jobs import feed_jobs as feed
+from smsapp.services.guard_traffic import check_delivery as judge_delivery
 from smsapp.services.reconcile import reconcile as ask_twilio
 from smsapp.services.send_messages import send_messages as send
 from smsapp.services.sweep import sweep as sweep_up
@@ -57,3 +58,9 @@ def reconcile() -> None:
 def check_ledger() -> None:
     """Check that every accepted message is accounted for."""
     check(runtime())
+
+
+@app.task(name=str(Job.CHECK_DELIVERY))
+def check_delivery() -> None:
+    """Park countries to which hardly anything is delivered."""
+    judge_delivery(runtime())

@@ -6,12 +6,14 @@ from uuid import UUID
 import click
 
 from smsapp.commands.runtime import command_runtime
+from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import parse_public_id, public_id
 from smsapp.services import check_ledger as books
+from smsapp.services.guard_traffic import open_country, release_held
 from smsapp.services.replay_dead_letters import replay_dead_letters
 from smsapp.services.settle_unconfirmed import Decision, decide_unconfirmed
 from smsapp.services.wake_senders import wake_senders
-from smsapp.store import breakers, dead_letters, reads
+from smsapp.store import breakers, dead_letters, reads, tallies
 from smsapp.store.sessions import reading
 
 
@@ -94,13 +96,42 @@ def breaker_list() -> None:
 @breaker.command("release")
 @click.argument("scope")
 def breaker_release(scope: str) -> None:
-    """Open a scope (`account`, or a sender) at once."""
+    """Open a scope (`account`, a sender, or `country:GB`) at once."""
     rt = command_runtime()
-    with rt.sessions.begin() as session:
-        if not breakers.release(session, scope):
-            raise click.ClickException("nothing is closed by that name")
+    country = breakers.country_of(scope)
+    if country:
+        released = open_country(rt, country)
+    else:
+        with rt.sessions.begin() as session:
+            released = breakers.release(session, scope)
+    if not released:
+        raise click.ClickException("nothing is closed by that name")
     wake_senders(rt)
     click.echo("Released.")
+
+
+@click.group()
+def held() -> None:
+    """See what the caps and parked countries hold back, and let it go."""
+
+
+@held.command("list")
+def held_list() -> None:
+    """Count messages that are held, by reason and country."""
+    with reading(command_runtime().sessions) as session:
+        waiting = tallies.held(session)
+    for item in waiting:
+        reason = OwnCode(item.code).name.lower()
+        click.echo(f"{item.country or '-'}  {reason}  {item.count}  until {item.until:%Y-%m-%dT%H:%M:%SZ}")
+    if not waiting:
+        click.echo("Nothing is held.")
+
+
+@held.command("release")
+@click.option("--country", help="Only messages to this one, as `held list` names it.")
+def held_release(country: str | None) -> None:
+    """Send what is held at once; today's caps rise by as many. A parked country is opened by `breaker release`."""
+    click.echo(f"{release_held(command_runtime(), country)} released")
 
 
 @click.group()

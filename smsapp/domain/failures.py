@@ -617,6 +617,9 @@ class OwnCode(IntEnum):
     RECIPIENT_OPTED_OUT = 6
     QUIET_HOURS = 7
     TEXT_REMOVED = 8
+    DAILY_CAP = 20
+    COUNTRY_CAP = 21
+    COUNTRY_PARKED = 22
 
 
 OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
@@ -673,6 +676,25 @@ OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
             (OwnCode.RECIPIENT_OPTED_OUT,): (
                 "The recipient opted out of messages from this sender while the message waited.",
                 "Send nothing more until the recipient texts START.",
+            ),
+        },
+    )
+    | _group(
+        FailureClass.RETRY_LATER,
+        Scope.SERVICE,
+        Actor.OPERATOR,
+        {
+            (OwnCode.DAILY_CAP,): (
+                "As many messages as a day may have went out today.",
+                "It goes out tomorrow, or when the operator releases it. Look for abuse before raising DAILY_CAP.",
+            ),
+            (OwnCode.COUNTRY_CAP,): (
+                "As many messages as a day may have went out to this country today.",
+                "It goes out tomorrow, or when the operator releases it. Look for abuse before raising COUNTRY_CAPS.",
+            ),
+            (OwnCode.COUNTRY_PARKED,): (
+                "Of the latest messages to this country too few were delivered.",
+                "Look for abuse; then release `country:` and its code. It is tried again by itself later.",
             ),
         },
     )

@@ -58,6 +58,11 @@ class Judgement:
         return cls(Verdict.RETRY, OWN_FAILURES[OwnCode.QUIET_HOURS])
 
     @classmethod
+    def held(cls, code: OwnCode) -> "Judgement":
+        """Judge a request that was not made yet, because a guard holds it."""
+        return cls(Verdict.RETRY, OWN_FAILURES[code])
+
+    @classmethod
     def removed(cls) -> "Judgement":
         """Judge a request that was not made, because its text is gone."""
         return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.TEXT_REMOVED])

@@ -5,11 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from smsapp.domain.failures import OwnCode
 from smsapp.domain.quiet import held_until
 
 MAX_VALIDITY_S = 36_000
 MIN_VALIDITY_S = 6
 """Twilio takes 1 to 36000 seconds and advises more than 5 (https://www.twilio.com/docs/messaging/api/message-resource)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a message may not go out now, and until when."""
+
+    until: datetime
+    code: OwnCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,7 @@ class Outbound:
     quiet_hours: str | None = None
     segments: int = 1
     country: str | None = None
+    hold: Hold | None = None
 
     @property
     def wanted_at(self) -> datetime:
@@ -52,6 +62,10 @@ class Outbound:
     def held_until(self, now: datetime) -> datetime | None:
         """Return until when quiet hours hold it back; None when they do not."""
         return held_until(self.to, self.quiet_hours, now=now, deliver_by=self.deliver_by)
+
+    def may_go(self, now: datetime) -> bool:
+        """Return whether nothing of its own keeps it from being tried now."""
+        return not (self.hold or self.is_late(now) or self.opted_out or self.held_until(now))
 
     def validity_period_s(self, now: datetime) -> int | None:
         """Return for how many seconds Twilio may keep the text in its own queue, None for its default of 10 hours."""

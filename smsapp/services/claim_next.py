@@ -15,6 +15,7 @@ from smsapp.domain.outbound import Outbound
 from smsapp.pacer import Ask
 from smsapp.runtime import Runtime
 from smsapp.services.drain import outlast
+from smsapp.services.guard_traffic import guard
 from smsapp.store import claims, queues
 from smsapp.store.queues import Waiting
 from smsapp.store.sessions import reading
@@ -128,4 +129,5 @@ class Claimer:
         return outlast(self._rt, work)
 
     def _claim_in(self, session: Session, claim: Callable[..., list[Outbound]]) -> list[Outbound]:
-        return claim(session, now=self._rt.clock(), lease=self._rt.settings.send_lease)
+        claimed = claim(session, now=self._rt.clock(), lease=self._rt.settings.send_lease)
+        return guard(self._rt, session, claimed) if claimed and self._rt.settings.is_guarded else claimed

@@ -40,6 +40,10 @@ def submit(rt: Runtime, message: Outbound) -> Submission:
         return Submission(judgement=Judgement.opted_out(), cause="opted_out")
     if until := message.held_until(now):
         return Submission(judgement=Judgement.quiet(), cause=QUIET_HOURS, held_until=until)
+    if hold := message.hold:
+        return Submission(
+            judgement=Judgement.held(hold.code), cause=hold.code.name.lower(), held_until=hold.until
+        )
     if not message.body:  # callers cannot send an empty one: it was sensitive and is gone
         return Submission(judgement=Judgement.removed(), cause="text_removed")
     return rt.gateway.submit(message)

@@ -83,7 +83,10 @@ def probe_breakers(rt: Runtime) -> int:
         if _works_again(rt, scope):
             with rt.sessions.begin() as session:
                 breakers.release(session, scope)
-            log.warning("sending_resumed", scope=scope if scope == breakers.ACCOUNT else mask(scope))
+            log.warning(
+                "sending_resumed",
+                scope=_shown(scope),
+            )
             opened += 1
             continue
         policy = POLICIES[Wait.PARKED]
@@ -95,7 +98,13 @@ def probe_breakers(rt: Runtime) -> int:
     return opened
 
 
+def _shown(scope: str) -> str:
+    return scope if scope == breakers.ACCOUNT or breakers.country_of(scope) else mask(scope)
+
+
 def _works_again(rt: Runtime, scope: str) -> bool:
+    if breakers.country_of(scope):
+        return True  # what was judged is too old to count; what goes out now tells
     if scope == breakers.ACCOUNT:
         answer = rt.gateway.probe()
         return answer.judgement is None and answer.cause is None

@@ -13,6 +13,18 @@ ACCOUNT = "account"
 POLLING = "polling"
 """Not sending, but asking about what was sent."""
 
+_COUNTRY = "country:"
+
+
+def country_scope(country: str) -> str:
+    """Return the scope of messages to a country."""
+    return _COUNTRY + country
+
+
+def country_of(scope: str) -> str | None:
+    """Return the country of a scope, None if it is not one's."""
+    return scope.removeprefix(_COUNTRY) if scope.startswith(_COUNTRY) else None
+
 
 def trip(
     session: Session,
@@ -75,3 +87,18 @@ def postpone(session: Session, scope: str, *, probe_at: datetime) -> None:
 def forget_slowed(session: Session, *, now: datetime) -> None:
     """Remove scopes that were only slowed and whose time is over."""
     session.execute(delete(Breaker).where(Breaker.parked.is_(False), Breaker.probe_at <= now))
+
+
+def parked_countries(session: Session) -> dict[str, datetime]:
+    """Return the countries that are parked, each with the time at which it is opened again."""
+    query = select(Breaker.scope, Breaker.probe_at).where(
+        Breaker.parked, Breaker.scope.startswith(_COUNTRY, autoescape=True)
+    )
+    return {row.scope.removeprefix(_COUNTRY): row.probe_at for row in session.execute(query)}
+
+
+def open_by_hand(session: Session, scope: str, *, until: datetime) -> bool:
+    """Open a scope and keep a note of that until then; return whether it was parked."""
+    statement = update(Breaker).where(Breaker.scope == scope, Breaker.parked)
+    opened = statement.values(parked=False, probe_at=until, reason="Opened by an operator.")
+    return bool(session.connection().execute(opened).rowcount)

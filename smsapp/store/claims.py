@@ -23,7 +23,7 @@ from smsapp.store.tables import Message, MessageEvent
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
 
-_CLAIMED = tuple(field.name for field in fields(Outbound) if field.name != "opted_out")
+_CLAIMED = tuple(field.name for field in fields(Outbound) if field.name not in {"opted_out", "hold"})
 
 
 def claim_due(
@@ -75,8 +75,9 @@ def _oldest(due: Select[UUID], limit: int) -> Select[UUID]:
 
 
 def _claim(session: Session, due: Any, *, now: datetime, lease: timedelta) -> list[Outbound]:
-    # Not a plain subquery: PostgreSQL may run that once per row, and each run takes as many rows more.
-    chosen = due.cte("due")
+    # Run once: PostgreSQL may run a plain subquery, and a CTE that locks rows further down, once per row, and each run
+    # takes as many rows more.
+    chosen = due.cte("due").prefix_with("MATERIALIZED", dialect="postgresql")
     rows = session.execute(
         update(_MESSAGES)
         .where(_MESSAGES.c.id.in_(select(chosen.c.id)), _MESSAGES.c.status == Status.PENDING)

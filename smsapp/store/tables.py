@@ -336,6 +336,16 @@ class Breaker(Base):
     failures: Mapped[int]
 
 
+class Tally(Base):
+    """How many messages went out on a day (UTC), in all or to a country; only where caps are set."""
+
+    __tablename__ = "tallies"
+
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    scope: Mapped[str] = mapped_column(String(8), primary_key=True)
+    count: Mapped[int]
+
+
 class Counter(Base):
     """A number that must survive restarts and count for all processes: what reconciliation repaired, and the like."""
 

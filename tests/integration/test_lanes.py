@@ -5,22 +5,24 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.domain.fairness import Queue, Share
+from smsapp.domain.ids import new_id
 from smsapp.domain.lanes import Lane
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.send_messages import send_messages
 from smsapp.services.sweep import wake_for_due
 from smsapp.store import api_keys, breakers, claims, queues, reads
-from smsapp.store.tables import ApiKey
+from smsapp.store.tables import ApiKey, Message
 from tests.environment import SENDER
 from tests.fakes import FakeClock, FakeJobs, FakeTwilio
 from tests.integration.conftest import Accept
 
 OTHER = "+15005550009"
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -163,3 +165,25 @@ def test_more_queues_than_fit_into_one_look_take_turns(
         seen += [each.queue.sender for each in found]
 
     assert (seen, after) == (senders, queues.START)
+
+
+def test_a_share_takes_no_more_out_of_a_long_queue(
+    rt: Runtime, accept: Accept, sessions: sessionmaker[Session]
+) -> None:
+    template = accept()
+    with sessions.begin() as session:
+        session.execute(text("ANALYZE"))  # what PostgreSQL then plans for one row is not fit for thousands
+    with sessions.begin() as session:
+        row = reads.get(session, template)
+        assert row
+        names = [column.name for column in Message.__table__.columns if column.computed is None]
+        values = {name: getattr(row, name) for name in names}
+        session.execute(insert(Message), [values | {"id": new_id()} for _ in range(5000)])
+    with sessions.begin() as session:  # PostgreSQL plans anew once it has seen a statement a few times
+        shares = [Share(Queue(SENDER, row.api_key_id), 3), Share(Queue(OTHER, row.api_key_id), 3)]
+        claimed = [
+            len(claims.claim_shares(session, part, lane=Lane.NORMAL, now=rt.clock(), lease=HOUR))
+            for part in (shares[:1], shares) * 12
+        ]
+
+    assert claimed == [3] * 24
