@@ -22,7 +22,7 @@ NOT_MEASURED = {"redis", "simulator", "flower", "console"}
 """Of the Procfile: Redis is the stand's, the simulator has its stand-in, and the others only look on."""
 
 SEND_CONCURRENCY = 64
-_TABLES = ("message_events", "former_sids", "messages", "inbox", "dead_letters")
+_TABLES = ("outbox", "message_events", "former_sids", "messages", "inbox", "dead_letters")
 _FINAL = "('delivered', 'read', 'undelivered', 'failed', 'canceled')"
 
 

@@ -8,6 +8,7 @@ reached Twilio. It also costs half the CPU per call; see docs/decisions/0003-twi
 import logging
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
@@ -41,7 +42,12 @@ class RefusedError(Exception):
 
 
 class _Connection(HTTPConnection):
-    """Tells a connection that never came about from one that broke: urllib3 reports a failed handshake as either."""
+    """Tells a connection that never came about from one that broke: urllib3 reports a failed handshake as either.
+
+    Sends head and body of a request together: of 64 threads each pays dearly for every further call into the system.
+    """
+
+    _held: list[bytes] | None = None
 
     def connect(self) -> None:
         """Connect, and shake hands; until both are done, nothing of the request leaves.
@@ -53,6 +59,25 @@ class _Connection(HTTPConnection):
             super().connect()
         except (OSError, HTTPError) as error:
             raise NotSentError(_name(error)) from error
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request."""
+        self._held = []
+        try:
+            super().request(*args, **kwargs)
+            pieces = self._held
+        finally:
+            self._held = None
+        self.send(b"".join(pieces))
+
+    def send(self, data: Any) -> None:
+        """Send a piece of a request, or hold it until the request is complete."""
+        if self._held is None:
+            super().send(data)
+        else:
+            if self.sock is None:
+                self.connect()
+            self._held.append(data)
 
 
 class _SecureConnection(_Connection, HTTPSConnection):

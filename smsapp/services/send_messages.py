@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -15,6 +15,7 @@ from smsapp.domain.lanes import Lane
 from smsapp.domain.outbound import Outbound
 from smsapp.gateway.twilio import Submission
 from smsapp.jobs import SENDING
+from smsapp.one_cpu import one_cpu
 from smsapp.runtime import Runtime
 from smsapp.services.claim_next import Claimer
 from smsapp.services.drain import draining, outlast
@@ -28,7 +29,10 @@ _MAX_SLOTS: Mapping[Lane, int] = {Lane.OTP: 2, Lane.NORMAL: 4, Lane.BULK: 2}
 """Drains of a lane at work at the same time, over all processes; together fewer than a worker has threads."""
 
 _TICK_S = 0.025
-"""How long answers gather before they are written down together; the last ones in flight do not wait."""
+"""How long a drain waits for answers before it looks what else there is to do."""
+
+_GATHER_S = 0.1
+"""How long answers wait for others to be written down with: a transaction costs as much as dozens of its rows."""
 
 _IDLE_S = 0.2
 """A drain that finds nothing for so long ends: waking one costs more than looking a few times."""
@@ -64,6 +68,10 @@ class _Drain:
         self._capacity = rt.settings.send_concurrency
         self._in_flight = 0
         self._answers: SimpleQueue[Result] = SimpleQueue()
+        self._answered: list[Result] = []
+        self._record_at = 0.0
+        self._recording: Future[None] = Future()
+        self._recording.set_result(None)
 
     @property
     def stuck(self) -> bool:
@@ -74,7 +82,11 @@ class _Drain:
         """Return how many messages were submitted."""
         total = 0
         last_work = time.monotonic()
-        with ThreadPoolExecutor(self._capacity, thread_name_prefix="twilio") as pool:
+        with (
+            one_cpu() as come_here,
+            ThreadPoolExecutor(self._capacity, "twilio", initializer=come_here) as pool,
+            ThreadPoolExecutor(1, "record", initializer=come_here) as recorder,
+        ):
             while True:
                 going = again()
                 claimed = self._claim() if going else []
@@ -82,15 +94,19 @@ class _Drain:
                     self._in_flight += 1
                     pool.submit(self._submit, message)
                 total += len(claimed)
-                if claimed or self._in_flight:
+                if claimed or self._in_flight or self._answered:
                     last_work = time.monotonic()
                 elif not going or (not self._claimer.waits and time.monotonic() - last_work > _IDLE_S):
+                    self._recording.result()
                     return total
-                self._record()
+                self._gather()
+                self._record(recorder)
 
     def _claim(self) -> list[Outbound]:
         free = self._capacity - self._in_flight
-        if not free:
+        if (
+            free < self._capacity // 4 or len(self._answered) > self._capacity
+        ):  # the database is the slower one
             return []
         claimed = self._claimer.claim(free)
         if len(claimed) == self._capacity and self._slot + 1 < _MAX_SLOTS[self._lane]:
@@ -107,18 +123,29 @@ class _Drain:
         finally:
             self._answers.put((message, result))
 
-    def _record(self) -> None:
-        """Write down the answers of one tick together."""
+    def _gather(self) -> None:
+        """Wait for answers of one tick; the last ones in flight do not wait."""
         until = time.monotonic() + _TICK_S
-        results: list[Result] = []
-        while self._in_flight or not results:
+        gathered = 0
+        while self._in_flight or not gathered:
             try:
-                results.append(self._answers.get(timeout=max(0.0, until - time.monotonic())))
+                self._answered.append(self._answers.get(timeout=max(0.0, until - time.monotonic())))
             except Empty:
                 break
             self._in_flight -= 1
-        if results:
-            outlast(self._rt, partial(record_submissions, self._rt, results), patience=_RECORD_PATIENCE)
+            gathered += 1
+
+    def _record(self, recorder: Executor) -> None:
+        """Write down together what was answered, while others are claimed and submitted."""
+        if not self._recording.done():
+            return
+        self._recording.result()  # raises what went wrong
+        enough = len(self._answered) >= self._capacity or not self._in_flight
+        if self._answered and (enough or time.monotonic() >= self._record_at):
+            results, self._answered = self._answered, []
+            work = partial(record_submissions, self._rt, results)
+            self._recording = recorder.submit(outlast, self._rt, work, patience=_RECORD_PATIENCE)
+            self._record_at = time.monotonic() + _GATHER_S
 
 
 def _anything_due(rt: Runtime, lane: Lane) -> bool:

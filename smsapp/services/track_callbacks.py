@@ -30,7 +30,7 @@ _MAX_SLOTS = 4
 _IDLE = timedelta(milliseconds=200)
 """A drain that finds nothing for so long ends: waking one costs more than waiting a little."""
 
-_GATHER_S = 0.02
+_GATHER_S = 0.1
 """A pause after a small batch, so that the next one is larger: a transaction costs as much as dozens of its rows."""
 
 
