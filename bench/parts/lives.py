@@ -25,10 +25,12 @@ def run(context: Context) -> None:
 def _lives(context: Context, latency_ms: int) -> None:
     part, report = f"lives, Twilio at {latency_ms} ms, {CONNECTIONS} connections", context.report
     numbers = range(context.plan.slow_messages)
-    for system in context.turns(part, context.ours, *context.peers):
+    for system in context.turns(part, context.ours, context.ours_twice, *context.peers):
         report.add(part, context.rounds.lives(system, numbers, CONNECTIONS, latency_ms))
     report.print_table(part, COLUMNS)
     report.medians(part, "smsapp", {"done_per_s": (f"lives_{latency_ms}ms", "per_s")})
+    report.medians(part, "smsapp x2", {"done_per_s": (f"lives_{latency_ms}ms_two_workers", "per_s")})
     for name in ("lost", "wrong", "doubled"):
-        report.figure(f"lives_{latency_ms}ms_{name}", sum(report.values(part, "smsapp", name)), "count")
+        total = sum(sum(report.values(part, system, name)) for system in ("smsapp", "smsapp x2"))
+        report.figure(f"lives_{latency_ms}ms_{name}", total, "count")
     context.compare(part, f"lives_{latency_ms}ms", "done_per_s")

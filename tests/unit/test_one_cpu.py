@@ -7,7 +7,9 @@ import pytest
 
 from smsapp.one_cpu import one_cpu
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot place threads")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system cannot place threads"
+)
 
 
 def affinity_of_a_thread(first: object) -> set[int]:
