@@ -3,18 +3,28 @@
 import codecs
 import json
 from collections.abc import Iterator
-from typing import IO, Any, Never
+from typing import Any, Never, Protocol
 
 from smsapp.domain.uploads import MAX_CELL_CHARS, RawRow, UnreadableUpload
 
 ROWS = "rows"
 
-_BLOCK = 65_536
+_BLOCK = 16_384
 _MAX_VALUE_CHARS = 65_536
 _SPACE = " \t\n\r"
 
 
-def read_options(file: IO[bytes]) -> dict[str, Any]:
+class Readable(Protocol):
+    """What is needed of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, or what is left."""
+
+    def seek(self, position: int, /) -> Any:
+        """Go to a position."""
+
+
+def read_options(file: Readable) -> dict[str, Any]:
     """Return every member of the document but `rows`, wherever they stand.
 
     Raises:
@@ -37,7 +47,7 @@ def read_options(file: IO[bytes]) -> dict[str, Any]:
     return options
 
 
-def read_rows(file: IO[bytes]) -> Iterator[RawRow]:
+def read_rows(file: Readable) -> Iterator[RawRow]:
     """Yield the rows of a document that `read_options` has found well-formed."""
     scanner = _Scanner(file)
     for name in scanner.members():
@@ -67,7 +77,7 @@ def _row(number: int, item: object) -> RawRow:
 class _Scanner:
     """Takes one value after the other from a buffer that is filled block by block."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Readable) -> None:
         file.seek(0)
         self._file = file
         self._text = codecs.getincrementaldecoder("utf-8-sig")()

@@ -29,7 +29,7 @@ from smsapp.store.sessions import reading
 from smsapp.store.sms_jobs import JobState
 from smsapp.store.tables import IdempotencyKey
 
-_BATCH = 1000
+_BATCH = 500
 """Rows in one transaction: long ones would keep everybody else from writing to SQLite."""
 
 MAX_FAULTS = 100

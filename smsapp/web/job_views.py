@@ -7,6 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import Row
+
 from smsapp.domain.documents import rfc3339
 from smsapp.domain.ids import public_id, public_job_id
 from smsapp.domain.job_rows import RowState, explain_row
@@ -15,7 +17,6 @@ from smsapp.domain.templates import parse_template
 from smsapp.settings import Settings
 from smsapp.store.job_tables import JobRow, SmsJob, TemplateVersion
 from smsapp.store.sms_jobs import Progress
-from smsapp.store.tables import Message
 
 RESULT_COLUMNS = (
     "line",
@@ -87,7 +88,7 @@ def template_view(version: TemplateVersion) -> dict[str, Any]:
     }
 
 
-def results_csv(pages: Iterable[Sequence[tuple[JobRow, Message | None]]]) -> Iterator[str]:
+def results_csv(pages: Iterable[Sequence[tuple[Row[Any], Row[Any] | None]]]) -> Iterator[str]:
     """Yield a CSV file in pieces, a row for each row of the job."""
     yield _csv([RESULT_COLUMNS])
     for page in pages:
@@ -105,7 +106,7 @@ def _cost(segments: Mapping[str, int], settings: Settings) -> dict[str, Any] | N
     return {"amount": str(amount), "currency": settings.price_currency, "unpriced_segments": unpriced}
 
 
-def _result(row: JobRow, message: Message | None) -> Iterator[str]:
+def _result(row: Row[Any], message: Row[Any] | None) -> Iterator[str]:
     shown: dict[str, Any] = {
         "line": row.line,
         "to": message.to if message else _harmless(row.to),

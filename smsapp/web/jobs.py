@@ -1,10 +1,12 @@
 """Many texts from one upload: create a job, look at it, start and stop it, fetch what became of each row."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response, current_app, g, request
+from sqlalchemy import Row
 
 from smsapp.domain.ids import parse_job_id, public_job_id
 from smsapp.domain.templates import MalformedTemplate, parse_template
@@ -15,13 +17,11 @@ from smsapp.services.control_job import Command, JobNotFoundError, WrongJobState
 from smsapp.services.create_job import MAX_FAULTS, JobDraft, create_job
 from smsapp.services.keep_templates import TemplateNotFoundError, find_template
 from smsapp.store import job_rows, sms_jobs
-from smsapp.store.job_tables import JobRow
 from smsapp.store.sessions import reading
 from smsapp.store.sms_jobs import Progress
-from smsapp.store.tables import Message
 from smsapp.web import job_requests, job_schemas, requests
 from smsapp.web.auth import auth
-from smsapp.web.job_uploads import Upload, in_turns, read_upload, spool_file
+from smsapp.web.job_uploads import Upload, give_way, in_turns, read_upload, spool_file
 from smsapp.web.job_views import job_summary, job_view, results_csv
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
@@ -31,7 +31,7 @@ from smsapp.web.text_templates import TEMPLATE_FAULTS
 
 bp = APIBlueprint("jobs", __name__, url_prefix="/sms/jobs", tag="Jobs")
 
-_RESULTS_AT_A_TIME = 1000
+_RESULTS_AT_A_TIME = 200
 
 
 @bp.post("")
@@ -188,7 +188,7 @@ def _create(upload: Upload, key: str | None) -> Accepted:
         raise invalid_request(Fault(upload.pointer(late.field), late.code, late.sentence)) from None
 
 
-def _result_pages(rt: Runtime, job_id: UUID) -> Iterator[Sequence[tuple[JobRow, Message | None]]]:
+def _result_pages(rt: Runtime, job_id: UUID) -> Iterator[Sequence[tuple[Row[Any], Row[Any] | None]]]:
     """Yield rows with their messages, each page in a transaction of its own: a slow reader holds nobody up."""
     after = 0
     while True:
@@ -197,6 +197,7 @@ def _result_pages(rt: Runtime, job_id: UUID) -> Iterator[Sequence[tuple[JobRow, 
         if not rows:
             return
         yield rows
+        give_way()
         after = rows[-1][0].number
 
 
