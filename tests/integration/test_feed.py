@@ -14,6 +14,7 @@ from smsapp.domain.outgoing import EventType, Outgoing
 from smsapp.runtime import Runtime
 from smsapp.services import send_messages as send_module
 from smsapp.services import track_callbacks as track_module
+from smsapp.services.read_feed import Wanted, read_feed
 from smsapp.services.render_events import render_event
 from smsapp.services.send_messages import send_messages
 from smsapp.store import feed, outbox
@@ -216,3 +217,30 @@ def test_what_is_forgotten_is_forgotten_from_the_beginning(rt: Runtime) -> None:
 
 def some(count: int) -> Iterator[Outgoing]:
     return (Outgoing(EventType.JOB_COMPLETED, new_id(), START, data={"n": n}) for n in range(count))
+
+
+def test_after_three_days_a_consumer_misses_nothing_of_what_happened(
+    rt: Runtime, accept: Accept, clock: FakeClock
+) -> None:
+    accept()
+    page = read_feed(rt, None, Wanted(1000))
+    heard = list(page.events)
+    ids = [accept() for _ in range(1699)]
+    for word in ("sent", "delivered"):
+        clock.advance(timedelta(hours=36))
+        form = f"MessageSid={{}}&MessageStatus={word}"
+        receive(rt, *(raw_callback(rt, public_id(each), form.format(f"SM{each.hex}")) for each in ids))
+
+    while page.next_after < read_feed(rt, page.next_after, Wanted(1)).latest:
+        page = read_feed(rt, page.next_after, Wanted(313))
+        heard += page.events
+
+    assert [event["seq"] for event in heard] == list(range(1, 1 + 3 * len(ids) + 1))
+    assert len(heard) > 5000 - 1
+    lives: dict[str, list[str]] = {}
+    for event in heard[1:]:
+        lives.setdefault(event["data"]["id"], []).append(event["type"])
+    assert set(lives) == {public_id(each) for each in ids}
+    assert {tuple(life) for life in lives.values()} == {
+        ("message.accepted", "message.sent", "message.delivered")
+    }
