@@ -30,7 +30,9 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,  # ms; keepalives are not sent while a request is on its way
-            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s",
+            # The server, too, must notice a peer that vanished: it may have held the row that numbers the events.
+            "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s "
+            "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
         },
     }
 

@@ -2,7 +2,7 @@
 
 Events gather on the session and are written as the last statement before the commit, with numbers from one row that
 stays locked until then. So numbers follow the order of commits, a rollback gives its numbers back, and a reader that
-has seen a number has seen every smaller one (see docs/decisions/0011-events-numbered-at-commit.md).
+has seen a number has seen every smaller one (see docs/decisions/0014-events-numbered-at-commit.md).
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy import Table, event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from smsapp.domain.outgoing import Outgoing
+from smsapp.domain.outgoing import OF_OUTCOME, EventType, Outgoing
 from smsapp.store import bulk
 from smsapp.store.tables import OutboxEvent, OutboxHead
 
 _OUTBOX: Table = OutboxEvent.__table__  # type: ignore[assignment]
 _HEAD: Table = OutboxHead.__table__  # type: ignore[assignment]
+
+_ENDS = frozenset({*OF_OUTCOME.values(), EventType.MESSAGE_REVISED})
 
 _PENDING = "outbox"
 _SAVEPOINTS = "outbox_savepoints"
@@ -40,17 +42,14 @@ def add_all(session: Session, events: Iterable[Outgoing]) -> None:
         _reopen(pending, reopened)
 
 
-def _reopen(pending: list[Outgoing], reopened: Iterable[Outgoing]) -> None:
-    """Take back what nobody has heard yet, and tell of those whose end was told in an earlier transaction."""
-    untold = {each.message_id: number for number, each in enumerate(pending)}
-    taken = set()
-    for each in reopened:
-        number = untold.get(each.message_id)
-        if number is None:
-            pending.append(each)
-        else:
-            taken.add(number)
-    pending[:] = [each for number, each in enumerate(pending) if number not in taken]
+def _reopen(pending: list[Outgoing], reopened: list[Outgoing]) -> None:
+    """Take back ends that nobody has heard of yet, and tell of those that were told in an earlier transaction."""
+    messages = {each.message_id for each in reopened}
+    ends = [each for each in pending if each.type in _ENDS and each.message_id in messages]
+    ended_now = {each.message_id for each in ends if each.type != EventType.MESSAGE_REVISED}
+    taken = {each.id for each in ends}
+    pending[:] = [each for each in pending if each.id not in taken]
+    pending += [each for each in reopened if each.message_id not in ended_now]
 
 
 def _rows(pending: list[Outgoing]) -> list[dict[str, Any]]:

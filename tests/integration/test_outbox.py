@@ -118,17 +118,23 @@ def test_an_end_that_is_taken_back_in_the_same_transaction_is_not_told(rt: Runti
     def of(message_id: UUID, kind: EventType, seq: int, *, reopens: bool = False) -> Outgoing:
         return Outgoing(kind, new_id(), START, message_id, seq, reopens=reopens)
 
-    one, other = new_id(), new_id()
+    one, other, corrected = new_id(), new_id(), new_id()
     with rt.sessions.begin() as session:
         outbox.add(session, of(one, EventType.MESSAGE_SENT, 3), of(one, EventType.MESSAGE_FAILED, 4))
         outbox.add(session, of(other, EventType.MESSAGE_FAILED, 4))
+        outbox.add(session, of(one, EventType.MESSAGE_DEADLINE_MISSED, 4))
         outbox.add(session, of(one, EventType.MESSAGE_REVISED, 5, reopens=True))
+        outbox.add(
+            session, of(corrected, EventType.MESSAGE_FAILED, 4), of(corrected, EventType.MESSAGE_REVISED, 5)
+        )
+        outbox.add(session, of(corrected, EventType.MESSAGE_REVISED, 6, reopens=True))
     with rt.sessions.begin() as session:
         outbox.add(session, of(other, EventType.MESSAGE_REVISED, 5, reopens=True))
 
     assert [(row.message_id, row.type, row.event_seq) for row in written(rt)] == [
         (one, "message.sent", 3),
         (other, "message.failed", 4),
+        (one, "message.deadline_missed", 4),
         (other, "message.revised", 5),
     ]
 
