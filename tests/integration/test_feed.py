@@ -82,14 +82,14 @@ def test_a_messages_life_is_told_in_its_order(rt: Runtime, message_id: UUID) -> 
 
 
 def test_a_failure_is_told_with_its_reason(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:
-    twilio.behaviours.append(refuse(21610, 400))
+    twilio.behaviours.append(refuse(21614, 400))
     accept()
     send_messages(rt)
 
     [_, failed] = told(rt)
 
     assert (failed["type"], failed["data"]["outcome"]) == ("message.failed", "failed")
-    assert (failed["data"]["error"]["code"], failed["data"]["error"]["scope"]) == (21610, "recipient")
+    assert (failed["data"]["error"]["code"], failed["data"]["error"]["scope"]) == (21614, "recipient")
 
 
 def test_what_was_told_is_told_the_same_after_all_that_came_later(
