@@ -7,7 +7,7 @@ import click
 from alembic import command
 from alembic.config import Config
 
-from smsapp.commands import client, doctor, jobs, openapi, operate
+from smsapp.commands import client, doctor, jobs, openapi, operate, suppressions
 from smsapp.commands.runtime import settings_or_exit
 from smsapp.domain.quiet import InvalidQuietHours, QuietHours
 from smsapp.settings import Settings
@@ -107,6 +107,7 @@ for _command in (
     operate.breaker,
     operate.held,
     operate.unconfirmed,
+    suppressions.suppressions,
     client.send,
     client.watch,
     jobs.jobs,

@@ -20,16 +20,16 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 class CsvRows:
     """Rows of a CSV file, one at a time; at most a block and a line of it are in memory."""
 
-    def __init__(self, file: IO[bytes], *, charset: str = "utf-8") -> None:
-        """Read the header.
+    def __init__(self, file: IO[bytes], *, charset: str = "utf-8", required: str = "to") -> None:
+        """Read the header; `required` is the column that it must have.
 
         Raises:
-            UnreadableUpload: no header, no `to` in it, a name twice, or an unknown character set.
+            UnreadableUpload: no header, not that column in it, a name twice, or an unknown character set.
         """
         self._lines = _Lines(_opened(file, charset))
         header_line = next((line for line in self._lines if line.strip()), "")
         self._reader = csv.reader(self._lines, delimiter=_delimiter(header_line), strict=True)
-        self.columns = _columns(header_line, _delimiter(header_line))
+        self.columns = _columns(header_line, _delimiter(header_line), required)
 
     def __iter__(self) -> Iterator[RawRow]:
         """Yield rows; one that does not fit the header is a fault of its own.
@@ -102,16 +102,18 @@ def _delimiter(header: str) -> str:
     return max(DELIMITERS, key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))
 
 
-def _columns(header: str, delimiter: str) -> list[str]:
+def _columns(header: str, delimiter: str, required: str) -> list[str]:
     try:
         names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter, strict=True), [])]
     except csv.Error:
         raise UnreadableUpload("malformed_csv", "The first line is no list of column names.") from None
     while names and not names[-1]:
         names.pop()
-    names = ["to" if name.lower() == "to" else name for name in names]
-    if "to" not in names:
-        raise UnreadableUpload("missing_column", "The first line must name the columns, `to` among them.")
+    names = [required if name.lower() == required else name for name in names]
+    if required not in names:
+        raise UnreadableUpload(
+            "missing_column", f"The first line must name the columns, `{required}` among them."
+        )
     if len(set(names)) < len(names):
         raise UnreadableUpload("repeated_column", "Two columns have the same name.")
     return names

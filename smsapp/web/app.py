@@ -29,6 +29,7 @@ from smsapp.web import (
     problems,
     send_endpoint,
     sending,
+    suppression_imports,
     suppressions,
     text_templates,
     twilio,
@@ -90,6 +91,7 @@ def _register(app: APIFlask, rt: Runtime) -> None:
     app.register_blueprint(text_templates.bp)
     app.register_blueprint(inbound.bp)
     app.register_blueprint(suppressions.bp)
+    app.register_blueprint(suppression_imports.bp)
     app.register_blueprint(twilio.bp)
     app.register_blueprint(health.bp)
     app.before_request(_begin)

@@ -108,7 +108,7 @@ def give_way() -> None:
     time.sleep(_PAUSE_S)
 
 
-class _Patient:
+class Patient:
     """A file that gives way before each block: options are looked for in all of it."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -122,8 +122,8 @@ class _Patient:
 
 
 def _read_json(spool: IO[bytes]) -> Upload:
-    digest = _take(spool)
-    raw = json.dumps(read_options(_Patient(spool)))
+    digest = take(spool)
+    raw = json.dumps(read_options(Patient(spool)))
     try:
         options = JobOptions.model_validate_json(raw, strict=True)
     except ValidationError as error:
@@ -133,7 +133,7 @@ def _read_json(spool: IO[bytes]) -> Upload:
 
 def _read_csv(spool: IO[bytes]) -> Upload:
     options = _options(request.args.to_dict(flat=False), "query")
-    digest = _take(spool)
+    digest = take(spool)
     rows = CsvRows(spool, charset=request.mimetype_params.get("charset", "utf-8"))
     return Upload(options, rows, rows.columns, request.query_string + b"\n" + digest, "query")
 
@@ -165,8 +165,8 @@ def _options(given: dict[str, list[str]], location: str) -> JobOptions:
         raise refusal(error, "query" if location == "query" else "json") from None
 
 
-def _take(spool: IO[bytes]) -> bytes:
-    """Take the body, block by block, and return its digest.
+def take(spool: IO[bytes]) -> bytes:
+    """Take the request's body, block by block, and return its digest.
 
     Raises:
         ClientDisconnected: it ended before its announced length.
