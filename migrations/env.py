@@ -5,7 +5,7 @@ from sqlalchemy import create_engine
 
 from smsapp.store import job_tables, opt_out_tables  # noqa: F401 - so that the metadata knows them
 from smsapp.store.engine import prepare_engine
-from smsapp.store.tables import Base
+from smsapp.store.push_tables import Base
 
 url = context.config.attributes["database_url"]
 engine = prepare_engine(create_engine(url))

@@ -34,6 +34,7 @@ class Job(StrEnum):
     SEND_MESSAGES = "smsapp.send_messages"
     SEND_BULK = "smsapp.send_bulk"
     TRACK_CALLBACKS = "smsapp.track_callbacks"
+    PUSH_EVENTS = "smsapp.push_events"
     SWEEP = "smsapp.sweep"
     RECONCILE = "smsapp.reconcile"
     CHECK_LEDGER = "smsapp.check_ledger"
@@ -49,6 +50,7 @@ class Queue(StrEnum):
     BULK = "bulk"
     JOBS = "jobs"
     TRACK = "track"
+    PUSH = "push"
     UPKEEP = "upkeep"
 
 
@@ -57,6 +59,7 @@ ROUTES: Mapping[Job, Queue] = {
     Job.SEND_MESSAGES: Queue.SEND,
     Job.SEND_BULK: Queue.BULK,
     Job.TRACK_CALLBACKS: Queue.TRACK,
+    Job.PUSH_EVENTS: Queue.PUSH,
     Job.SWEEP: Queue.UPKEEP,
     Job.RECONCILE: Queue.UPKEEP,
     Job.CHECK_LEDGER: Queue.UPKEEP,

@@ -9,6 +9,7 @@ CALLBACKS_PERSISTED = Counter(
     "smsapp_callbacks_persisted_total", "Callbacks written to histories by this process."
 )
 SUBMISSIONS = Counter("smsapp_submissions_total", "Attempts at Twilio, by what became of them.", ["verdict"])
+DELIVERIES = Counter("smsapp_deliveries_total", "Requests to consumers, by what became of them.", ["result"])
 REQUESTS = Histogram(
     "smsapp_request_seconds",
     "Time to answer an API request.",

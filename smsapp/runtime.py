@@ -15,10 +15,12 @@ from redis.retry import Retry
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.gateway.twilio import Gateway, TwilioGateway
-from smsapp.jobs import REDIS_TIMEOUT_S, CeleryJobs, Jobs
+from smsapp.gateway.webhooks import WebhookPoster, Webhooks
+from smsapp.jobs import REDIS_TIMEOUT_S, CeleryJobs, Job, Jobs
 from smsapp.pacer import Pacer, RedisPacer
 from smsapp.settings import Settings
 from smsapp.store.suppressions import AnySuppression
+from smsapp.store.wake_push import PushWake
 from smsapp.stream import CallbackStream
 
 _WORKER_REDIS_TIMEOUT_S = 5.0
@@ -34,6 +36,7 @@ class Runtime:
     stream: CallbackStream
     gateway: Gateway
     pacer: Pacer
+    webhooks: Webhooks
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rng: Callable[[], float] = random.random
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -53,11 +56,14 @@ def build_runtime(
         protocol=2,
         health_check_interval=0,
     )
+    jobs = CeleryJobs(redis, celery)
+    PushWake(sessions, lambda: jobs.wake(Job.PUSH_EVENTS))
     return Runtime(
         settings=settings,
         sessions=sessions,
-        jobs=CeleryJobs(redis, celery),
+        jobs=jobs,
         stream=CallbackStream(redis, consumer=f"{socket.gethostname()}-{os.getpid()}"),
         gateway=TwilioGateway(settings, clock=lambda: datetime.now(UTC)),
         pacer=RedisPacer(redis),
+        webhooks=WebhookPoster(settings),
     )

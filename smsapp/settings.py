@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from smsapp.domain.caps import Caps
@@ -177,6 +185,10 @@ class Settings(BaseSettings):
     stream_reclaim_after: Span = timedelta(seconds=30)
     callback_batch: Annotated[int, Field(ge=1, le=5000)] = 500
     max_stream_length: Annotated[int, Field(ge=1)] = 1_000_000
+    push_timeout: Span = timedelta(seconds=15)
+    push_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    push_allow_http: bool = False
+    push_allowed_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = ()
     max_due_messages: Annotated[int, Field(ge=1)] = 500_000
     job_window: Annotated[int, Field(ge=1, le=100_000)] = 1000
 

@@ -425,6 +425,8 @@ class Stack:
             "FLOWER_ADDRESS": HOST,
             "FLOWER_PORT": str(self.ports["flower"]),
             "FLOWER_UNAUTHENTICATED_API": "true",
+            "PUSH_ALLOW_HTTP": "true",
+            "PUSH_ALLOWED_NETWORKS": "127.0.0.0/8",
             **QUICK,
             **self._given,
         }

@@ -5,6 +5,7 @@ from smsapp.jobs import Job
 from smsapp.services.check_ledger import check_ledger as check
 from smsapp.services.feed_jobs import feed_jobs as feed
 from smsapp.services.guard_traffic import check_delivery as judge_delivery
+from smsapp.services.push_events import push_events as push
 from smsapp.services.reconcile import reconcile as ask_twilio
 from smsapp.services.send_messages import send_messages as send
 from smsapp.services.sweep import sweep as sweep_up
@@ -40,6 +41,12 @@ def track_callbacks(slot: int = 0) -> None:
 def feed_jobs(slot: int = 0) -> None:
     """Make messages of the next rows of jobs."""
     feed(runtime(), slot)
+
+
+@app.task(name=str(Job.PUSH_EVENTS))
+def push_events(slot: int = 0) -> None:
+    """Tell consumers what they are owed."""
+    push(runtime(), slot)
 
 
 @app.task(name=str(Job.SWEEP))

@@ -42,6 +42,7 @@ class Draft:
     media_urls: list[str] | None = None
     client_reference: str | None = None
     tags: list[str] | None = None
+    callback_url: str | None = None
     request_id: str | None = None
     on_unconfirmed: str = "hold"
     resend_after_failure: bool = False

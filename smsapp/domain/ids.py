@@ -46,8 +46,13 @@ def suppression_id(own_id: UUID) -> str:
     return f"sup_{own_id.hex}"
 
 
-def parse_id(text: str, prefix: Literal["in", "sup"]) -> UUID | None:
-    """Return the id behind `in_…` or `sup_…`, or None for anything else."""
+def prefixed_id(prefix: Literal["sub", "dlv"], own_id: UUID) -> str:
+    """Return the id of a subscription or delivery as callers see it, `sub_…` or `dlv_…`."""
+    return f"{prefix}_{own_id.hex}"
+
+
+def parse_id(text: str, prefix: Literal["in", "sup", "sub", "dlv"]) -> UUID | None:
+    """Return the id behind `in_…`, `sup_…`, `sub_…` or `dlv_…`, or None for anything else."""
     match = _PREFIXED.fullmatch(text)
     return UUID(match[2]) if match and match[1] == prefix else None
 

@@ -191,6 +191,7 @@ def _values(draft: Draft, now: datetime) -> dict[str, Any]:
         "media_urls": draft.media_urls,
         "client_reference": draft.client_reference,
         "tags": draft.tags,
+        "callback_url": draft.callback_url,
         "request_id": draft.request_id,
         "job_id": draft.job_id,
         "encoding": draft.measure.encoding,

@@ -18,11 +18,12 @@ from smsapp.services.create_job import discard_upload
 from smsapp.services.drain import DATABASE_AWAY, alone, still_alone
 from smsapp.services.log_changes import log_changes
 from smsapp.services.miss_deadlines import miss_deadlines
+from smsapp.services.push_events import wake_for_push
 from smsapp.services.redact_messages import redact_messages
 from smsapp.services.track_callbacks import bury, reclaim_callbacks, store_callbacks
 from smsapp.services.trip_breakers import probe_breakers
 from smsapp.services.wake_senders import wake_senders
-from smsapp.store import claims, feed, idempotency, inbound, inbox, messages, sms_jobs
+from smsapp.store import claims, deliveries, feed, idempotency, inbound, inbox, messages, sms_jobs
 from smsapp.store.messages import Change, StaleMessageError
 from smsapp.store.sessions import reading
 from smsapp.stream import Callback
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 ORPHAN_AGE = timedelta(days=7)
 """How long a callback may wait for its message; Twilio itself forgets nothing earlier than that."""
 
+KEEP_DELIVERIES = timedelta(days=30)
 KEEP_IDEMPOTENCY_KEYS = timedelta(hours=48)
 
 UPLOAD_AGE = timedelta(hours=1)
@@ -124,6 +126,16 @@ def wake_for_callbacks(rt: Runtime) -> int:
     return int(rt.stream.length() > 0 and rt.jobs.wake(Job.TRACK_CALLBACKS))
 
 
+def forget_deliveries(rt: Runtime) -> int:
+    """Remove what was delivered, or given up, so long ago that nobody will ask any more."""
+    before = rt.clock() - KEEP_DELIVERIES
+    with reading(rt.sessions) as session:
+        if not deliveries.any_older(session, before):
+            return 0
+    with rt.sessions.begin() as session:
+        return deliveries.forget(session, before=before, limit=_BATCH)
+
+
 def forget_idempotency_keys(rt: Runtime) -> int:
     """Remove answers that no caller can still be waiting to repeat."""
     limit = rt.clock() - KEEP_IDEMPOTENCY_KEYS
@@ -190,9 +202,11 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     wake_for_due,
     wake_for_callbacks,
     redact_messages,
+    wake_for_push,
     forget_idempotency_keys,
     forget_events,
     wake_for_jobs,
     discard_uploads,
     forget_inbound,
+    forget_deliveries,
 )

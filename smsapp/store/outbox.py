@@ -22,6 +22,7 @@ _ENDS = frozenset({*OF_OUTCOME.values(), EventType.MESSAGE_REVISED})
 
 _PENDING = "outbox"
 _SAVEPOINTS = "outbox_savepoints"
+_WRITTEN = "outbox_written"
 
 
 def add(session: Session, *events: Outgoing) -> None:
@@ -40,6 +41,16 @@ def add_all(session: Session, events: Iterable[Outgoing]) -> None:
             pending.append(each)
     if reopened:
         _reopen(pending, reopened)
+
+
+def tells(session: Session) -> bool:
+    """Return whether this transaction has something to tell."""
+    return bool(session.info.get(_PENDING) or session.info.get(_WRITTEN))
+
+
+def told(session: Session) -> bool:
+    """Return, once, whether the transaction that was just committed told something."""
+    return bool(session.info.pop(_WRITTEN, False))
 
 
 def _reopen(pending: list[Outgoing], reopened: list[Outgoing]) -> None:
@@ -78,6 +89,7 @@ def _write(session: Session) -> None:
     if pending:
         session.flush()
         bulk.insert_numbered(session, _OUTBOX, _HEAD, _rows(pending))
+        session.info[_WRITTEN] = True
 
 
 @event.listens_for(Session, "after_transaction_create")

@@ -111,6 +111,7 @@ class Message(Base):
     media_urls: Mapped[list[str] | None]
     client_reference: Mapped[str | None] = mapped_column(String(255))
     tags: Mapped[list[str] | None]
+    callback_url: Mapped[str | None]
     request_id: Mapped[str | None] = mapped_column(String(64))
     job_id: Mapped[UUID | None]
     encoding: Mapped[str] = mapped_column(String(8))

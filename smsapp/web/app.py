@@ -19,6 +19,7 @@ from smsapp.store.tables import Base
 from smsapp.web import (
     auth,
     callbacks,
+    deliveries,
     docs,
     events,
     health,
@@ -29,6 +30,7 @@ from smsapp.web import (
     problems,
     send_endpoint,
     sending,
+    subscriptions,
     suppression_imports,
     suppressions,
     text_templates,
@@ -92,6 +94,8 @@ def _register(app: APIFlask, rt: Runtime) -> None:
     app.register_blueprint(inbound.bp)
     app.register_blueprint(suppressions.bp)
     app.register_blueprint(suppression_imports.bp)
+    app.register_blueprint(subscriptions.bp)
+    app.register_blueprint(deliveries.bp)
     app.register_blueprint(twilio.bp)
     app.register_blueprint(health.bp)
     app.before_request(_begin)

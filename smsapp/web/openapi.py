@@ -13,6 +13,7 @@ from smsapp.web.inputs import PlainSchemas, header_name
 from smsapp.web.job_schemas import JOB_ANSWERS
 from smsapp.web.opt_out_schemas import OPT_OUT_ANSWERS
 from smsapp.web.problems import PROBLEM_TYPE
+from smsapp.web.push_schemas import PUSH_ANSWERS
 from smsapp.web.schemas import ANSWERS, Problem
 
 Document = dict[str, Any]
@@ -24,7 +25,10 @@ _HEADERS: Document = {
         "description": "The id of this request in our logs.",
         "schema": {"type": "string", "maxLength": 64},
     },
-    "Location": {"description": "The message's address.", "schema": {**_TEXT, "format": "uri-reference"}},
+    "Location": {
+        "description": "The address of what was made.",
+        "schema": {**_TEXT, "format": "uri-reference"},
+    },
     "IdempotentReplayed": {
         "description": "There when the answer was given before, to a request with the same Idempotency-Key.",
         "schema": {"type": "string", "const": "true"},
@@ -75,6 +79,20 @@ _PARAMETERS: Document = {
         "description": "The suppression's `id`.",
         "schema": {"type": "string", "examples": ["sup_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
     },
+    "subscription_id": {
+        "name": "subscription_id",
+        "in": "path",
+        "required": True,
+        "description": "The subscription's `id`.",
+        "schema": {"type": "string", "examples": ["sub_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
+    },
+    "delivery_id": {
+        "name": "delivery_id",
+        "in": "path",
+        "required": True,
+        "description": "The delivery's `id`.",
+        "schema": {"type": "string", "examples": ["dlv_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
+    },
     "target": {
         "name": "target",
         "in": "path",
@@ -105,10 +123,12 @@ _PROBLEMS = {
     404: _Kind(
         "NotFound",
         "There is no such thing: `message_not_found`, `event_not_found`, `job_not_found`, `template_not_found`, "
-        "`inbound_not_found`, `suppression_not_found`.",
+        "`inbound_not_found`, `suppression_not_found`, `subscription_not_found`, `delivery_not_found`.",
     ),
     409: _Kind(
-        "Conflict", "Not in its present state: `too_late_to_cancel`, `wrong_job_state`, `template_exists`."
+        "Conflict",
+        "Not in its present state: `too_late_to_cancel`, `wrong_job_state`, `template_exists`, "
+        "`subscription_disabled`.",
     ),
     410: _Kind("Gone", "Events after this number are not kept any more: `cursor_expired`."),
     413: _Kind("TooLarge", "The body is larger than 64 KiB, a job's than 64 MiB: `too_large`."),
@@ -126,6 +146,7 @@ _PROBLEMS = {
         {"Retry-After": "RetryAfter"},
     ),
 }
+_ALL_ANSWERS: tuple[type[BaseModel], ...] = (*ANSWERS, *JOB_ANSWERS, *OPT_OUT_ANSWERS, *PUSH_ANSWERS)
 SIGNED = "TwilioSignature"
 _SIGNED_BY_TWILIO = {
     "type": "apiKey",
@@ -180,7 +201,7 @@ def init_app(app: APIFlask) -> None:
 
 def _complete(spec: Any) -> Any:
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in (*ANSWERS, *JOB_ANSWERS, *OPT_OUT_ANSWERS)],
+        [(model, "serialization") for model in _ALL_ANSWERS],
         ref_template="#/components/schemas/{model}",
         schema_generator=PlainSchemas,
     )

@@ -41,6 +41,10 @@ class SendRequest(BaseModel):
     tags: Annotated[list[Tag] | None, Field(max_length=10, description="Words to find the message by.")] = (
         None
     )
+    callback_url: Annotated[
+        Url | None,
+        Field(description="Tell this address what becomes of this message, signed as in the guide."),
+    ] = None
     on_unconfirmed: Annotated[
         Literal["hold", "resend", "fail"] | None,
         Field(

@@ -42,6 +42,7 @@ class Message(BaseModel):
     client_reference: str | None
     tags: list[str] | None
     job_id: Annotated[str | None, Field(description="The job that it is part of.")]
+    callback_url: str | None
     encoding: Annotated[str, Field(description="GSM-7 or UCS-2.")]
     segments: Annotated[int, Field(description="How many parts are billed; Twilio's count once it is known.")]
     twilio_sid: str | None
@@ -219,4 +220,15 @@ class Readiness(BaseModel):
     checks: dict[str, str]
 
 
-ANSWERS = (Message, MessageList, DryRun, Event, EventList, FeedEvent, FeedPage, Health, Readiness, Problem)
+ANSWERS = (
+    Message,
+    MessageList,
+    DryRun,
+    Event,
+    EventList,
+    FeedEvent,
+    FeedPage,
+    Health,
+    Readiness,
+    Problem,
+)

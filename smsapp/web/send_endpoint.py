@@ -21,6 +21,7 @@ from smsapp.services.preview_message import preview_message
 from smsapp.services.refuse_opted_out import RecipientOptedOutError
 from smsapp.web import requests
 from smsapp.web.auth import Caller
+from smsapp.web.consumer_urls import checked_url
 from smsapp.web.pages import idempotent, key_reused
 from smsapp.web.problems import Fault, ProblemError, invalid_request
 from smsapp.web.views import dry_run_view, message_view
@@ -117,6 +118,7 @@ class SendEndpoint:
             media_urls=data.media_urls,
             client_reference=data.client_reference,
             tags=data.tags,
+            callback_url=checked_url(settings, data.callback_url, "/callback_url"),
             request_id=asking.request_id,
             on_unconfirmed=data.on_unconfirmed or settings.on_unconfirmed,
             resend_after_failure=resend,

@@ -39,6 +39,7 @@ def message_view(message: Message | Mapping[str, Any], *, warnings: Sequence[str
         "client_reference": get("client_reference"),
         "tags": get("tags"),
         "job_id": public_job_id(get("job_id")) if get("job_id") else None,
+        "callback_url": get("callback_url"),
         "encoding": get("encoding"),
         "segments": get("num_segments") or get("segments"),
         "twilio_sid": get("twilio_sid"),

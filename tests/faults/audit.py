@@ -8,6 +8,7 @@ from typing import Any
 from redis import Redis
 
 from smsapp.gateway.twilio import Gateway
+from smsapp.gateway.webhooks import WebhookPoster
 from smsapp.pacer import RedisPacer
 from smsapp.runtime import Runtime
 from smsapp.services.check_ledger import check_histories, check_ledger
@@ -99,14 +100,16 @@ def _check_books(stack: Stack) -> list[str]:
 def make_runtime(stack: Stack, *, clock: Callable[[], datetime], gateway: Gateway | None = None) -> Runtime:
     """Return the ports of a service in this very process, on a stack's database and Redis."""
     environment = stack.environment
+    settings = make_settings(
+        database_url=environment["DATABASE_URL"], redis_url=environment["REDIS_URL"], send_concurrency=8
+    )
     return Runtime(
-        settings=make_settings(
-            database_url=environment["DATABASE_URL"], redis_url=environment["REDIS_URL"], send_concurrency=8
-        ),
+        settings=settings,
         sessions=stack.sessions,
         jobs=FakeJobs(),
         stream=CallbackStream(Redis.from_url(environment["REDIS_URL"], protocol=2), consumer="faults"),
         gateway=gateway or FakeTwilio(clock),
         pacer=RedisPacer(Redis.from_url(environment["REDIS_URL"], protocol=2)),
+        webhooks=WebhookPoster(settings),
         clock=clock,
     )

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from smsapp.domain.ids import parse_public_id
 from smsapp.domain.phone import parse_recipient
 from smsapp.domain.segments import measure
+from smsapp.gateway.webhooks import WebhookPoster
 from smsapp.pacer import RedisPacer
 from smsapp.runtime import Runtime
 from smsapp.services.accept_message import Draft, accept_message
@@ -56,6 +57,7 @@ def rt(
         stream=CallbackStream(redis, consumer="test"),
         gateway=twilio,
         pacer=RedisPacer(redis),
+        webhooks=WebhookPoster(settings),
         clock=clock,
         rng=lambda: 0.5,
     )

@@ -1,0 +1,171 @@
+"""Telling a consumer of an event: what its answer means, when to try again, and when to leave it alone."""
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+SCHEDULE = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=10),
+)
+"""Waits between the tries of one delivery: the example of https://www.standardwebhooks.com, 27 hours in all."""
+
+JITTER = 0.2
+MAX_RETRY_AFTER = timedelta(hours=1)
+"""A consumer may ask for peace, but not for more than this: one absurd header would silence it for good."""
+
+DISABLE_AFTER = timedelta(days=5)
+BREAKER_THRESHOLD = 5
+"""So many failures in a row, and the consumer gets one request at a time, with pauses between them."""
+
+EVENT_FORGOTTEN = "event_forgotten"
+"""What is owed for longer than events are kept cannot be told any more."""
+
+_FIRST_PAUSE = timedelta(seconds=5)
+_LONGEST_PAUSE = timedelta(minutes=5)
+
+
+class DeliveryStatus(StrEnum):
+    """How far one event came on its way to one consumer."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class SubscriptionKind(StrEnum):
+    """Whom events go to: a subscription that somebody made, or the host of `callback_url`s that messages came with."""
+
+    SUBSCRIPTION = "subscription"
+    CALLBACK = "callback"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of one request to a consumer. `status` is None when no readable answer came; `error` says why."""
+
+    status: int | None
+    duration: timedelta
+    response: str | None = None
+    error: str | None = None
+    retry_after: timedelta | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the consumer has the event: it said so with a 2xx, and the whole answer was readable."""
+        return self.error is None and self.status is not None and 200 <= self.status < 300
+
+    @property
+    def gone(self) -> bool:
+        """Whether the consumer wants nothing more."""
+        return self.status == 410
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a consumer has fared: failures in a row, since when, and until when it is left in peace."""
+
+    failures: int = 0
+    failing_since: datetime | None = None
+    paused_until: datetime | None = None
+
+    @property
+    def is_probed(self) -> bool:
+        """Whether it gets one request at a time only."""
+        return self.failures >= BREAKER_THRESHOLD
+
+    def is_given_up(self, now: datetime) -> bool:
+        """Return whether it has failed for so long that nobody is there any more."""
+        return self.failing_since is not None and now - self.failing_since >= DISABLE_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """Whom to tell. The first of the secrets is the present one; during a rotation the former signs, too."""
+
+    id: UUID
+    kind: SubscriptionKind
+    url: str
+    secrets: tuple[str, ...] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """An event that is owed to a consumer now. `url` is the message's own, `payload` that of an example."""
+
+    id: UUID
+    subscription_id: UUID
+    seq: int | None
+    message_id: UUID | None
+    url: str | None
+    step: int
+    attempts: int
+    payload: dict[str, Any] | None = field(default=None, repr=False)
+
+
+def written_secret(key: bytes) -> str:
+    """Return a key in the form of Standard Webhooks.
+
+    Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    return f"whsec_{base64.b64encode(key).decode()}"
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a valid URL: what one consumer is recognized by."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def next_try(
+    step: int, *, now: datetime, retry_after: timedelta | None, rng: Callable[[], float]
+) -> datetime | None:
+    """Return when to try again after `step` + 1 tries, or None when that was the last one.
+
+    What the consumer asked for is waited out where it is longer, up to MAX_RETRY_AFTER. `rng` returns a number in
+    [0, 1).
+    """
+    if step >= len(SCHEDULE):
+        return None
+    asked = min(retry_after or timedelta(), MAX_RETRY_AFTER)
+    return now + max(_jittered(SCHEDULE[step], rng), asked)
+
+
+def after_reply(health: Health, reply: Reply, *, now: datetime, rng: Callable[[], float]) -> Health:
+    """Return the consumer's health after this reply.
+
+    Replies that come during a pause belong to requests from before it: failures among them say nothing new.
+    """
+    if reply.delivered:
+        return Health()
+    paused = health.paused_until is not None and health.paused_until > now
+    failures = health.failures if paused else health.failures + 1
+    pause = _pause(failures, rng) if not paused else timedelta()
+    if reply.retry_after:
+        pause = max(pause, min(reply.retry_after, MAX_RETRY_AFTER))
+    until = max(now + pause, health.paused_until or now)
+    return Health(failures, health.failing_since or now, until if until > now else None)
+
+
+def _pause(failures: int, rng: Callable[[], float]) -> timedelta:
+    if failures < BREAKER_THRESHOLD:
+        return timedelta()
+    doublings = min(failures - BREAKER_THRESHOLD, 16)
+    return _jittered(min(_FIRST_PAUSE * 2**doublings, _LONGEST_PAUSE), rng)
+
+
+def _jittered(span: timedelta, rng: Callable[[], float]) -> timedelta:
+    """Return the span give or take a fifth: consumers that failed together must not come back together."""
+    return span * (1 - JITTER + 2 * JITTER * rng())

@@ -1,0 +1,25 @@
+"""Consumers' URLs in requests: what is wrong with one is told where it was written."""
+
+from typing import overload
+
+from smsapp.domain.addresses import url_fault
+from smsapp.settings import Settings
+from smsapp.web.problems import Fault, invalid_request
+
+
+@overload
+def checked_url(settings: Settings, url: str, pointer: str) -> str: ...
+@overload
+def checked_url(settings: Settings, url: None, pointer: str) -> None: ...
+def checked_url(settings: Settings, url: str | None, pointer: str) -> str | None:
+    """Return the URL.
+
+    Raises:
+        ProblemError: events may not go there.
+    """
+    if url is None:
+        return None
+    fault = url_fault(url, allow_http=settings.push_allow_http, networks=settings.push_allowed_networks)
+    if fault:
+        raise invalid_request(Fault(pointer, "invalid", f"{fault[0].upper()}{fault[1:]}."))
+    return url
