@@ -18,7 +18,7 @@ end
 redis.call('DEL', KEYS[2])
 local base = math.max(caught_up, now)
 local room = math.floor((now + tolerance - base) * rate / 1000000)
-local segments = math.max(head, math.min(room, want))
+local segments = math.min((math.floor(room / head) + 1) * head, math.max(head, want))
 local after = base + math.floor(segments * 1000000 / rate + 0.5)
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1000)
 return segments

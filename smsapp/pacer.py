@@ -8,7 +8,7 @@ from typing import Protocol
 from redis import Redis
 
 from smsapp.domain.lanes import Lane
-from smsapp.domain.pace import TOLERANCE_US
+from smsapp.domain.pace import tolerance_us
 
 _WAITS_MS = 250
 """How long a lane that was refused keeps the lower ones back; it asks again ten times as often."""
@@ -66,7 +66,9 @@ class RedisPacer:
             keys = [_clock(ask.sender), _waits(ask.sender, lane)]
             keys += [_waits(ask.sender, other) for other in Lane if other < lane]
             self._grant(
-                keys=keys, args=[ask.rate, TOLERANCE_US[lane], ask.head, ask.want, _WAITS_MS], client=pipe
+                keys=keys,
+                args=[ask.rate, tolerance_us(lane, ask.rate), ask.head, ask.want, _WAITS_MS],
+                client=pipe,
             )
         return {ask.sender: int(granted) for ask, granted in zip(asks, pipe.execute(), strict=True)}
 

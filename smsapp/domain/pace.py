@@ -15,12 +15,21 @@ _TOLLFREE = re.compile(r"\+18(?:00|33|44|55|66|77|88)\d{7}")
 _NORTH_AMERICA = re.compile(r"\+1\d{10}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 
-TOLERANCE_US: Mapping[Lane, int] = {Lane.BULK: 50_000, Lane.NORMAL: 100_000, Lane.OTP: 150_000}
-"""How far ahead of its pace a lane may take a sender, in microseconds.
+_AHEAD_US = 70_000
+"""How far ahead of its pace any lane may take a sender: a little more than the time between two looks of a drain."""
 
-Enough that a drain, which looks every 25 ms, keeps up the pace; little enough that any five seconds exceed it by 3 %
-and one message. Higher lanes may go further ahead, so behind a campaign there is still room for a code.
-"""
+MOST_AHEAD_US = 160_000
+"""How far ahead the highest lane may take it, so that any five seconds exceed the pace by 3 % and one message."""
+
+
+def tolerance_us(lane: Lane, rate: float) -> int:
+    """Return how far ahead of its pace a lane may take a sender, in microseconds.
+
+    Codes may go one segment further than campaigns, so behind a campaign there is room for one, down to about ten
+    segments per second; normal texts half of that.
+    """
+    room = min(1_000_000 / rate, MOST_AHEAD_US - _AHEAD_US)
+    return _AHEAD_US + round(room * (Lane.BULK - lane) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ def grant(caught_up_us: int, *, now_us: int, rate: float, tolerance_us: int, hea
         return Grant(0, caught_up_us)
     base = max(caught_up_us, now_us)
     room = int((now_us + tolerance_us - base) * rate / 1_000_000)
-    segments = max(head, min(room, want))
+    segments = min((room // head + 1) * head, max(head, want))
     return Grant(segments, base + round(segments * 1_000_000 / rate))
 
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from smsapp.domain.lanes import Lane
 from smsapp.domain.outbound import Outbound
-from smsapp.domain.pace import TOLERANCE_US, grant
+from smsapp.domain.pace import MOST_AHEAD_US, grant, tolerance_us
 from smsapp.gateway.twilio import Submission
 from smsapp.pacer import Ask, RedisPacer
 from smsapp.runtime import Runtime
@@ -21,7 +21,7 @@ from tests.fakes import FakeTwilio
 from tests.integration.conftest import Accept
 
 OTHER = "+15005550009"
-SLACK_S = TOLERANCE_US[Lane.OTP] / 1_000_000
+SLACK_S = MOST_AHEAD_US / 1_000_000
 
 Stamps = list[tuple[float, Outbound]]
 
@@ -164,7 +164,12 @@ def test_redis_computes_what_the_domain_computes(redis_url: str, pacer: RedisPac
             now_us = after - round(granted * 1_000_000 / rate) if granted and not before else None
             if now_us:
                 told = grant(
-                    before, now_us=now_us, rate=rate, tolerance_us=TOLERANCE_US[lane], head=head, want=want
+                    before,
+                    now_us=now_us,
+                    rate=rate,
+                    tolerance_us=tolerance_us(lane, rate),
+                    head=head,
+                    want=want,
                 )
                 assert (told.segments, told.caught_up_us) == (granted, after)
             elif granted:
