@@ -27,7 +27,8 @@ class Waiting:
 
 
 # A walk along the index from one queue to the next: the cost follows the number of queues, not of messages. Neither
-# database does that for DISTINCT. The literal 'pending' lets both use the partial index.
+# database does that for DISTINCT. The literal 'pending' lets both use the partial index; a comparison of rows with
+# columns SQLite would only half look up, hence two steps: the sender's next key, else the next sender.
 _HEADS = text(
     """
     WITH RECURSIVE heads (id, sender_key, api_key_id, due_at, segments, walked) AS (
@@ -37,10 +38,15 @@ _HEADS = text(
             ORDER BY sender_key, api_key_id, due_at LIMIT 1)
         UNION ALL
         SELECT m.id, m.sender_key, m.api_key_id, m.due_at, m.segments, h.walked + 1
-        FROM heads h JOIN messages m ON m.id = (
+        FROM heads h JOIN messages m ON m.id = coalesce((
             SELECT n.id FROM messages n WHERE n.status = 'pending' AND n.lane = :lane
-            AND (n.sender_key, n.api_key_id) > (h.sender_key, h.api_key_id)
-            ORDER BY n.sender_key, n.api_key_id, n.due_at LIMIT 1)
+            AND n.sender_key = h.sender_key AND n.api_key_id > h.api_key_id
+            ORDER BY n.api_key_id, n.due_at LIMIT 1
+        ), (
+            SELECT n.id FROM messages n WHERE n.status = 'pending' AND n.lane = :lane
+            AND n.sender_key > h.sender_key
+            ORDER BY n.sender_key, n.api_key_id, n.due_at LIMIT 1
+        ))
         WHERE h.walked < :most
     )
     SELECT sender_key, api_key_id, segments, due_at FROM heads
