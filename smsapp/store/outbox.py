@@ -2,7 +2,7 @@
 
 Events gather on the session and are written as the last statement before the commit, with numbers from one row that
 stays locked until then. So numbers follow the order of commits, a rollback gives its numbers back, and a reader that
-has seen a number has seen every smaller one (see docs/decisions/0014-events-numbered-at-commit.md).
+has seen a number has seen every smaller one (see docs/decisions/0018-events-numbered-at-commit.md).
 """
 
 from collections.abc import Iterable
