@@ -5,29 +5,26 @@ from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, g, request
+from flask import Response, current_app, request
 from sqlalchemy import Row
 
 from smsapp.domain.ids import parse_job_id, public_job_id
-from smsapp.domain.templates import MalformedTemplate, parse_template
 from smsapp.domain.uploads import UnreadableUpload
 from smsapp.runtime import Runtime
-from smsapp.services.accept_message import Accepted, IdempotencyConflictError, UntimelyError
 from smsapp.services.control_job import Command, JobNotFoundError, WrongJobStateError, control_job
-from smsapp.services.create_job import MAX_FAULTS, JobDraft, create_job
-from smsapp.services.keep_templates import TemplateNotFoundError, find_template
+from smsapp.services.create_job import MAX_FAULTS
 from smsapp.store import job_rows, sms_jobs
 from smsapp.store.sessions import reading
 from smsapp.store.sms_jobs import Progress
 from smsapp.web import job_requests, job_schemas, requests
 from smsapp.web.auth import auth
-from smsapp.web.job_uploads import Upload, give_way, in_turns, read_upload, spool_file
+from smsapp.web.job_creation import make_job
+from smsapp.web.job_uploads import give_way, read_upload, spool_file
 from smsapp.web.job_views import job_summary, job_view, results_csv
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import idempotent, key_reused, page_response
+from smsapp.web.pages import page_response
 from smsapp.web.problems import Fault, ProblemError, invalid_request
-from smsapp.web.text_templates import TEMPLATE_FAULTS
 
 bp = APIBlueprint("jobs", __name__, url_prefix="/sms/jobs", tag="Jobs")
 
@@ -57,7 +54,7 @@ def create(headers_data: requests.SendHeaders) -> Response:
     """
     with spool_file() as spool:
         try:
-            accepted = _create(read_upload(spool), headers_data.idempotency_key)
+            accepted = make_job(_runtime(), read_upload(spool), headers_data.idempotency_key)
         except UnreadableUpload as error:
             code = "malformed_json" if error.code == "malformed_json" else "invalid_upload"
             fault = Fault(error.pointer, error.code, error.detail)
@@ -172,22 +169,6 @@ def results(job_id: str) -> Response:
     )
 
 
-def _create(upload: Upload, key: str | None) -> Accepted:
-    try:
-        return create_job(
-            _runtime(),
-            _draft(upload),
-            in_turns(upload.rows),
-            render=lambda job, faulty: job_view(job, Progress(), faulty, _runtime().settings),
-            request=idempotent(g.caller.key_id, key, request.path, upload.content),
-        )
-    except IdempotencyConflictError:
-        raise key_reused() from None
-    except UntimelyError as error:
-        late = error.fault
-        raise invalid_request(Fault(upload.pointer(late.field), late.code, late.sentence)) from None
-
-
 def _result_pages(rt: Runtime, job_id: UUID) -> Iterator[Sequence[tuple[Row[Any], Row[Any] | None]]]:
     """Yield rows with their messages, each page in a transaction of its own: a slow reader holds nobody up."""
     after = 0
@@ -221,49 +202,6 @@ def _view(job_id: UUID) -> dict[str, object]:
         progress = sms_jobs.progress(session, job_id) if job.stored else Progress()
         faulty = job_rows.faulty(session, job_id, limit=MAX_FAULTS) if job.faulty else []
         return job_view(job, progress, faulty, _runtime().settings)
-
-
-def _draft(upload: Upload) -> JobDraft:
-    options = upload.options
-    settings = _runtime().settings
-    body, version = options.body or "", None
-    if options.template is not None:
-        body, version = _stored(options.template, options.template_version, upload.pointer("template"))
-    try:
-        template = parse_template(body)
-    except MalformedTemplate as error:
-        raise invalid_request(
-            Fault(upload.pointer("body"), error.reason, TEMPLATE_FAULTS[error.reason])
-        ) from None
-    resend = options.resend_after_failure
-    return JobDraft(
-        api_key_id=g.caller.key_id,
-        body=body,
-        template=template,
-        template_name=options.template,
-        template_version=version,
-        sender=options.sender,
-        messaging_service_sid=options.messaging_service_sid,
-        on_unconfirmed=options.on_unconfirmed or settings.on_unconfirmed,
-        resend_after_failure=settings.resend_after_failure if resend is None else resend,
-        name=options.name,
-        tags=options.tags,
-        deliver_by=options.deliver_by,
-        quiet_hours=None if options.urgent else options.quiet_hours or g.caller.quiet_hours,
-        ignored_columns=upload.unused_columns(template),
-        allow_duplicates=options.allow_duplicates,
-        start=options.start,
-        request_id=g.request_id,
-    )
-
-
-def _stored(name: str, version: int | None, pointer: str) -> tuple[str, int]:
-    try:
-        found = find_template(_runtime(), name, version)
-    except TemplateNotFoundError:
-        detail = "There is no such template, or no such version of it."
-        raise invalid_request(Fault(pointer, "unknown", detail)) from None
-    return found.body, found.version
 
 
 def _id(text: str) -> UUID:

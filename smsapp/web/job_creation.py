@@ -1,0 +1,80 @@
+"""From the upload of a request to the job that it asks for."""
+
+from flask import g, request
+
+from smsapp.domain.templates import MalformedTemplate, parse_template
+from smsapp.runtime import Runtime
+from smsapp.services.accept_message import Accepted, IdempotencyConflictError, UntimelyError
+from smsapp.services.create_job import JobDraft, create_job
+from smsapp.services.keep_templates import TemplateNotFoundError, find_template
+from smsapp.store.sms_jobs import Progress
+from smsapp.web.job_uploads import Upload, in_turns
+from smsapp.web.job_views import job_view
+from smsapp.web.pages import idempotent, key_reused
+from smsapp.web.problems import Fault, invalid_request
+from smsapp.web.text_templates import TEMPLATE_FAULTS
+
+
+def make_job(rt: Runtime, upload: Upload, key: str | None) -> Accepted:
+    """Store the job that an upload describes, for the caller of this request.
+
+    Raises:
+        ProblemError: an option cannot be met, or the Idempotency-Key belongs to another request.
+        UnreadableUpload: the upload cannot be used.
+    """
+    try:
+        return create_job(
+            rt,
+            _draft(rt, upload),
+            in_turns(upload.rows),
+            render=lambda job, faulty: job_view(job, Progress(), faulty, rt.settings),
+            request=idempotent(g.caller.key_id, key, request.path, upload.content),
+        )
+    except IdempotencyConflictError:
+        raise key_reused() from None
+    except UntimelyError as error:
+        late = error.fault
+        raise invalid_request(Fault(upload.pointer(late.field), late.code, late.sentence)) from None
+
+
+def _draft(rt: Runtime, upload: Upload) -> JobDraft:
+    options = upload.options
+    settings = rt.settings
+    body, version = options.body or "", None
+    if options.template is not None:
+        body, version = _stored(rt, options.template, options.template_version, upload.pointer("template"))
+    try:
+        template = parse_template(body)
+    except MalformedTemplate as error:
+        raise invalid_request(
+            Fault(upload.pointer("body"), error.reason, TEMPLATE_FAULTS[error.reason])
+        ) from None
+    resend = options.resend_after_failure
+    return JobDraft(
+        api_key_id=g.caller.key_id,
+        body=body,
+        template=template,
+        template_name=options.template,
+        template_version=version,
+        sender=options.sender,
+        messaging_service_sid=options.messaging_service_sid,
+        on_unconfirmed=options.on_unconfirmed or settings.on_unconfirmed,
+        resend_after_failure=settings.resend_after_failure if resend is None else resend,
+        name=options.name,
+        tags=options.tags,
+        deliver_by=options.deliver_by,
+        quiet_hours=None if options.urgent else options.quiet_hours or g.caller.quiet_hours,
+        ignored_columns=upload.unused_columns(template),
+        allow_duplicates=options.allow_duplicates,
+        start=options.start,
+        request_id=g.request_id,
+    )
+
+
+def _stored(rt: Runtime, name: str, version: int | None, pointer: str) -> tuple[str, int]:
+    try:
+        found = find_template(rt, name, version)
+    except TemplateNotFoundError:
+        detail = "There is no such template, or no such version of it."
+        raise invalid_request(Fault(pointer, "unknown", detail)) from None
+    return found.body, found.version
