@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from smsapp.domain.judgement import Judgement, judge_refusal
 from smsapp.domain.outbound import Outbound
+from smsapp.domain.phone import address
 from smsapp.gateway.twilio import Submission, TwilioMessage, TwilioUnavailableError
 from smsapp.jobs import Job
 
@@ -97,7 +98,7 @@ class FakeTwilio:
         record = TwilioMessage(
             sid=f"SM{uuid4().hex}",
             status="queued",
-            to=message.to,
+            to=address(message.to, message.sender),
             sender=message.sender,
             body=message.body,
             error_code=None,

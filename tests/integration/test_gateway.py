@@ -422,6 +422,16 @@ def test_a_list_that_breaks_off_is_no_short_list(gateway: TwilioGateway, script:
 # Changing.
 
 
+def test_with_a_sender_on_whatsapp_the_recipient_is_there_too(gateway: TwilioGateway, script: Script) -> None:
+    script.answer(201, message())
+
+    gateway.submit(replace(OUTBOUND, sender="whatsapp:+15005550015"))
+
+    (request,) = script.requests
+    assert request.form["To"] == [f"whatsapp:{OUTBOUND.to}"]
+    assert request.form["From"] == ["whatsapp:+15005550015"]
+
+
 def test_a_message_is_canceled(gateway: TwilioGateway, script: Script) -> None:
     script.answer(200, message(status="canceled"))
 

@@ -94,6 +94,21 @@ def test_a_message_whose_answer_was_lost_is_found_by_listing(
     assert len(twilio.sent) == 1
 
 
+def test_one_that_went_out_on_whatsapp_is_looked_for_there(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    twilio.behaviours = [twilio.accept_silently]
+    message_id = accept(sender="whatsapp:+15005550015")
+    send_messages(rt)
+
+    clock.advance(LOOKUP)
+    reconcile(rt)
+
+    (record,) = twilio.records.values()
+    assert record.to.startswith("whatsapp:")
+    assert stored(rt, message_id).twilio_sid == record.sid
+
+
 def test_a_message_whose_worker_died_is_found_by_listing(
     rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
 ) -> None:

@@ -8,6 +8,7 @@ from smsapp.domain.phone import (
     InvalidPhoneNumber,
     InvalidSender,
     Recipient,
+    address,
     mask,
     parse_recipient,
     parse_sender,
@@ -165,3 +166,21 @@ def test_a_mask_keeps_the_length_and_hides_at_least_half(prefix: str, secret: st
     assert len(masked) == len(secret)
     assert all(shown in ("*", original) for shown, original in zip(masked, secret, strict=True))
     assert 2 * masked.count("*") >= len(secret)
+
+
+@pytest.mark.parametrize(
+    ("to", "sender", "expected"),
+    [
+        ("+14155552671", "+15005550006", "+14155552671"),
+        ("+14155552671", None, "+14155552671"),
+        ("+14155552671", "whatsapp:+15005550006", "whatsapp:+14155552671"),
+        ("whatsapp:+14155552671", "whatsapp:+15005550006", "whatsapp:+14155552671"),
+        (
+            "whatsapp:+14155552671",
+            "+15005550006",
+            "whatsapp:+14155552671",
+        ),  # Twilio says what is wrong with it
+    ],
+)
+def test_a_recipient_is_addressed_on_the_senders_channel(to: str, sender: str | None, expected: str) -> None:
+    assert address(to, sender) == expected
