@@ -426,6 +426,7 @@ class Stack:
             "FLOWER_PORT": str(self.ports["flower"]),
             "FLOWER_UNAUTHENTICATED_API": "true",
             "PUSH_ALLOW_HTTP": "true",
+            "PUSH_CONCURRENCY": "32",
             "PUSH_ALLOWED_NETWORKS": "127.0.0.0/8",
             **QUICK,
             **self._given,
