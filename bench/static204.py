@@ -1,7 +1,9 @@
-"""The least that a WSGI application can do, to know what the server itself takes: `gunicorn … bench.static204:app`."""
+"""The least that an application can do, to know what the server itself takes: `gunicorn … bench.static204:app`."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from smsapp.serving.plain_requests import EXTENSION, Answer, Handler
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -11,3 +13,18 @@ def app(_environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterabl
     """Answer 204 to anything."""
     start_response("204 No Content", [])
     return []
+
+
+class _Short:
+    """The same by the short way that callbacks take."""
+
+    def __init__(self) -> None:
+        answer = Answer("204 No Content", [], b"")
+        handlers: dict[str, Handler] = {"/": lambda _request: answer}
+        self.extensions = {EXTENSION: handlers}
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        return app(environ, start_response)
+
+
+short = _Short()

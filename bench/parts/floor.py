@@ -26,20 +26,20 @@ _ENTRY = {b"r": b"0" * 32, b"k": b"status", b"t": b"msg_" + b"0" * 32, b"a": b"0
 
 
 class Static:
-    """A WSGI application that answers 204 to everything, under our own server's configuration."""
+    """An application that answers 204 to everything, under our own server's configuration."""
 
-    name = "static 204"
     address = Address.ID
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, name: str, application: str) -> None:
+        self.name = name
         self.port = context.stand.port()
         self.send_headers: dict[str, str] = {}
         command = procfile_commands(ROOT / "Procfile")["web"]
         if "wsgi:app" not in command:
             raise BenchError("the Procfile's `web` does not serve wsgi:app")
-        shell = ["/bin/sh", "-c", "exec " + command.replace("wsgi:app", "bench.static204:app")]
+        shell = ["/bin/sh", "-c", "exec " + command.replace("wsgi:app", application)]
         environment = context.ours.environment | {"PORT": str(self.port)}
-        self._child = Child(self.name, shell, environment, log=context.stand.log("static"))
+        self._child = Child(self.name, shell, environment, log=context.stand.log(name.replace(" ", "-")))
         wait_for_port(self.port, self._child)
 
     @property
@@ -80,13 +80,15 @@ class Static:
 
 def run(context: Context) -> None:
     """Measure the server, then Redis, then PostgreSQL."""
-    static = Static(context)
+    static = Static(context, "static 204", "bench.static204:app")
+    short = Static(context, "static 204, short way", "bench.static204:short")
     try:
         for connections in context.plan.connections:
-            _server(context, static, connections)
+            _server(context, static, short, connections)
         _server_alone(context, static)
     finally:
         static.stop()
+        short.stop()
     _raw(context, "XADD, one at a time", "xadd", 20_000, lambda count: _xadd(context, count, 1))
     _raw(
         context,
@@ -104,17 +106,17 @@ def run(context: Context) -> None:
     )
 
 
-def _server(context: Context, static: Static, connections: int) -> None:
+def _server(context: Context, static: Static, short: Static, connections: int) -> None:
     part, report = f"static 204 and callbacks, {connections} connections", context.report
     numbers = range(context.plan.messages)
-    for system in context.turns(part, context.ours, static):
+    for system in context.turns(part, context.ours, static, short):
         report.add(part, context.rounds.callbacks(system, numbers, connections))
     report.print_table(part, COLUMNS)
-    report.medians(part, static.name, {"per_s": (f"static204_{connections}", "per_s")})
-    ours, floor = (report.values(part, name, "per_s") for name in ("smsapp", static.name))
-    report.ratio(
-        "acks_vs_static204" if connections == 64 else f"acks_vs_static204_{connections}", ours, floor
-    )
+    suffix = "" if connections == 64 else f"_{connections}"
+    for floor, name in ((static, "static204"), (short, "short_static204")):
+        report.medians(part, floor.name, {"per_s": (f"{name}_{connections}", "per_s")})
+        ours, theirs = (report.values(part, system, "per_s") for system in ("smsapp", floor.name))
+        report.ratio(f"acks_vs_{name}{suffix}", ours, theirs)
 
 
 def _server_alone(context: Context, static: Static) -> None:
