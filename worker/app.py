@@ -14,8 +14,8 @@ from smsapp.settings import ConfigurationError, load_settings
 from smsapp.store.engine import make_sessions
 from worker import broker
 
-DATABASE_CONNECTIONS = 24
-"""More than the threads of a worker (WORKER_THREADS), so that none of them waits for another's."""
+DATABASE_CONNECTIONS = 40
+"""More than the threads of a worker (WORKER_THREADS) and one more for each drain that sends: none waits for another."""
 
 try:
     _settings = load_settings()

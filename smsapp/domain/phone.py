@@ -90,11 +90,15 @@ def parse_recipient(raw: str) -> Recipient:
     prefix, text = _without_prefix(raw.strip())
     number = _parse(text)
     region = phonenumbers.region_code_for_number(number)
+    # With the region at hand this costs half of is_valid_number(), which would look it up again.
+    valid = region is not None and phonenumbers.is_valid_number_for_region(number, region)
+    e164 = prefix + phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if not valid and e164 != raw:
+        return parse_recipient(e164)  # an odd number can lose one more trunk zero each time it is read
     return Recipient(
-        e164=prefix + phonenumbers.format_number(number, PhoneNumberFormat.E164),
+        e164=e164,
         region=None if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else region,
-        # With the region at hand this costs half of is_valid_number(), which would look it up again.
-        valid=region is not None and phonenumbers.is_valid_number_for_region(number, region),
+        valid=valid,
     )
 
 

@@ -82,6 +82,7 @@ def test_a_shared_keys_signature_is_none_of_ours_even_with_the_auth_tokens_text(
 @given(target=TARGET, form=FORM)
 @example(target="/twilio/status/1?a=%2F&b=+", form=[("Digits", "2"), ("Digits", "1"), ("Digits", "1")])
 @example(target="/twilio/status", form=[("To", "+1 415"), ("", ""), ("ä", "😀%")])
+@example(target="/;", form=[("a", "1"), ("a", "2")])
 def test_what_twilio_signs_is_accepted(target: str, form: Form) -> None:
     signature = sign(TOKEN, BASE + target, form)
 
