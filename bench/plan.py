@@ -49,6 +49,8 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
     )
     parser.add_argument("--messages", type=int, help="messages of one run of callbacks (8000)")
     parser.add_argument("--connections", help="numbers of connections, with commas between (16,64)")
+    parser.add_argument("--latencies", help="Twilio's latencies in ms for whole lives (0,50,200)")
+    parser.add_argument("--rates", help="fixed rates of callbacks a second (1000,2000)")
     parser.add_argument("--memory-callbacks", type=int, help="callbacks of the memory run (1000000)")
     parser.add_argument(
         "--foreign", type=float, default=0.3, help="cores of other work that spoil a run (0.3)"
@@ -61,9 +63,13 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
     sizes: dict[str, object] = {}
     if options.quick:
         sizes = _QUICK
-    given = {"messages": options.messages, "memory_callbacks": options.memory_callbacks}
-    if options.connections:
-        given["connections"] = tuple(map(int, options.connections.split(",")))
+    given: dict[str, object] = {"messages": options.messages, "memory_callbacks": options.memory_callbacks}
+    lists = {
+        "connections": options.connections,
+        "latencies_ms": options.latencies,
+        "rates": options.rates,
+    }
+    given |= {name: tuple(map(int, text.split(","))) for name, text in lists.items() if text}
     sizes = sizes | {name: value for name, value in given.items() if value is not None}
     return Plan(
         parts=[part for part in PARTS if part in parts],
