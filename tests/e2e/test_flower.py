@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from smsapp.jobs import Queue
 from tests.e2e.conftest import Stacks
 from tests.stack import Stack
 
@@ -38,4 +39,4 @@ def test_flower_sees_the_worker_and_its_queues(stack: Stack) -> None:
 
     assert [name.partition("@")[0] for name in seen] == stack.workers
     (worker,) = seen.values()
-    assert {queue["name"] for queue in worker["active_queues"]} == {"send", "track", "upkeep"}
+    assert {queue["name"] for queue in worker["active_queues"]} == {str(queue) for queue in Queue}

@@ -60,6 +60,7 @@ def run_table(stack: Stack) -> Rows:
     wait_for(stack, ids)
     ids |= {(PARKS_THE_ACCOUNT, False): run_out_of_time(stack, BY_NAME[PARKS_THE_ACCOUNT])}
     stack.simulator.wait_until_idle()
+    stack.wait_until_tracked()
     return {row: look(stack, message_id) for row, message_id in ids.items()}
 
 
