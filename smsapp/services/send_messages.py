@@ -136,16 +136,21 @@ class _Drain:
             gathered += 1
 
     def _record(self, recorder: Executor) -> None:
-        """Write down together what was answered, while others are claimed and submitted."""
-        if not self._recording.done():
-            return
-        self._recording.result()  # raises what went wrong
-        enough = len(self._answered) >= self._capacity or not self._in_flight
-        if self._answered and (enough or time.monotonic() >= self._record_at):
-            results, self._answered = self._answered, []
-            work = partial(record_submissions, self._rt, results)
-            self._recording = recorder.submit(outlast, self._rt, work, patience=_RECORD_PATIENCE)
-            self._record_at = time.monotonic() + _GATHER_S
+        """Write down together what was answered, while others are claimed and submitted.
+
+        A refusal is not left to wait, and nothing is claimed until it is written: it may close the sender.
+        """
+        refused = any(result.message is None for _, result in self._answered)
+        if refused or self._recording.done():
+            self._recording.result()  # raises what went wrong
+            enough = refused or len(self._answered) >= self._capacity or not self._in_flight
+            if self._answered and (enough or time.monotonic() >= self._record_at):
+                results, self._answered = self._answered, []
+                work = partial(record_submissions, self._rt, results)
+                self._recording = recorder.submit(outlast, self._rt, work, patience=_RECORD_PATIENCE)
+                self._record_at = time.monotonic() + _GATHER_S
+        if refused:
+            self._recording.result()
 
 
 def _anything_due(rt: Runtime, lane: Lane) -> bool:
