@@ -1,5 +1,6 @@
 """The web application in a test: real ports, its test client, and everything closed afterwards."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,6 +83,10 @@ def serving(settings: Settings, key: str = "") -> Iterator[Api]:
     try:
         yield api
     finally:
+        api.app.extensions["smsapp_watch"].ending = True
+        for thread in threading.enumerate():
+            if thread.name == "feed-watch":  # its last look may still be under way
+                thread.join()
         api.rt.sessions.kw["bind"].dispose()
 
 

@@ -31,7 +31,7 @@ _MAX_SLOTS: Mapping[Lane, int] = {Lane.OTP: 2, Lane.NORMAL: 4, Lane.BULK: 2}
 _TICK_S = 0.025
 """How long a drain waits for answers before it looks what else there is to do."""
 
-_GATHER_S = 0.1
+_GATHER_S = 0.05
 """How long answers wait for others to be written down with: a transaction costs as much as dozens of its rows."""
 
 _IDLE_S = 0.2

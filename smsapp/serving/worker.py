@@ -52,10 +52,10 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             return
         try:
             self._serve(listener.getsockname(), client, addr)
-        except (http.errors.NoMoreData, StopIteration):
+        except (http.errors.NoMoreData, StopIteration, SystemExit, gevent.GreenletExit):
             self.log.debug("Closing connection.")
         except OSError as error:
-            if error.errno not in _HUNG_UP:
+            if error.errno not in _HUNG_UP and self.alive:  # at its end gevent closes what is still open
                 self.log.exception("Socket error processing request.")
         except Exception as error:  # noqa: BLE001 - gunicorn's own last resort: it logs, and answers 400 or 500
             self.handle_error(None, client, addr, error)

@@ -99,7 +99,7 @@ def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stacks: Stacks)
 
 
 def test_a_worker_killed_while_submitting_sends_nothing_twice(stack: Stack) -> None:
-    with twilio_set_to(stack, latency_ms=1500):
+    with twilio_set_to(stack, latency_ms=2500):
         sent = stack.send(5)
         wait_for_status(stack, sent, "submitting")
     stack.wait_until(lambda: {entry["body"] for entry in stack.ledger()} >= set(sent.values()))

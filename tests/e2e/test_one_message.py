@@ -22,6 +22,7 @@ def test_its_timeline_shows_every_step_and_who_reported_it(stack: Stack) -> None
     accepted = stack.post(NUMBER, "every step and who reported it")
     message = stack.message(accepted["id"], wait_s=20)
     stack.simulator.wait_until_idle()
+    stack.wait_until(lambda: "api" in {event["source"] for event in stack.events(accepted["id"])})
 
     events = stack.events(accepted["id"])
 
