@@ -55,7 +55,8 @@ def test_every_command_exists(page: Path) -> None:
 def test_every_variable_and_constant_exists(page: Path) -> None:
     name = r"[A-Z]+(?:_[A-Z0-9]+)+"
     code_of_ours = "".join(file.read_text() for file in (ROOT / "smsapp").rglob("*.py"))
-    known = set(re.findall(rf"\b{name}\b", code_of_ours + (ROOT / ".env.example").read_text()))
+    configuration = "".join((ROOT / file).read_text() for file in (".env.example", "Procfile"))
+    known = set(re.findall(rf"\b{name}\b", code_of_ours + configuration))
     known |= {field.upper() for field in Settings.model_fields}
     known |= {
         f"SIMULATOR_{item.name.upper()}" for kind in (SimulatorSettings, Behaviour) for item in fields(kind)
