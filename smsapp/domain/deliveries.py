@@ -112,6 +112,7 @@ class DueDelivery:
     url: str | None
     step: int
     attempts: int
+    due_at: datetime
     payload: dict[str, Any] | None = field(default=None, repr=False)
 
 

@@ -40,7 +40,7 @@ THREADS = 128
 _RENEW_AFTER_S = PUSH_LEASE.total_seconds() / 3
 _MAX_SLOTS = 4
 _MAX_CONSUMERS = 500
-_PREFETCH = 64
+_PREFETCH = 128
 _TICK_S = 0.025
 _GATHER_S = 0.005
 _IDLE_S = 0.2
@@ -158,7 +158,15 @@ class _Drain:
         if hungry:
             with reading(self._rt.sessions) as session:
                 moved += sum(self._fetch(session, lane) for lane in hungry)
+            self._defer([lane for lane in hungry if not lane.waiting and not lane.in_flight])
         return moved
+
+    def _defer(self, lanes: Sequence[_Lane]) -> None:
+        """Put off what only follows an event that must wait: it would be found due, and looked at, all the time."""
+        for lane in lanes:
+            with self._rt.sessions.begin() as session:
+                now = self._rt.clock()
+                deliveries.defer_followers(session, lane.consumer.id, now=now, limit=_PREFETCH)
 
     @property
     def _most(self) -> int:

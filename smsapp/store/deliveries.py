@@ -26,6 +26,7 @@ from smsapp.store.tables import ApiKey
 _DELIVERIES: Table = Delivery.__table__  # type: ignore[assignment]
 _ATTEMPTS: Table = DeliveryAttempt.__table__  # type: ignore[assignment]
 _IS_PENDING = _DELIVERIES.c.status == DeliveryStatus.PENDING
+_DUE = tuple(_DELIVERIES.c[name] for name in DueDelivery.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,26 +103,52 @@ def any_due(session: Session, *, now: datetime) -> bool:
 
 
 def due(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -> list[DueDelivery]:
-    """Return what is due to a consumer, the longest due first; of each message only its earliest event."""
-    earlier = _DELIVERIES.alias("earlier")
-    blocked = exists().where(
-        earlier.c.message_id == _DELIVERIES.c.message_id,
-        earlier.c.subscription_id == subscription_id,
-        earlier.c.seq < _DELIVERIES.c.seq,
-        earlier.c.status == DeliveryStatus.PENDING,
-    )
-    query = (
-        select(*(_DELIVERIES.c[name] for name in DueDelivery.__dataclass_fields__))
+    """Return what is due to a consumer, of each message only its earliest event; looks at `limit` due rows at most.
+
+    In two queries with one index each: a single one, with NOT EXISTS, compares every row with every other as soon as
+    PostgreSQL's statistics are older than the backlog (2.2 s for 5,100 rows).
+    """
+    window = session.execute(
+        select(*_DUE)
+        .where(_DELIVERIES.c.subscription_id == subscription_id, _IS_PENDING, _DELIVERIES.c.due_at <= now)
+        .order_by(_DELIVERIES.c.due_at)
+        .limit(limit)
+    ).all()
+    alone = [row for row in window if row.message_id is None or row.seq is None]
+    ids = {row.message_id for row in window if row.message_id is not None}
+    heads = [row for row in _heads(session, subscription_id, ids).values() if row.due_at <= now]
+    return [DueDelivery(**row._mapping) for row in (*alone, *heads)]  # noqa: SLF001 - its public name for a row
+
+
+def defer_followers(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -> int:
+    """Let due events wait as long as the earlier one of their message that they follow; return how many."""
+    window = session.scalars(
+        select(_DELIVERIES.c.message_id)
         .where(
             _DELIVERIES.c.subscription_id == subscription_id,
             _IS_PENDING,
             _DELIVERIES.c.due_at <= now,
-            ~blocked,
+            _DELIVERIES.c.message_id.is_not(None),
         )
-        .order_by(_DELIVERIES.c.due_at, _DELIVERIES.c.seq)
+        .order_by(_DELIVERIES.c.due_at)
         .limit(limit)
     )
-    return [DueDelivery(**row._mapping) for row in session.execute(query)]  # noqa: SLF001 - its public name for a row
+    heads = _heads(session, subscription_id, set(window))
+    waiting = [row for row in heads.values() if row.due_at > now]
+    return sum(_defer(session, subscription_id, row.message_id, row.seq, row.due_at) for row in waiting)
+
+
+def _heads(session: Session, subscription_id: UUID, message_ids: set[UUID]) -> dict[UUID, Any]:
+    """Return the earliest owed event of each message."""
+    if not message_ids:
+        return {}
+    rows = session.execute(
+        # Not by subscription, too: on old statistics an index on that looks as good, and reads the whole backlog.
+        select(*_DUE)
+        .where(_DELIVERIES.c.message_id.in_(sorted(message_ids)), _IS_PENDING, _DELIVERIES.c.seq.is_not(None))
+        .order_by(_DELIVERIES.c.seq.desc())
+    ).all()
+    return {row.message_id: row for row in rows if row.subscription_id == subscription_id}
 
 
 def write_attempts(session: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -168,17 +195,19 @@ def postpone(
         )
     )
     if due_at is not None and delivery.message_id is not None and delivery.seq is not None:
-        session.execute(
-            update(_DELIVERIES)
-            .where(
-                _DELIVERIES.c.message_id == delivery.message_id,
-                _DELIVERIES.c.subscription_id == delivery.subscription_id,
-                _DELIVERIES.c.seq > delivery.seq,
-                _IS_PENDING,
-                _DELIVERIES.c.due_at < due_at,
-            )
-            .values(due_at=due_at)
-        )
+        _defer(session, delivery.subscription_id, delivery.message_id, delivery.seq, due_at)
+
+
+def _defer(session: Session, subscription_id: UUID, message_id: UUID, seq: int, due_at: datetime) -> int:
+    """Let later events of a message wait until this time, too; return how many did not yet."""
+    statement = update(_DELIVERIES).where(
+        _DELIVERIES.c.message_id == message_id,
+        _DELIVERIES.c.subscription_id == subscription_id,
+        _DELIVERIES.c.seq > seq,
+        _IS_PENDING,
+        _DELIVERIES.c.due_at < due_at,
+    )
+    return int(session.connection().execute(statement.values(due_at=due_at)).rowcount)
 
 
 def revive(session: Session, delivery: Delivery, *, now: datetime) -> None:

@@ -216,6 +216,27 @@ def test_of_one_message_a_later_event_waits_for_an_earlier_one(
     assert other_id
 
 
+def test_what_follows_a_waiting_event_is_not_looked_at_until_then(
+    rt: Runtime, clock: FakeClock, consumer: Consumer, listen: Subscribe, accept: Accept
+) -> None:
+    listen(consumer)
+    consumer.behave = refuse(500)
+    message_id = accept()
+    push_events(rt)
+    consumer.behave = refuse(200)
+    tell(rt, EventType.MESSAGE_SENT, message_id=message_id)
+    push_events(rt)
+
+    assert len(consumer.seen) == 1
+    first, second = owed(rt)
+    assert first.due_at == second.due_at
+    assert not wake_for_push(rt)
+
+    clock.advance(timedelta(seconds=6))
+    push_events(rt)
+    assert [event["type"] for event in consumer.events[1:]] == ["message.accepted", "message.sent"]
+
+
 def test_many_events_arrive_each_once_and_in_order_of_their_message(
     rt: Runtime, consumer: Consumer, listen: Subscribe, accept: Accept
 ) -> None:
