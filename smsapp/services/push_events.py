@@ -136,14 +136,19 @@ class _Drain:
             elif time.monotonic() - last_work > _IDLE_S:
                 break
             self._gather(_TICK_S)
-        self._leave([lane for lane in self._lanes.values() if not lane.in_flight])
+        self._leave_idle()
 
     def finish(self) -> None:
-        """Wait for the requests that are still under way: each of them ends by itself in time."""
-        while self._in_flight:
+        """Wait for the requests that are still under way: each of them ends by itself in time.
+
+        A consumer whose own have ended is left at once: the successor has more for it, and others may hang.
+        """
+        while True:
+            self._leave_idle()
+            if not self._lanes:
+                break
             self._renew()
-            self._gather(_TICK_S * 10)
-        self._leave(list(self._lanes.values()))
+            self._gather(_TICK_S)
         self._pool.shutdown()
 
     # What there is to do.
@@ -226,11 +231,11 @@ class _Drain:
             lane.waiting.append(_Ready(delivery, str(document["id"]) if document else "", body))
         return len(new)
 
-    def _leave(self, lanes: Sequence[_Lane]) -> None:
-        for lane in lanes:
-            del self._lanes[lane.consumer.id]
-        if lanes:
-            ids = [lane.consumer.id for lane in lanes]
+    def _leave_idle(self) -> None:
+        ids = [consumer_id for consumer_id, lane in self._lanes.items() if not lane.in_flight]
+        for consumer_id in ids:
+            del self._lanes[consumer_id]
+        if ids:
             with self._rt.sessions.begin() as session:
                 subscriptions.release(session, ids, owner=self._owner)
 

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -296,6 +298,31 @@ def test_a_hanging_consumer_holds_up_nobody(rt: Runtime, consumer: Consumer, lis
     with rt.sessions() as session:
         errors = set(session.scalars(select(DeliveryAttempt.error)))
     assert errors == {None, "timeout"}
+
+
+def test_when_a_shift_ends_only_who_hangs_is_kept(rt: Runtime, consumer: Consumer, listen: Subscribe) -> None:
+    consumer.behave = hang
+    hanging_id, _ = listen(consumer)
+
+    def slow(handler: Any) -> None:
+        rt.stopping.set()  # the shift is over while this one is being told
+        time.sleep(0.2)
+        handler.answer(204)
+
+    with Consumer(slow) as healthy:
+        healthy_id, _ = listen(healthy)
+        tell(rt, EventType.JOB_COMPLETED)
+        drain = threading.Thread(target=push_events, args=(rt,))
+        drain.start()
+        deadline = time.monotonic() + 1.5  # what hangs is cut off after two seconds
+        while row(rt, healthy_id).owner is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        while row(rt, healthy_id).owner is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+        assert (row(rt, healthy_id).owner, row(rt, hanging_id).owner is None) == (None, False)
+        drain.join()
+    assert row(rt, hanging_id).owner is None
 
 
 def test_410_disables_and_is_told_to_the_others(rt: Runtime, consumer: Consumer, listen: Subscribe) -> None:
