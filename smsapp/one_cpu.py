@@ -22,7 +22,8 @@ def one_cpu() -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     before = os.sched_getaffinity(0)
-    cpu = _current_cpu() or min(before)
+    found = _current_cpu()
+    cpu = min(before) if found is None else found
     try:
         _move({cpu})
         yield lambda: _move({cpu})

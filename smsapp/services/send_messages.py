@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -79,34 +79,49 @@ class _Drain:
         return self._claimer.stuck
 
     def run(self, again: Callable[[], bool]) -> int:
-        """Return how many messages were submitted."""
-        total = 0
-        last_work = time.monotonic()
+        """Return how many messages were submitted; however it ends, what Twilio answered is written down."""
         with (
             one_cpu() as come_here,
             ThreadPoolExecutor(self._capacity, "twilio", initializer=come_here) as pool,
             ThreadPoolExecutor(1, "record", initializer=come_here) as recorder,
         ):
-            while True:
-                going = again()
-                claimed = self._claim() if going else []
-                for message in claimed:
-                    self._in_flight += 1
-                    pool.submit(self._submit, message)
-                total += len(claimed)
-                if claimed or self._in_flight or self._answered:
-                    last_work = time.monotonic()
-                elif not going or (not self._claimer.waits and time.monotonic() - last_work > _IDLE_S):
-                    self._recording.result()
-                    return total
-                self._gather()
-                self._record(recorder)
+            try:
+                return self._work(again, pool, recorder)
+            finally:
+                self._finish()
+
+    def _work(self, again: Callable[[], bool], pool: Executor, recorder: Executor) -> int:
+        total = 0
+        last_work = time.monotonic()
+        while True:
+            going = again()
+            claimed = self._claim() if going else []
+            for message in claimed:
+                self._in_flight += 1
+                pool.submit(self._submit, message)
+            total += len(claimed)
+            if claimed or self._in_flight or self._answered:
+                last_work = time.monotonic()
+            elif not going or (not self._claimer.waits and time.monotonic() - last_work > _IDLE_S):
+                return total
+            self._gather()
+            self._record(recorder)
+
+    def _finish(self) -> None:
+        """Wait for the last answers and for their record: without them the messages must be looked up."""
+        while self._in_flight:
+            self._gather()
+        wait([self._recording])
+        if self._answered:
+            outlast(
+                self._rt, partial(record_submissions, self._rt, self._answered), patience=_RECORD_PATIENCE
+            )
+        self._recording.result()
 
     def _claim(self) -> list[Outbound]:
         free = self._capacity - self._in_flight
-        if (
-            free < self._capacity // 4 or len(self._answered) > self._capacity
-        ):  # the database is the slower one
+        database_is_slower = len(self._answered) > self._capacity
+        if free < max(1, self._capacity // 4) or database_is_slower:
             return []
         claimed = self._claimer.claim(free)
         if len(claimed) == self._capacity and self._slot + 1 < _MAX_SLOTS[self._lane]:

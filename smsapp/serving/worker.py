@@ -52,7 +52,7 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             return
         try:
             self._serve(listener.getsockname(), client, addr)
-        except (http.errors.NoMoreData, StopIteration, SystemExit, gevent.GreenletExit):
+        except (http.errors.NoMoreData, TimeoutError, StopIteration, SystemExit, gevent.GreenletExit):
             self.log.debug("Closing connection.")
         except OSError as error:
             if error.errno not in _HUNG_UP and self.alive:  # at its end gevent closes what is still open
@@ -115,6 +115,7 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         handler = self._handler_of(head) if head else None
         if not head or not handler:
             return 0, buffer
+        client.settimeout(self.cfg.keepalive)
         while len(buffer) < head.ends_at:
             more = client.recv(_CHUNK_BYTES)
             if not more:

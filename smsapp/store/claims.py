@@ -55,6 +55,7 @@ def claim_shares(
                     _MESSAGES.c.sender_key == share.queue.sender,
                     _MESSAGES.c.api_key_id == share.queue.api_key_id,
                     _is_due(now),
+                    _is_open(now),  # it may have been closed since somebody looked who waits
                 ),
                 share.count,
             ).subquery()

@@ -187,3 +187,26 @@ def test_a_share_takes_no_more_out_of_a_long_queue(
         ]
 
     assert claimed == [3] * 24
+
+
+def test_a_share_of_a_sender_that_has_just_been_closed_is_not_taken(
+    rt: Runtime, accept: Accept, sessions: sessionmaker[Session]
+) -> None:
+    accept()
+    with sessions() as session:
+        share = Share(queues.waiting(session, Lane.NORMAL, now=rt.clock())[0][0].queue, 1)
+    with sessions.begin() as session:
+        breakers.trip(
+            session,
+            SENDER,
+            parked=True,
+            error_code=None,
+            reason="",
+            now=rt.clock(),
+            probe_at=rt.clock() + HOUR,
+        )
+
+    with sessions.begin() as session:
+        taken = claims.claim_shares(session, [share], lane=Lane.NORMAL, now=rt.clock(), lease=HOUR)
+
+    assert taken == []

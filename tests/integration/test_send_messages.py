@@ -1,13 +1,14 @@
 """The send path: each message reaches Twilio once, or its failure is explained."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from smsapp.domain.failures import OwnCode
 from smsapp.domain.outbound import Outbound
@@ -17,7 +18,8 @@ from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services import send_messages as send_module
 from smsapp.services.check_ledger import check_histories
-from smsapp.services.record_submissions import record_submissions
+from smsapp.services.claim_next import Claimer
+from smsapp.services.record_submissions import Result, record_submissions
 from smsapp.services.send_messages import send_messages
 from smsapp.services.settle_unconfirmed import Decision, decide_unconfirmed
 from smsapp.services.sweep import expire_claims
@@ -403,3 +405,56 @@ def test_it_ends_when_the_message_is_too_old(
     assert (message.status, message.error_code) == (Status.FAILED, OwnCode.GAVE_UP)
     assert message.attempt == 2
     assert twilio.sent == []
+
+
+def test_what_twilio_answered_is_written_down_even_if_the_drain_breaks(
+    rt: Runtime, twilio: FakeTwilio, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id = accept()
+    broken = threading.Event()
+    claim_next = Claimer.claim
+
+    def once(self: Claimer, free: int) -> list[Outbound]:
+        if claimed := claim_next(self, free):
+            return claimed
+        broken.set()
+        raise OperationalError("SELECT 1", {}, Exception("the database went away"))
+
+    def answer_late(message: Outbound) -> Submission:
+        assert broken.wait(10)
+        return twilio.accept(message)
+
+    monkeypatch.setattr(Claimer, "claim", once)
+    twilio.behaviours = [answer_late]
+
+    with pytest.raises(OperationalError):
+        send_messages(rt)
+
+    assert stored(rt, message_id).status == Status.QUEUED
+
+
+def test_nothing_is_claimed_before_a_refusal_is_written_down(
+    rt: Runtime, twilio: FakeTwilio, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept()
+    twilio.behaviours = [refuse(21614, 400)]
+    writing, claimed_meanwhile = threading.Event(), threading.Event()
+    claim_next = Claimer.claim
+
+    def watched(self: Claimer, free: int) -> list[Outbound]:
+        if writing.is_set():
+            claimed_meanwhile.set()
+        return claim_next(self, free)
+
+    def slowly(rt: Runtime, results: Sequence[Result]) -> None:
+        writing.set()
+        claimed_meanwhile.wait(0.3)
+        record_submissions(rt, results)
+        writing.clear()
+
+    monkeypatch.setattr(Claimer, "claim", watched)
+    monkeypatch.setattr(send_module, "record_submissions", slowly)
+
+    send_messages(rt)
+
+    assert not claimed_meanwhile.is_set()

@@ -183,6 +183,15 @@ def test_a_connection_without_a_request_does_not_keep_it_from_ending(tmp_path: P
         assert time.monotonic() - began < GRACEFUL_TIMEOUT_S
 
 
+def test_a_body_that_never_comes_is_given_up_without_a_fuss(tmp_path: Path) -> None:
+    quick = {"GUNICORN_CMD_ARGS": "--keep-alive 1"}
+    with Stack(tmp_path, only={"web"}, environment=quick) as stack, connect(stack) as connection:
+        connection.sendall(callback(stack, "/twilio/status")[:-1])
+
+        assert connection.recv(65536) == b""
+        assert "Traceback" not in "".join(stack.logs().values())
+
+
 def test_the_reference_is_served_with_all_it_needs(stack: Stack) -> None:
     answers = {
         target: ask(stack, "GET", target)[:2]

@@ -27,6 +27,7 @@ JSON = {"content-type": "application/json"}
 @pytest.fixture
 def api(settings: Settings, api_key: str) -> Iterator[Api]:
     with serving(settings, api_key) as api:
+        assert api.get("/sms/messages").status_code == 200  # the key is known from now on
         yield api
 
 
@@ -96,7 +97,6 @@ def test_what_cannot_be_met_is_explained_as_flask_does(api: Api, body: bytes, fi
 
 
 def test_a_failure_of_the_database_is_told_as_flask_does(api: Api) -> None:
-    assert shortly(api) is not None  # the caller's key is known from now on
     with api.rt.sessions.kw["bind"].begin() as connection:
         connection.exec_driver_sql("ALTER TABLE messages RENAME TO elsewhere")
 
@@ -105,6 +105,13 @@ def test_a_failure_of_the_database_is_told_as_flask_does(api: Api) -> None:
     assert shape(answer) == shape(by_flask(api, TEXT))
     assert answer is not None
     assert answer.status.startswith("50")
+
+
+def test_a_key_that_was_not_seen_of_late_is_flasks_to_look_up(settings: Settings, api_key: str) -> None:
+    with serving(settings, api_key) as api:
+        assert shortly(api) is None
+        assert by_flask(api, TEXT).status.startswith("202")
+        assert shortly(api) is not None
 
 
 @pytest.mark.parametrize(
