@@ -41,8 +41,9 @@ _PARAMETERS: Document = {
     "RequestId": {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "Your own id for the request; it comes back in the answer and is in our logs.",
-        "schema": {"type": "string", "pattern": r"^[\w.:-]{1,64}$"},
+        "description": "Your own id for the request; it comes back in the answer and is in our logs. "
+        "One that is not of 1 to 64 letters, digits or `_.:-` is replaced by ours.",
+        "schema": _TEXT,
     },
     "message_id": {
         "name": "message_id",
@@ -101,6 +102,19 @@ _PARAMETERS: Document = {
         "schema": _TEXT,
     },
 }
+
+_ROWS: Document = {
+    "type": "object",
+    "required": ["rows"],
+    "properties": {"rows": {"type": "array", "items": {"type": "object"}}},
+}
+_AS_ROWS: Document = {"application/json": {"schema": _ROWS}, "text/csv": {"schema": _TEXT}}
+_FILE = {"type": "object", "required": ["file"], "properties": {"file": {**_TEXT, "format": "binary"}}}
+_UPLOADS: Document = {
+    "createJob": _AS_ROWS | {"multipart/form-data": {"schema": _FILE}},
+    "importSuppressions": _AS_ROWS,
+}
+"""Bodies that are read as they come, by operation: no model checks them, so none describes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +241,8 @@ def _complete_operation(operation: Document) -> None:
     parameters += [_ref("parameters", name) for name in common.values()]
     if parameters:
         operation["parameters"] = parameters
+    if upload := _UPLOADS.get(operation["operationId"]):
+        operation["requestBody"] = {"content": upload}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
     operation["responses"] = {
