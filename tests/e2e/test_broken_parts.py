@@ -24,8 +24,10 @@ def twilio_set_to(stack: Stack, **changes: float) -> Iterator[None]:
     """Have Twilio behave otherwise for a while."""
     usual = stack.simulator.call("GET", "/_config")
     stack.simulator.configure(**changes)
-    yield
-    stack.simulator.configure(**{name: usual[name] for name in changes})
+    try:
+        yield
+    finally:
+        stack.simulator.configure(**{name: usual[name] for name in changes})
 
 
 def wait_for_status(stack: Stack, sent: dict[str, str], status: str) -> None:
