@@ -102,7 +102,7 @@ def _check(raw: RawRow, template: Template) -> CheckedRow:
     except InvalidPhoneNumber as error:
         return _refused(raw, RowState.FAULTY, error.reason, TO)
     except MissingValue as error:
-        return _refused(raw, RowState.FAULTY, "missing_value", error.name)
+        return _refused(raw, RowState.FAULTY, "missing_value", error.names[0])
     except _FaultyRow as fault:
         return _refused(raw, RowState.FAULTY, fault.reason, fault.column)
 

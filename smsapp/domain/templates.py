@@ -19,11 +19,11 @@ class MalformedTemplate(ValueError):
 
 
 class MissingValue(ValueError):
-    """A placeholder has no value, or an empty one; `name` is the placeholder's."""
+    """Placeholders have no value, or a blank one; `names` are theirs, each once."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.names = names
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,13 @@ class Template:
         """Return the text with every placeholder replaced; a value is never searched for placeholders itself.
 
         Raises:
-            MissingValue: a placeholder has no value, or a blank one: a text with a hole in it is not what was meant.
+            MissingValue: placeholders have no value, or a blank one: a text with a hole in it is not what was meant.
         """
+        if missing := [name for name in self.placeholders if not values.get(name, "").strip()]:
+            raise MissingValue(*missing)
         parts = [self.texts[0]]
         for name, text in zip(self.names, self.texts[1:], strict=True):
-            value = values.get(name, "")
-            if not value or value.isspace():
-                raise MissingValue(name)
-            parts += (value, text)
+            parts += (values[name], text)
         return "".join(parts)
 
 

@@ -87,7 +87,9 @@ def accept_message(
     """
     now = rt.clock()
     if fault := draft.time_fault(now):
-        return _untimely(rt, request, fault)
+        if before := given_before(rt, request):
+            return before
+        raise UntimelyError(fault)
     values = _values(draft, now)
     candidate = Candidate(values, _accepted(draft, now, values["error_code"]), render(values), request)
     if group:
@@ -159,13 +161,17 @@ def _is_first(candidate: Candidate, asked: dict[Identity, Candidate], won: set[I
     return identity in won and asked[identity] is candidate
 
 
-def _untimely(rt: Runtime, request: Idempotent | None, fault: TimeFault) -> Accepted:
-    if request:
-        with reading(rt.sessions) as session:
-            kept = idempotency.recall(session, request)
-        if kept:
-            return replay(kept, request)
-    raise UntimelyError(fault)
+def given_before(rt: Runtime, request: Idempotent | None) -> Accepted | None:
+    """Return the answer that this request has had already; None when it is new, or has no key.
+
+    Raises:
+        IdempotencyConflictError: the key was used for another request.
+    """
+    if request is None:
+        return None
+    with reading(rt.sessions) as session:
+        kept = idempotency.recall(session, request)
+    return replay(kept, request) if kept else None
 
 
 def replay(kept: IdempotencyKey, request: Idempotent) -> Accepted:

@@ -20,14 +20,12 @@ from smsapp.domain.templates import Template
 from smsapp.domain.uploads import RawRow
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
-from smsapp.services.accept_message import Accepted, IdempotencyConflictError, UntimelyError, replay
+from smsapp.services.accept_message import Accepted, IdempotencyConflictError, UntimelyError, given_before
 from smsapp.services.refuse_opted_out import opted_out
 from smsapp.store import idempotency, job_rows, sms_jobs
 from smsapp.store.idempotency import Idempotent
 from smsapp.store.job_tables import JobRow, SmsJob
-from smsapp.store.sessions import reading
 from smsapp.store.sms_jobs import JobState
-from smsapp.store.tables import IdempotencyKey
 
 _BATCH = 500
 """Rows in one transaction: long ones would keep everybody else from writing to SQLite."""
@@ -59,7 +57,7 @@ class JobDraft:
     request_id: str | None = None
 
 
-class _KeyTakenError(Exception):
+class _KeyTakenError(IdempotencyConflictError):
     """Another request with the same Idempotency-Key was faster."""
 
 
@@ -80,8 +78,6 @@ def create_job(
         IdempotencyConflictError: the key was used for another request.
         UntimelyError: `deliver_by` is over.
     """
-    if request and (kept := _recall(rt, request)):
-        return replay(kept, request)
     now = rt.clock()
     if draft.deliver_by and draft.deliver_by <= now:
         raise UntimelyError(TimeFault("deliver_by", "past", "This time has passed."))
@@ -94,8 +90,8 @@ def create_job(
     except BaseException as error:
         with suppress(SQLAlchemyError):  # else the sweep does it
             discard_upload(rt, job_id)
-        if request and isinstance(error, _KeyTakenError):
-            return _replay_other(rt, request)
+        if isinstance(error, _KeyTakenError) and (other := given_before(rt, request)):
+            return other
         raise
     if draft.start:
         rt.jobs.wake(Job.FEED_JOBS)
@@ -165,18 +161,6 @@ def _publish(
         if request and not idempotency.remember(session, [(request, answer)], now=rt.clock()):
             raise _KeyTakenError
     return answer
-
-
-def _recall(rt: Runtime, request: Idempotent) -> IdempotencyKey | None:
-    with reading(rt.sessions) as session:
-        return idempotency.recall(session, request)
-
-
-def _replay_other(rt: Runtime, request: Idempotent) -> Accepted:
-    kept = _recall(rt, request)
-    if kept is None:
-        raise IdempotencyConflictError  # forgotten since
-    return replay(kept, request)
 
 
 def _in_batches(rows: Iterator[CheckedRow]) -> Iterator[list[CheckedRow]]:

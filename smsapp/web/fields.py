@@ -54,6 +54,13 @@ def _address(value: object) -> object:
     return f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value
 
 
+def _cell(value: object) -> object:
+    """Return a placeholder's value as text, as in the rows of a job; null stands for none."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _quiet_hours(value: str) -> str:
     try:
         QuietHours.parse(value)
@@ -96,6 +103,11 @@ def _plan_span(value: str) -> str:
 
 Text = Annotated[str, BeforeValidator(_no_nul)]
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
+Cell = Annotated[Text, BeforeValidator(_cell), WithJsonSchema({"type": ["string", "integer", "null"]})]
+TemplateName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$"), Field(examples=["order-shipped"])
+]
+TemplateVersion = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Url = Annotated[
     Text, StringConstraints(max_length=2048), AfterValidator(_url), Field(json_schema_extra={"format": "uri"})
 ]

@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from smsapp.web.problems import Fault, ProblemError
+from smsapp.web.problems import Fault, ProblemError, invalid_request
 
 MAX_FAULTS = 100
 """An answer names no more; a request of 64 KiB could have ten thousand."""
@@ -95,9 +95,9 @@ def _repeated(request: Request) -> list[Fault]:
 
 
 def _problem(faults: Sequence[Fault]) -> ProblemError:
-    code = faults[0].code if faults[0].code == "malformed_json" else "invalid_request"
-    detail = faults[0].detail if len(faults) == 1 else "The request has faults; `errors` names each."
-    return ProblemError(400, code, detail, list(faults[:MAX_FAULTS]))
+    if faults[0].code == "malformed_json":
+        return ProblemError(400, "malformed_json", faults[0].detail, list(faults))
+    return invalid_request(*faults[:MAX_FAULTS])
 
 
 def _fault(error: ErrorDetails, location: str) -> Fault:

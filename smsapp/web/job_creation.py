@@ -4,14 +4,19 @@ from flask import g, request
 
 from smsapp.domain.templates import MalformedTemplate, parse_template
 from smsapp.runtime import Runtime
-from smsapp.services.accept_message import Accepted, IdempotencyConflictError, UntimelyError
+from smsapp.services.accept_message import (
+    Accepted,
+    IdempotencyConflictError,
+    UntimelyError,
+    given_before,
+)
 from smsapp.services.create_job import JobDraft, create_job
-from smsapp.services.keep_templates import TemplateNotFoundError, find_template
 from smsapp.store.sms_jobs import Progress
 from smsapp.web.job_uploads import Upload, in_turns
 from smsapp.web.job_views import job_view
 from smsapp.web.pages import idempotent, key_reused
 from smsapp.web.problems import Fault, invalid_request
+from smsapp.web.stored_texts import stored_text
 from smsapp.web.text_templates import TEMPLATE_FAULTS
 
 
@@ -22,13 +27,15 @@ def make_job(rt: Runtime, upload: Upload, key: str | None) -> Accepted:
         ProblemError: an option cannot be met, or the Idempotency-Key belongs to another request.
         UnreadableUpload: the upload cannot be used.
     """
+    asked = idempotent(g.caller.key_id, key, request.path, upload.content)
     try:
-        return create_job(
+        # First of all: its template may be another one by now, or its time over.
+        return given_before(rt, asked) or create_job(
             rt,
             _draft(rt, upload),
             in_turns(upload.rows),
             render=lambda job, faulty: job_view(job, Progress(), faulty, rt.settings),
-            request=idempotent(g.caller.key_id, key, request.path, upload.content),
+            request=asked,
         )
     except IdempotencyConflictError:
         raise key_reused() from None
@@ -42,7 +49,8 @@ def _draft(rt: Runtime, upload: Upload) -> JobDraft:
     settings = rt.settings
     body, version = options.body or "", None
     if options.template is not None:
-        body, version = _stored(rt, options.template, options.template_version, upload.pointer("template"))
+        stored = stored_text(rt, options.template, options.template_version, upload.pointer("template"))
+        body, version = stored.body, stored.version
     try:
         template = parse_template(body)
     except MalformedTemplate as error:
@@ -69,12 +77,3 @@ def _draft(rt: Runtime, upload: Upload) -> JobDraft:
         start=options.start,
         request_id=g.request_id,
     )
-
-
-def _stored(rt: Runtime, name: str, version: int | None, pointer: str) -> tuple[str, int]:
-    try:
-        found = find_template(rt, name, version)
-    except TemplateNotFoundError:
-        detail = "There is no such template, or no such version of it."
-        raise invalid_request(Fault(pointer, "unknown", detail)) from None
-    return found.body, found.version

@@ -5,11 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from smsapp.domain.job_rows import MAX_BODY_CHARS
-from smsapp.web.fields import QuietSpan, Sender, Tag, Text, Time
+from smsapp.web.fields import QuietSpan, Sender, Tag, TemplateName, TemplateVersion, Text, Time
 
-TEMPLATE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
-
-TemplateName = Annotated[str, Field(pattern=TEMPLATE_NAME, examples=["order-shipped"])]
 TemplateBody = Annotated[
     Text,
     Field(
@@ -34,11 +31,9 @@ class JobOptions(BaseModel):
             description="The text; each `{{placeholder}}` is filled from the column of that name.",
         ),
     ] = None
-    template: Annotated[
-        str | None, Field(pattern=TEMPLATE_NAME, description="A stored template instead of `body`.")
-    ] = None
+    template: Annotated[TemplateName | None, Field(description="A stored template instead of `body`.")] = None
     template_version: Annotated[
-        int | None, Field(ge=1, le=2**31 - 1, description="One of its versions; without it, the newest.")
+        TemplateVersion | None, Field(description="One of its versions; without it, the newest.")
     ] = None
     name: Annotated[Text | None, Field(min_length=1, max_length=255, description="For people.")] = None
     start: Annotated[
@@ -107,9 +102,7 @@ class TemplateQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: Annotated[
-        int | None, Field(ge=1, le=2**31 - 1, description="Without it, the newest is shown.")
-    ] = None
+    version: Annotated[TemplateVersion | None, Field(description="Without it, the newest is shown.")] = None
 
 
 class TemplateListQuery(BaseModel):

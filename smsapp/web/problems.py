@@ -43,9 +43,10 @@ class ProblemError(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def invalid_request(fault: Fault) -> ProblemError:
-    """Return the problem of a request with one fault."""
-    return ProblemError(400, "invalid_request", fault.detail, [fault])
+def invalid_request(*faults: Fault) -> ProblemError:
+    """Return the problem of a request with these faults, at least one."""
+    detail = faults[0].detail if len(faults) == 1 else "The request has faults; `errors` names each."
+    return ProblemError(400, "invalid_request", detail, list(faults))
 
 
 def problem_response(

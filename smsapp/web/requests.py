@@ -1,30 +1,74 @@
 """Requests as pydantic models: what is checked is what the API document says."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from smsapp.domain.job_rows import MAX_BODY_CHARS
 from smsapp.domain.lanes import Priority
-from smsapp.web.fields import EventTypes, QuietSpan, Sender, Tag, Tags, Text, Time, To, ToFilter, Url
+from smsapp.web.fields import (
+    Cell,
+    EventTypes,
+    QuietSpan,
+    Sender,
+    Tag,
+    Tags,
+    TemplateName,
+    TemplateVersion,
+    Text,
+    Time,
+    To,
+    ToFilter,
+    Url,
+)
 from smsapp.web.plan_requests import FailurePlan
-
-MAX_BODY_CHARS = 1600
-"""Twilio's limit before segmentation; a longer one is refused with code 21617."""
 
 MAX_WAIT_S = 20
 """Below gunicorn's graceful timeout, so that a deploy cuts no long poll off."""
 
 
+_T = TypeVar("_T")
+_OF_TEMPLATE = ("template", "template_version", "values")
+_ONE_TEXT: list[JsonValue] = [
+    {
+        "required": ["body"],
+        "properties": {"body": {"type": "string"}, **{name: {"type": "null"} for name in _OF_TEMPLATE}},
+    },
+    {
+        "required": ["template"],
+        "properties": {"template": {"type": "string"}, "body": {"type": "null"}},
+    },
+]
+
+
 class SendRequest(BaseModel):
-    """A text to send. Without `from` and `messaging_service_sid` the configured sender is used."""
+    """A text to send: `body`, or a `template` with `values`.
+
+    Without `from` and `messaging_service_sid` the configured sender is used.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"to": "+14155552671", "body": "Your code is 123456"}]},
+        json_schema_extra={
+            "examples": [{"to": "+14155552671", "body": "Your code is 123456"}],
+            "oneOf": _ONE_TEXT,
+        },
     )
 
     to: Annotated[To, Field(description="The recipient in E.164 form.")]
-    body: Annotated[Text, Field(min_length=1, max_length=MAX_BODY_CHARS, description="The text.")]
+    template: Annotated[TemplateName | None, Field(description="A stored template instead of `body`.")] = None
+    template_version: Annotated[
+        TemplateVersion | None, Field(description="One of its versions; without it, the newest.")
+    ] = None
+    values: Annotated[
+        dict[str, Cell] | None,
+        Field(description="What the template's placeholders stand for.", examples=[{"name": "Ann"}]),
+    ] = None
+    body: Annotated[
+        Text | None,
+        Field(min_length=1, max_length=MAX_BODY_CHARS, description="The text.", validate_default=True),
+    ] = None
     sender: Annotated[
         Sender | None,
         Field(alias="from", description="A number, short code or alphanumeric ID of the account."),
@@ -102,6 +146,23 @@ class SendRequest(BaseModel):
     urgent: Annotated[bool, Field(description="Send it at any hour of the day, as with priority `otp`.")] = (
         False
     )
+
+    @field_validator("template_version", "values")
+    @classmethod
+    def _with_a_template(cls, value: _T, info: ValidationInfo) -> _T:
+        if value is not None and info.data.get("template", "") is None:
+            raise ValueError("is for a template, and there is none")
+        return value
+
+    @field_validator("body")
+    @classmethod
+    def _or_a_template(cls, value: str | None, info: ValidationInfo) -> str | None:
+        template = info.data.get("template", "")
+        if value is None and template is None:
+            raise PydanticCustomError("missing", "This or a template is required")
+        if value is not None and template:
+            raise ValueError("takes the place of template; give one of them")
+        return value
 
     @field_validator("on_failure")
     @classmethod

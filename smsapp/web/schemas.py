@@ -113,6 +113,9 @@ class DryRun(BaseModel):
     country: Annotated[str | None, Field(description="ISO 3166-1; null for numbers of no country.")]
     sender: Annotated[str | None, Field(alias="from")]
     messaging_service_sid: str | None
+    body: Annotated[
+        str | None, Field(description="The text, a template filled in; null for a sensitive one.")
+    ]
     encoding: Annotated[str, Field(description="GSM-7 or UCS-2.")]
     segments: int
     units: Annotated[int, Field(description="Septets in GSM-7, UTF-16 code units in UCS-2.")]
@@ -188,7 +191,8 @@ class ProblemFault(BaseModel):
         str,
         Field(
             description="`required`, `unknown_field`, `wrong_type`, `too_short`, `too_long`, `out_of_range`, "
-            "`invalid`, `repeated`, `past`, `reused`, `opted_out`, `malformed_json`.",
+            "`invalid`, `repeated`, `past`, `reused`, `opted_out`, `malformed_json`, `unknown`, `missing_value`, "
+            "`text_too_long`.",
             examples=["invalid"],
         ),
     ]

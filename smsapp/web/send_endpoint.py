@@ -10,20 +10,24 @@ from smsapp.domain.lanes import Lane
 from smsapp.domain.segments import measure
 from smsapp.runtime import Runtime
 from smsapp.services.accept_message import (
+    Accepted,
     IdempotencyConflictError,
     UntimelyError,
     accept_message,
+    given_before,
     store_together,
 )
 from smsapp.services.backpressure import Backpressure
 from smsapp.services.group_commit import GroupCommit
 from smsapp.services.preview_message import preview_message
 from smsapp.services.refuse_opted_out import RecipientOptedOutError
+from smsapp.store.idempotency import Idempotent
 from smsapp.web import requests
 from smsapp.web.auth import Caller
 from smsapp.web.consumer_urls import checked_url
 from smsapp.web.pages import idempotent, key_reused
 from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.stored_texts import filled_text
 from smsapp.web.views import dry_run_view, message_view
 
 PATH = "/sms/send"
@@ -70,20 +74,11 @@ class SendEndpoint:
             OverloadedError: too much waits already.
         """
         self._backpressure.check()
-        draft = self._draft(data, asking)
-        warnings = (
-            []
-            if draft.recipient.valid
-            else ["to: this number is possible, but no such number is known to exist"]
-        )
+        request = idempotent(asking.caller.key_id, asking.idempotency_key, PATH, asking.body)
         try:
-            accepted = accept_message(
-                self._rt,
-                draft,
-                render=partial(message_view, warnings=warnings),
-                request=idempotent(asking.caller.key_id, asking.idempotency_key, PATH, asking.body),
-                group=self._accepting,
-            )
+            # A template may be another one by the time that a request is repeated.
+            before = given_before(self._rt, request) if data.template else None
+            accepted = before or self._accept(self._draft(data, asking), request)
         except IdempotencyConflictError:
             raise key_reused() from None
         except RecipientOptedOutError:
@@ -99,6 +94,25 @@ class SendEndpoint:
             headers["Idempotent-Replayed"] = "true"
         return Sent(accepted.answer, 202, headers)
 
+    def _accept(self, draft: Draft, request: Idempotent | None) -> Accepted:
+        warnings = (
+            []
+            if draft.recipient.valid
+            else ["to: this number is possible, but no such number is known to exist"]
+        )
+        return accept_message(
+            self._rt,
+            draft,
+            render=partial(message_view, warnings=warnings),
+            request=request,
+            group=self._accepting,
+        )
+
+    def _text(self, data: requests.SendRequest) -> str:
+        if data.template is None:
+            return data.body or ""
+        return filled_text(self._rt, data.template, data.template_version, data.values or {})
+
     def _draft(self, data: requests.SendRequest, asking: Asking) -> Draft:
         settings = self._rt.settings
         sender, service = settings.sender_for(data.to.e164, data.sender, data.messaging_service_sid)
@@ -107,13 +121,14 @@ class SendEndpoint:
             resend is None
         ):  # a sensitive text is not kept unless asked for, and a plan takes the default's place
             resend = settings.resend_after_failure and not (data.sensitive or data.on_failure)
+        body = self._text(data)
         plan = data.on_failure.as_document() if data.on_failure else None
         return Draft(
             recipient=data.to,
             sender=sender,
             messaging_service_sid=service,
-            body=data.body,
-            measure=measure(data.body),
+            body=body,
+            measure=measure(body),
             api_key_id=asking.caller.key_id,
             media_urls=data.media_urls,
             client_reference=data.client_reference,

@@ -50,7 +50,7 @@ class ShortSends:
             data = SendRequest.model_validate_json(request.body, strict=True)
         except ValidationError:
             return None
-        if data.dry_run:
+        if data.dry_run or data.template:
             return None
         request_id = begin(request.fields.get("x-request-id", ""))
         try:

@@ -76,6 +76,7 @@ def dry_run_view(draft: Draft, preview: Preview) -> dict[str, Any]:
         "country": draft.recipient.region,
         "from": draft.sender,
         "messaging_service_sid": draft.messaging_service_sid,
+        "body": None if draft.sensitive else draft.body,
         "encoding": measure.encoding,
         "segments": measure.segments,
         "units": measure.units,

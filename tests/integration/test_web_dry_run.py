@@ -120,6 +120,16 @@ def test_while_sending_is_paused_it_would_wait(api: Api, scope: str) -> None:
     assert dry_run(api, **{"from": "Shop"})["verdict"] == ("hold" if scope == breakers.ACCOUNT else "pass")
 
 
+def test_it_shows_the_text_that_a_template_makes_unless_it_is_sensitive(api: Api) -> None:
+    api.post({"name": "code", "body": "Your code is {{code}}"}, path="/sms/templates")
+    filled = {"body": None, "template": "code", "values": {"code": 123456}}
+
+    answer = dry_run(api, **filled)
+
+    assert (answer["body"], answer["units"]) == ("Your code is 123456", 19)
+    assert dry_run(api, **filled, sensitive=True)["body"] is None
+
+
 @one_database
 def test_a_faulty_request_is_refused_as_ever(api: Api) -> None:
     assert faults(api.post({"to": "x", "body": "", "dry_run": True})) == {

@@ -123,7 +123,7 @@ FAULTY: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"body": "x" * 1601}, {"/body": "too_long"}),
     ({"body": "a\x00b"}, {"/body": "invalid"}),
     ({"body": 7}, {"/body": "wrong_type"}),
-    ({"body": None}, {"/body": "wrong_type"}),
+    ({"body": None}, {"/body": "required"}),
     ({"from": "not a sender!"}, {"/from": "invalid"}),
     ({"from": "+1415"}, {"/from": "invalid"}),
     ({"from": 5}, {"/from": "wrong_type"}),

@@ -121,6 +121,7 @@ def test_a_key_that_was_not_seen_of_late_is_flasks_to_look_up(settings: Settings
         (b'{"to": "1", "body": "hello"}', {}),
         (b'{"to": "+14155552671", "body": "hello", "extra": 1}', {}),
         (b'{"to": "+14155552671", "body": "hello", "dry_run": true}', {}),
+        (b'{"to": "+14155552671", "template": "order"}', {}),
         (TEXT, {"authorization": "Bearer wrong"}),
         (TEXT, {"authorization": "Bearer "}),
         (TEXT, {"authorization": ""}),

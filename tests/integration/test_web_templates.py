@@ -8,7 +8,7 @@ from werkzeug.test import TestResponse
 
 from smsapp.settings import Settings
 from smsapp.web.job_schemas import TemplateDocument, TemplateList
-from tests.web import Api, faults, problem, serving
+from tests.web import TO, Api, faults, problem, serving
 
 
 @pytest.fixture
@@ -99,3 +99,66 @@ def test_a_job_keeps_the_words_of_the_version_it_was_made_of(api: Api) -> None:
     assert (old["body"], old["template_version"]) == ("First {{n}}", 1)
     unknown = api.post({"template": "order", "template_version": 3, "rows": []}, path="/sms/jobs")
     assert faults(unknown) == {"/template": "unknown"}
+
+
+# --- A single text from a template
+
+
+def test_a_text_is_made_of_a_template_and_values(api: Api) -> None:
+    add(api, "order", "Order {{id}} for {{ first name }}: {{id}}")
+    api.post({"body": "Newest, {{id}}"}, path="/sms/templates/order/versions")
+    values = {"id": 7, "first name": "{{id}}", "unused": None}
+
+    newest = api.send(body=None, template="order", values=values)
+    old = api.send(body=None, template="order", template_version=1, values=values)
+    plain = api.send(body="{{id}}")
+
+    assert newest["body"] == "Newest, 7"
+    assert (old["body"], old["segments"]) == ("Order 7 for {{id}}: 7", 1)
+    assert plain["body"] == "{{id}}", "a body is taken as it is"
+    assert api.stored(old["id"]).body == old["body"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {"/values/a": "missing_value", "/values/b": "missing_value"}),
+        ({"values": {"a": " ", "b": "x"}}, {"/values/a": "missing_value"}),
+        ({"values": {"a": None, "b": "x"}}, {"/values/a": "missing_value"}),
+        ({"values": {"a": True, "b": 1.5}}, {"/values/a": "wrong_type", "/values/b": "wrong_type"}),
+        ({"values": {"a": "\0", "b": "x"}}, {"/values/a": "invalid"}),
+        ({"values": {"a": "x" * 1600, "b": "x"}}, {"/values": "text_too_long"}),
+        ({"values": []}, {"/values": "wrong_type"}),
+        ({"template_version": 2}, {"/template": "unknown"}),
+        ({"template": "other"}, {"/template": "unknown"}),
+        ({"template": "Other!"}, {"/template": "invalid"}),
+        ({"body": "hello"}, {"/body": "invalid"}),
+        ({"template": None}, {"/body": "required"}),
+        ({"template": None, "body": "x", "values": {}}, {"/values": "invalid"}),
+        ({"template": None, "body": "x", "template_version": 1}, {"/template_version": "invalid"}),
+    ],
+)
+def test_what_is_wrong_with_a_text_from_a_template_is_named(
+    api: Api, fields: dict[str, Any], expected: dict[str, str]
+) -> None:
+    add(api, "both", "{{a}}{{b}}")
+    document = {"to": TO, "template": "both"} | fields
+
+    assert faults(api.post(document)) == expected
+    assert faults(api.post(document | {"dry_run": True})) == expected
+
+
+def test_a_repeated_request_gets_its_answer_whatever_became_of_the_template(api: Api) -> None:
+    add(api, "order", "One")
+    key = {"Idempotency-Key": "k"}
+    text: dict[str, Any] = {"to": TO, "template": "order"}
+    job = {"template": "order", "rows": [{"to": TO}]}
+    first = api.post(text, headers=key), api.post(job, path="/sms/jobs", headers={"Idempotency-Key": "j"})
+    api.client.delete("/sms/templates/order", headers={"Authorization": f"Bearer {api.key}"})
+
+    again = api.post(text, headers=key), api.post(job, path="/sms/jobs", headers={"Idempotency-Key": "j"})
+
+    assert [answer.json for answer in again] == [answer.json for answer in first]
+    assert [answer.headers["Idempotent-Replayed"] for answer in again] == ["true", "true"]
+    problem(api.post(text | {"values": {}}, headers=key), 422, "idempotency_key_reused")
+    assert faults(api.post(text)) == {"/template": "unknown"}

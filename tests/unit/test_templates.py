@@ -19,12 +19,12 @@ def test_a_text_without_placeholders_is_a_template() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "\n"])
-def test_a_missing_or_blank_value_is_named(value: str | None) -> None:
-    template = parse_template("{{a}} and {{b}}")
+def test_missing_and_blank_values_are_named(value: str | None) -> None:
+    template = parse_template("{{a}} and {{b}}, {{c}}, {{b}}")
 
     with pytest.raises(MissingValue) as caught:
         template.render({"a": "x"} | ({"b": value} if value is not None else {}))
-    assert caught.value.name == "b"
+    assert caught.value.names == ("b", "c")
 
 
 @pytest.mark.parametrize(
