@@ -36,7 +36,7 @@ class Api:
         return self._answer(method, path, headers, json=body)
 
     def upload(
-        self, path: str, fields: dict[str, Any], headers: dict[str, str], *, timeout_s: float
+        self, path: str, fields: list[tuple[str, Any]], headers: dict[str, str], *, timeout_s: float
     ) -> dict[str, Any]:
         """Post a form with a file in it."""
         return self._answer("POST", path, headers, fields=fields, timeout=timeout_s)

@@ -29,6 +29,14 @@ def jobs() -> None:
 @click.option("--from", "sender", help="A number, short code or alphanumeric ID of the account.")
 @click.option("--charset", default="utf-8", show_default=True, help="How the file is written.")
 @click.option("--allow-duplicates", is_flag=True, help="Send the same text to the same number again.")
+@click.option(
+    "--tag", "tags", multiple=True, help="A word to find the messages by; may be given several times."
+)
+@click.option("--sensitive", is_flag=True, help="Show the texts nowhere, and remove them when they are out.")
+@click.option("--send-at", help="When to begin, such as 2026-12-01T09:00:00Z.")
+@click.option("--deliver-by", help="When to stop trying, such as 2026-12-01T18:00:00Z.")
+@click.option("--on-failure", help="What to do about a message that fails: a plan, as JSON.")
+@click.option("--callback-url", help="Tell this address what becomes of the messages.")
 @click.option("--yes", is_flag=True, help="Start without asking.")
 @click.option("--watch/--no-watch", "follow", default=True, help="Show how far it is.")
 @api_url
@@ -40,12 +48,14 @@ def send(*, file: Path, url: str, key: str, charset: str, yes: bool, follow: boo
     """
     api = Api(url, key)
     options["from"] = options.pop("sender")
-    fields: dict[str, Any] = {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
+    tags = options.pop("tags")
+    fields: list[tuple[str, Any]] = [
+        (name, str(value).lower() if isinstance(value, bool) else str(value))
         for name, value in options.items()
         if value is not None
-    }
-    fields["file"] = (file.name, file.read_bytes(), f"text/csv; charset={charset}")
+    ]
+    fields += [("tags", tag) for tag in tags]
+    fields += [("file", (file.name, file.read_bytes(), f"text/csv; charset={charset}"))]
     job = api.upload("/sms/jobs", fields, {"Idempotency-Key": str(uuid4())}, timeout_s=_UPLOAD_TIMEOUT_S)
     _describe(job)
     if not yes and not click.confirm(f"Send {job['counts']['waiting']} texts now?"):

@@ -26,6 +26,19 @@ class TimeFault:
     sentence: str
 
 
+def time_fault(send_at: datetime | None, deliver_by: datetime | None, now: datetime) -> TimeFault | None:
+    """Return what is wrong with the times of a request, should it be taken now."""
+    if send_at and send_at <= now:
+        return TimeFault("send_at", "past", "This time has passed; without it the text goes out at once.")
+    if send_at and send_at > now + MAX_AHEAD:
+        return TimeFault("send_at", "out_of_range", f"Must be within {MAX_AHEAD.days} days.")
+    if deliver_by and deliver_by <= now:
+        return TimeFault("deliver_by", "past", "This time has passed.")
+    if deliver_by and send_at and deliver_by <= send_at:
+        return TimeFault("deliver_by", "invalid", "Must be later than send_at.")
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set.
@@ -52,23 +65,10 @@ class Draft:
     deliver_by: datetime | None = None
     lane: Lane = Lane.NORMAL
     quiet_hours: str | None = None
+    job_id: UUID | None = None
 
     def held_until(self, now: datetime) -> datetime | None:
         """Return until when quiet hours hold it back; None when they do not, or `send_at` does for longer yet."""
         if self.send_at:
             return None
         return held_until(self.recipient.e164, self.quiet_hours, now=now, deliver_by=self.deliver_by)
-
-    job_id: UUID | None = None
-
-    def time_fault(self, now: datetime) -> TimeFault | None:
-        """Return what is wrong with the times of this request, should it be taken now."""
-        if self.send_at and self.send_at <= now:
-            return TimeFault("send_at", "past", "This time has passed; without it the text goes out at once.")
-        if self.send_at and self.send_at > now + MAX_AHEAD:
-            return TimeFault("send_at", "out_of_range", f"Must be within {MAX_AHEAD.days} days.")
-        if self.deliver_by and self.deliver_by <= now:
-            return TimeFault("deliver_by", "past", "This time has passed.")
-        if self.deliver_by and self.send_at and self.deliver_by <= self.send_at:
-            return TimeFault("deliver_by", "invalid", "Must be later than send_at.")
-        return None

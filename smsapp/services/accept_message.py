@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from smsapp.domain.draft import Draft, TimeFault
+from smsapp.domain.draft import Draft, TimeFault, time_fault
 from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import new_id
 from smsapp.domain.plan import parse_plan
@@ -86,7 +86,7 @@ def accept_message(
         UntimelyError: a time of the request has passed, and this is no repetition of one that came in time.
     """
     now = rt.clock()
-    if fault := draft.time_fault(now):
+    if fault := time_fault(draft.send_at, draft.deliver_by, now):
         if before := given_before(rt, request):
             return before
         raise UntimelyError(fault)

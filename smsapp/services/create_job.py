@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from smsapp.domain.draft import TimeFault
+from smsapp.domain.draft import time_fault
 from smsapp.domain.ids import new_id
 from smsapp.domain.job_rows import CheckedRow, RowState, check_rows
 from smsapp.domain.prices import ANYWHERE
@@ -49,6 +49,10 @@ class JobDraft:
     resend_after_failure: bool
     name: str | None = None
     tags: list[str] | None = None
+    callback_url: str | None = None
+    on_failure: dict[str, Any] | None = None
+    sensitive: bool = False
+    send_at: datetime | None = None
     deliver_by: datetime | None = None
     quiet_hours: str | None = None
     ignored_columns: Sequence[str] | None = None
@@ -76,11 +80,11 @@ def create_job(
     Raises:
         UnreadableUpload: the upload cannot be used; nothing is stored.
         IdempotencyConflictError: the key was used for another request.
-        UntimelyError: `deliver_by` is over.
+        UntimelyError: the clock forbids one of its times.
     """
     now = rt.clock()
-    if draft.deliver_by and draft.deliver_by <= now:
-        raise UntimelyError(TimeFault("deliver_by", "past", "This time has passed."))
+    if fault := time_fault(draft.send_at, draft.deliver_by, now):
+        raise UntimelyError(fault)
     job_id = new_id()
     with rt.sessions.begin() as session:
         sms_jobs.add(session, _values(draft, job_id, now))
@@ -174,7 +178,8 @@ def _values(draft: JobDraft, job_id: UUID, now: datetime) -> dict[str, Any]:
         "api_key_id": draft.api_key_id,
         "name": draft.name,
         "state": JobState.UPLOADING.value,
-        "body": draft.body,
+        # Its rows have the text filled in, for as long as they need it; nobody else does.
+        "body": "" if draft.sensitive else draft.body,
         "template": draft.template_name,
         "template_version": draft.template_version,
         "sender": draft.sender,
@@ -182,6 +187,10 @@ def _values(draft: JobDraft, job_id: UUID, now: datetime) -> dict[str, Any]:
         "tags": draft.tags,
         "on_unconfirmed": draft.on_unconfirmed,
         "resend_after_failure": draft.resend_after_failure,
+        "callback_url": draft.callback_url,
+        "on_failure": draft.on_failure,
+        "sensitive": draft.sensitive,
+        "send_at": draft.send_at,
         "deliver_by": draft.deliver_by,
         "quiet_hours": draft.quiet_hours,
         "ignored_columns": None if draft.ignored_columns is None else list(draft.ignored_columns),

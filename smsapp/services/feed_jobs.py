@@ -71,7 +71,7 @@ def feed_jobs(rt: Runtime, slot: int = 0) -> int:
 def _round(rt: Runtime) -> tuple[int, bool]:
     """Give each job its turn; return how many rows or messages were moved, and whether there is more to do."""
     with reading(rt.sessions) as session:
-        jobs = sms_jobs.unfinished(session)
+        jobs = sms_jobs.unfinished(session, now=rt.clock())
     moved = 0
     for job in jobs:
         if job.waiting and job.state == JobState.RUNNING:
@@ -167,6 +167,9 @@ def _draft(rt: Runtime, job: SmsJob, row: JobRow) -> Draft:
         request_id=job.request_id,
         on_unconfirmed=job.on_unconfirmed,
         resend_after_failure=job.resend_after_failure,
+        callback_url=job.callback_url,
+        on_failure=job.on_failure,
+        sensitive=job.sensitive,
         deliver_by=job.deliver_by,
         quiet_hours=job.quiet_hours,
         job_id=job.id,

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from smsapp.domain.documents import rfc3339
-from smsapp.domain.draft import Draft
+from smsapp.domain.draft import Draft, time_fault
 from smsapp.domain.prices import Price, estimate
 from smsapp.domain.quiet import held_until
 from smsapp.domain.verdict import Finding, Verdict
@@ -54,7 +54,7 @@ def check_number(_session: Session, draft: Draft, _now: datetime) -> Finding:
 
 def check_times(_session: Session, draft: Draft, now: datetime) -> Finding:
     """Say whether the request's times can be kept."""
-    fault = draft.time_fault(now)
+    fault = time_fault(draft.send_at, draft.deliver_by, now)
     if fault:
         return Finding("times", Verdict.REFUSE, f"{fault.field}: {fault.sentence}", fault.code)
     return Finding("times", Verdict.PASS, "Its times can be kept.")

@@ -167,7 +167,7 @@ def forget_events(rt: Runtime) -> int:
 def wake_for_jobs(rt: Runtime) -> int:
     """Wake the feeder when a job has rows to hand on, or may have come to its end."""
     with reading(rt.sessions) as session:
-        active = sms_jobs.unfinished(session)
+        active = sms_jobs.unfinished(session, now=rt.clock())
     return int(bool(active) and rt.jobs.wake(Job.FEED_JOBS))
 
 

@@ -4,14 +4,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy import ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from smsapp.store.tables import Base
 
 
 class SmsJob(Base):
-    """Many texts from one upload. `body` is the template that its rows were filled into, whatever became of that since.
+    """Many texts from one upload. `body` is the template that its rows were filled into, whatever became of that since,
+    and empty when they are sensitive. `send_at` is when rows may become messages.
 
     The counts are of rows and change in the transactions that change rows; what became of the messages that rows
     became is asked of `messages`, by `job_id`.
@@ -31,6 +32,10 @@ class SmsJob(Base):
     tags: Mapped[list[str] | None]
     on_unconfirmed: Mapped[str] = mapped_column(String(8))
     resend_after_failure: Mapped[bool]
+    callback_url: Mapped[str | None]
+    on_failure: Mapped[dict[str, Any] | None]
+    sensitive: Mapped[bool] = mapped_column(server_default=false())
+    send_at: Mapped[datetime | None]
     deliver_by: Mapped[datetime | None]
     quiet_hours: Mapped[str | None] = mapped_column(String(11))
     ignored_columns: Mapped[list[str] | None]

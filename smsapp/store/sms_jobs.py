@@ -79,10 +79,11 @@ def find(session: Session, *, limit: int, before: UUID | None, state: str | None
     return session.scalars(query).all()
 
 
-def unfinished(session: Session) -> Sequence[SmsJob]:
-    """Return jobs that go on by themselves, oldest first."""
-    going = SmsJob.state.in_((JobState.RUNNING, JobState.CANCELED))
-    all_stored = and_(SmsJob.state == JobState.PAUSED, SmsJob.waiting == 0)
+def unfinished(session: Session, *, now: datetime) -> Sequence[SmsJob]:
+    """Return jobs that have something to do now, and do it by themselves, oldest first."""
+    in_time = or_(SmsJob.send_at.is_(None), SmsJob.send_at <= now)
+    going = or_(SmsJob.state == JobState.CANCELED, and_(SmsJob.state == JobState.RUNNING, in_time))
+    all_stored = and_(SmsJob.state.in_((JobState.RUNNING, JobState.PAUSED)), SmsJob.waiting == 0)
     query = select(SmsJob).where(SmsJob.finished_at.is_(None), or_(going, all_stored)).order_by(SmsJob.id)
     return session.scalars(query).all()
 

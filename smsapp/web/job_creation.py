@@ -12,6 +12,7 @@ from smsapp.services.accept_message import (
 )
 from smsapp.services.create_job import JobDraft, create_job
 from smsapp.store.sms_jobs import Progress
+from smsapp.web.consumer_urls import checked_url
 from smsapp.web.job_uploads import Upload, in_turns
 from smsapp.web.job_views import job_view
 from smsapp.web.pages import idempotent, key_reused
@@ -57,7 +58,6 @@ def _draft(rt: Runtime, upload: Upload) -> JobDraft:
         raise invalid_request(
             Fault(upload.pointer("body"), error.reason, TEMPLATE_FAULTS[error.reason])
         ) from None
-    resend = options.resend_after_failure
     return JobDraft(
         api_key_id=g.caller.key_id,
         body=body,
@@ -67,9 +67,13 @@ def _draft(rt: Runtime, upload: Upload) -> JobDraft:
         sender=options.sender,
         messaging_service_sid=options.messaging_service_sid,
         on_unconfirmed=options.on_unconfirmed or settings.on_unconfirmed,
-        resend_after_failure=settings.resend_after_failure if resend is None else resend,
+        resend_after_failure=options.resends(settings),
+        on_failure=options.plan,
         name=options.name,
         tags=options.tags,
+        callback_url=checked_url(settings, options.callback_url, upload.pointer("callback_url")),
+        sensitive=options.sensitive,
+        send_at=options.send_at,
         deliver_by=options.deliver_by,
         quiet_hours=None if options.urgent else options.quiet_hours or g.caller.quiet_hours,
         ignored_columns=upload.unused_columns(template),

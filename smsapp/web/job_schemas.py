@@ -1,7 +1,7 @@
 """Answers about jobs and templates as pydantic models."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -45,7 +45,9 @@ class JobDocument(BaseModel):
         str, Field(description="`ready`, `running`, `paused`, `canceled`, `completed`.", examples=["ready"])
     ]
     name: str | None
-    body: Annotated[str, Field(description="The text with its placeholders.")]
+    body: Annotated[
+        str | None, Field(description="The text with its placeholders; null for a sensitive one.")
+    ]
     template: str | None
     template_version: int | None
     sender: Annotated[str | None, Field(alias="from")]
@@ -53,6 +55,10 @@ class JobDocument(BaseModel):
     tags: list[str] | None
     on_unconfirmed: str
     resend_after_failure: bool
+    callback_url: str | None
+    on_failure: dict[str, Any] | None
+    sensitive: bool
+    send_at: Annotated[datetime | None, Field(description="Until then, none of its rows is a message.")]
     deliver_by: datetime | None
     quiet_hours: str | None
     rows: int

@@ -159,10 +159,20 @@ def _options(given: dict[str, list[str]], location: str) -> JobOptions:
     repeated = [name for name, texts in given.items() if len(texts) > 1 and name in values and name != "tags"]
     if repeated:
         raise invalid_request(Fault(f"?{repeated[0]}", "repeated", "Give this parameter once."))
+    if "on_failure" in values:
+        values["on_failure"] = _decoded(values["on_failure"])
     try:
         return JobOptions.model_validate(values)
     except ValidationError as error:
         raise refusal(error, "query" if location == "query" else "json") from None
+
+
+def _decoded(text: str) -> object:
+    """Return what a JSON document says; what is none is left as it is, and faulty as that."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def take(spool: IO[bytes]) -> bytes:

@@ -42,12 +42,16 @@ def job_view(job: SmsJob, progress: Progress, faulty: Sequence[JobRow], settings
     """Return a job with its progress, its first faulty rows, and what it will cost by the operator's prices."""
     return job_summary(job) | {
         "cost_estimate": _cost(job.segments_by_country, settings),
-        "body": job.body,
+        "body": None if job.sensitive else job.body,
         "from": job.sender,
         "messaging_service_sid": job.messaging_service_sid,
         "tags": job.tags,
         "on_unconfirmed": job.on_unconfirmed,
         "resend_after_failure": job.resend_after_failure,
+        "callback_url": job.callback_url,
+        "on_failure": job.on_failure,
+        "sensitive": job.sensitive,
+        "send_at": _time(job.send_at),
         "deliver_by": _time(job.deliver_by),
         "quiet_hours": job.quiet_hours,
         "statuses": progress.statuses,

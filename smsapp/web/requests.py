@@ -1,126 +1,40 @@
 """Requests as pydantic models: what is checked is what the API document says."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from smsapp.domain.job_rows import MAX_BODY_CHARS
 from smsapp.domain.lanes import Priority
-from smsapp.web.fields import (
-    Cell,
-    EventTypes,
-    QuietSpan,
-    Sender,
-    Tag,
-    Tags,
-    TemplateName,
-    TemplateVersion,
-    Text,
-    Time,
-    To,
-    ToFilter,
-    Url,
-)
-from smsapp.web.plan_requests import FailurePlan
+from smsapp.web.fields import Cell, EventTypes, Tags, Text, Time, To, ToFilter, Url
+from smsapp.web.send_options import ONE_TEXT, SendOptions, TextSource, with_a_template
 
 MAX_WAIT_S = 20
 """Below gunicorn's graceful timeout, so that a deploy cuts no long poll off."""
 
 
-_T = TypeVar("_T")
-_OF_TEMPLATE = ("template", "template_version", "values")
-_ONE_TEXT: list[JsonValue] = [
-    {
-        "required": ["body"],
-        "properties": {"body": {"type": "string"}, **{name: {"type": "null"} for name in _OF_TEMPLATE}},
-    },
-    {
-        "required": ["template"],
-        "properties": {"template": {"type": "string"}, "body": {"type": "null"}},
-    },
-]
-
-
-class SendRequest(BaseModel):
+class SendRequest(SendOptions, TextSource):
     """A text to send: `body`, or a `template` with `values`.
 
     Without `from` and `messaging_service_sid` the configured sender is used.
     """
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [{"to": "+14155552671", "body": "Your code is 123456"}],
-            "oneOf": _ONE_TEXT,
+            "oneOf": ONE_TEXT,
         },
     )
 
     to: Annotated[To, Field(description="The recipient in E.164 form.")]
-    template: Annotated[TemplateName | None, Field(description="A stored template instead of `body`.")] = None
-    template_version: Annotated[
-        TemplateVersion | None, Field(description="One of its versions; without it, the newest.")
-    ] = None
     values: Annotated[
         dict[str, Cell] | None,
         Field(description="What the template's placeholders stand for.", examples=[{"name": "Ann"}]),
-    ] = None
-    body: Annotated[
-        Text | None,
-        Field(min_length=1, max_length=MAX_BODY_CHARS, description="The text.", validate_default=True),
-    ] = None
-    sender: Annotated[
-        Sender | None,
-        Field(alias="from", description="A number, short code or alphanumeric ID of the account."),
-    ] = None
-    messaging_service_sid: Annotated[
-        str | None, Field(pattern=r"^MG[0-9a-fA-F]{32}$", description="Lets Twilio choose the sender.")
     ] = None
     media_urls: Annotated[
         list[Url] | None, Field(min_length=1, max_length=10, description="Makes it an MMS.")
     ] = None
     client_reference: Annotated[
         Text | None, Field(min_length=1, max_length=255, description="Your own id for the message.")
-    ] = None
-    tags: Annotated[list[Tag] | None, Field(max_length=10, description="Words to find the message by.")] = (
-        None
-    )
-    callback_url: Annotated[
-        Url | None,
-        Field(description="Tell this address what becomes of this message, signed as in the guide."),
-    ] = None
-    on_unconfirmed: Annotated[
-        Literal["hold", "resend", "fail"] | None,
-        Field(
-            description="What to do when Twilio's answer was lost and its records do not show the message: keep it "
-            "for an operator (`hold`), send again at the risk of a second text (`resend`), or give up (`fail`)."
-        ),
-    ] = None
-    resend_after_failure: Annotated[
-        bool | None, Field(description="Send again, later, what failed for a reason that passes by itself.")
-    ] = None
-    on_failure: Annotated[
-        FailurePlan | None,
-        Field(description="What to do when it fails, step by step; instead of `resend_after_failure`."),
-    ] = None
-    sensitive: Annotated[
-        bool,
-        Field(
-            description="Never show the text again, and remove it as soon as it has been handed over and cannot be "
-            "needed for another attempt; at Twilio once it is final."
-        ),
-    ] = False
-    dry_run: Annotated[
-        bool,
-        Field(
-            description="Answer 200 with what would become of it, its segments and its price; store and send nothing."
-        ),
-    ] = False
-    send_at: Annotated[
-        Time | None,
-        Field(
-            description="Send it then instead of at once; at most 35 days ahead. Until then it can be canceled."
-        ),
     ] = None
     priority: Annotated[
         Priority,
@@ -129,47 +43,17 @@ class SendRequest(BaseModel):
             "campaigns. Ten thousand of the lower ones do not delay one of the higher."
         ),
     ] = "normal"
-    deliver_by: Annotated[
-        Time | None,
+    dry_run: Annotated[
+        bool,
         Field(
-            description="Stop trying at this time; Twilio drops it from its queue then, too. If it has not arrived "
-            "by then, that is told as `message.deadline_missed`."
+            description="Answer 200 with what would become of it, its segments and its price; store and send nothing."
         ),
-    ] = None
-    quiet_hours: Annotated[
-        QuietSpan | None,
-        Field(
-            description="Times of day at which it waits, in the recipient's time zone as far as the number tells it; "
-            "without it those of the API key, if it has any."
-        ),
-    ] = None
-    urgent: Annotated[bool, Field(description="Send it at any hour of the day, as with priority `otp`.")] = (
-        False
-    )
+    ] = False
 
-    @field_validator("template_version", "values")
+    @field_validator("values")
     @classmethod
-    def _with_a_template(cls, value: _T, info: ValidationInfo) -> _T:
-        if value is not None and info.data.get("template", "") is None:
-            raise ValueError("is for a template, and there is none")
-        return value
-
-    @field_validator("body")
-    @classmethod
-    def _or_a_template(cls, value: str | None, info: ValidationInfo) -> str | None:
-        template = info.data.get("template", "")
-        if value is None and template is None:
-            raise PydanticCustomError("missing", "This or a template is required")
-        if value is not None and template:
-            raise ValueError("takes the place of template; give one of them")
-        return value
-
-    @field_validator("on_failure")
-    @classmethod
-    def _instead_of_resending(cls, value: FailurePlan | None, info: ValidationInfo) -> FailurePlan | None:
-        if value and info.data.get("resend_after_failure"):
-            raise ValueError("takes the place of resend_after_failure; give one of them")
-        return value
+    def _for_a_template(cls, value: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
+        return with_a_template(value, info)
 
 
 class SendHeaders(BaseModel):

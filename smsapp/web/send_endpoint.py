@@ -116,13 +116,7 @@ class SendEndpoint:
     def _draft(self, data: requests.SendRequest, asking: Asking) -> Draft:
         settings = self._rt.settings
         sender, service = settings.sender_for(data.to.e164, data.sender, data.messaging_service_sid)
-        resend = data.resend_after_failure
-        if (
-            resend is None
-        ):  # a sensitive text is not kept unless asked for, and a plan takes the default's place
-            resend = settings.resend_after_failure and not (data.sensitive or data.on_failure)
         body = self._text(data)
-        plan = data.on_failure.as_document() if data.on_failure else None
         return Draft(
             recipient=data.to,
             sender=sender,
@@ -136,8 +130,8 @@ class SendEndpoint:
             callback_url=checked_url(settings, data.callback_url, "/callback_url"),
             request_id=asking.request_id,
             on_unconfirmed=data.on_unconfirmed or settings.on_unconfirmed,
-            resend_after_failure=resend,
-            on_failure=plan,
+            resend_after_failure=data.resends(settings),
+            on_failure=data.plan,
             sensitive=data.sensitive,
             send_at=data.send_at,
             deliver_by=data.deliver_by,

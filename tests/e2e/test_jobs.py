@@ -164,7 +164,8 @@ def test_the_command_line_sends_a_file_and_tells_what_became_of_it(stack: Stack,
     created = stack.request("POST", "/sms/templates", {"name": template, "body": "cli {{name}}"})
     assert created.status == 201
 
-    done = stack.cli("jobs", "send", str(file), "--template", template, "--yes", check=False, **environment)
+    options = ["--template", template, "--tag", "cli", "--sensitive", "--yes"]
+    done = stack.cli("jobs", "send", str(file), *options, check=False, **environment)
     job_id = done.stdout.split()[0]
     listed = stack.cli("jobs", "list", **environment)
     fetched = stack.cli("jobs", "results", job_id, **environment)
@@ -175,9 +176,8 @@ def test_the_command_line_sends_a_file_and_tells_what_became_of_it(stack: Stack,
     assert "completed: 2 delivered" in done.stdout
     assert "line 4 (to): Must be in E.164 form" in done.stderr
     assert f"{job_id}  completed  2/3 rows" in listed.stdout
-    assert [row["outcome"] for row in csv.DictReader(io.StringIO(fetched.stdout))] == [
-        "delivered",
-        "delivered",
-        "",
-    ]
+    rows = list(csv.DictReader(io.StringIO(fetched.stdout)))
+    assert [row["outcome"] for row in rows] == ["delivered", "delivered", ""]
+    sent = stack.rows()[rows[0]["message_id"]]
+    assert (sent.tags, sent.sensitive) == (["cli"], True)
     assert "The job is completed; it cannot be asked to start." in again.stderr

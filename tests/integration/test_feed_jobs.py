@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +20,14 @@ from smsapp.services import feed_jobs as feeding
 from smsapp.services.control_job import Command, control_job
 from smsapp.services.create_job import JobDraft, create_job
 from smsapp.services.feed_jobs import feed_jobs
+from smsapp.services.redact_messages import redact_messages
 from smsapp.services.send_messages import send_messages
 from smsapp.services.sweep import wake_for_jobs
 from smsapp.store import sms_jobs, suppressions
 from smsapp.store.job_tables import JobRow, SmsJob
 from smsapp.store.tables import ApiKey, Message, OutboxEvent
 from tests.environment import SENDER
-from tests.fakes import FakeJobs, FakeTwilio
+from tests.fakes import FakeClock, FakeJobs, FakeTwilio
 
 Row = dict[str, str]
 
@@ -276,8 +278,6 @@ def test_a_job_is_completed_when_every_message_has_an_outcome(
 
 
 def test_rows_whose_time_is_over_are_refused(rt: Runtime, key_id: UUID, clock: Any) -> None:
-    from datetime import timedelta  # noqa: PLC0415
-
     job_id = make(rt, key_id, numbers(2), deliver_by=clock() + timedelta(hours=1))
     clock.advance(timedelta(hours=2))
 
@@ -318,3 +318,67 @@ def test_those_who_sleep_do_not_hold_up_those_who_are_awake(rt: Runtime, key_id:
     feed_jobs(rt)
 
     assert len(messages_of(rt, job_id)) == 11
+
+
+# --- Options of the whole job
+
+
+def test_every_message_has_the_options_of_its_job(rt: Runtime, key_id: UUID) -> None:
+    late = rt.clock() + timedelta(hours=1)
+    plan = {"steps": [{"on": ["any"], "do": "request_fallback"}]}
+    options = {
+        "deliver_by": late,
+        "callback_url": "https://example.com/told",
+        "tags": ["a"],
+        "on_failure": plan,
+    }
+    job_id = make(rt, key_id, numbers(2), sensitive=True, **options)
+
+    feed_jobs(rt)
+
+    for message in messages_of(rt, job_id):
+        assert {name: getattr(message, name) for name in options} == options
+        assert (message.sensitive, message.redact_at, message.steps_left) == (True, rt.clock(), 1)
+
+
+def test_a_sensitive_text_is_nowhere_once_it_is_out(rt: Runtime, twilio: FakeTwilio, key_id: UUID) -> None:
+    rows = [row | {"code": code} for row, code in zip(numbers(3), ("111", "222", ""), strict=True)]
+    job_id = make(rt, key_id, rows, body="Secret {{code}}", sensitive=True)
+    before = [row.body for row in rows_of(rt, job_id)]
+
+    feed_jobs(rt)
+    send_messages(rt, 0, Lane.BULK)
+    redact_messages(rt)
+
+    assert sorted(sent.body for sent in twilio.sent) == ["Secret 111", "Secret 222"]
+    assert (before, job_of(rt, job_id).body) == (["Secret 111", "Secret 222", None], "")
+    assert [row.body for row in rows_of(rt, job_id)] == [None] * 3
+    assert [message.body for message in messages_of(rt, job_id)] == ["", ""]
+
+
+def test_no_row_becomes_a_message_before_its_time(
+    rt: Runtime, jobs: FakeJobs, clock: FakeClock, key_id: UUID
+) -> None:
+    job_id = make(rt, key_id, numbers(3), send_at=clock() + timedelta(hours=1))
+
+    clock.advance(timedelta(minutes=59))
+    early = feed_jobs(rt), wake_for_jobs(rt)
+    control_job(rt, job_id, Command.PAUSE)
+    clock.advance(timedelta(minutes=1))
+    paused = feed_jobs(rt)
+    control_job(rt, job_id, Command.RESUME)
+
+    assert (early, paused) == ((0, 0), 0)
+    assert wake_for_jobs(rt) == 1
+    assert feed_jobs(rt) == 3
+    assert [message.due_at for message in messages_of(rt, job_id)] == [clock()] * 3
+
+
+def test_a_scheduled_job_of_which_nothing_can_be_sent_is_done_at_once(
+    rt: Runtime, clock: FakeClock, key_id: UUID
+) -> None:
+    job_id = make(rt, key_id, [{"to": "nobody"}], send_at=clock() + timedelta(hours=1))
+
+    feed_jobs(rt)
+
+    assert job_of(rt, job_id).state == "completed"

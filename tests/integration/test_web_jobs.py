@@ -4,7 +4,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from smsapp.settings import Settings
 from smsapp.store.job_tables import JobRow, SmsJob
-from smsapp.store.tables import Message
+from smsapp.store.tables import IdempotencyKey, Message
 from smsapp.web import job_uploads
 from smsapp.web.job_schemas import JobDocument, JobList
 from tests.web import Api, faults, problem, serving
@@ -103,6 +103,57 @@ def test_a_form_with_a_file_becomes_a_job(api: Api) -> None:
     assert (job["counts"]["waiting"], job["tags"]) == (2, ["a", "b"])
 
 
+OPTIONS: dict[str, Any] = {
+    "sensitive": True,
+    "callback_url": "https://example.com/told",
+    "on_failure": {"steps": [{"on": ["content"], "do": "resend", "after": "5m"}], "max_segments": 4},
+    "tags": ["spring"],
+}
+
+
+@pytest.mark.parametrize("kind", ["json", "query", "form"])
+def test_the_options_of_a_single_text_are_taken_for_all_rows(api: Api, kind: str) -> None:
+    begin = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    times = {"send_at": begin.isoformat(), "deliver_by": (begin + timedelta(hours=1)).isoformat()}
+    options = OPTIONS | times | {"body": "Code {{name}}"}
+    flat = {
+        name: json.dumps(value) if isinstance(value, dict | bool) else value
+        for name, value in options.items()
+    }
+
+    if kind == "json":
+        rows = [{"to": NUMBER, "name": "Ann"}]
+        response = upload(api, json.dumps(options | {"rows": rows}), kind="application/json")
+    elif kind == "query":
+        response = upload(api, CSV, **flat)
+    else:
+        file = (io.BytesIO(CSV.encode()), "people.csv")
+        response = api.client.post(
+            "/sms/jobs", data=flat | {"file": file}, headers={"Authorization": f"Bearer {api.key}"}
+        )
+
+    job = created(response)
+    assert {name: job[name] for name in OPTIONS} == OPTIONS
+    assert [datetime.fromisoformat(job[name]) for name in times] == [begin, begin + timedelta(hours=1)]
+    assert (job["body"], job["resend_after_failure"]) == (None, False)
+
+
+def test_the_words_of_a_sensitive_job_are_kept_for_its_rows_alone(api: Api) -> None:
+    job = created(
+        upload(api, CSV, body="Secret {{name}}", sensitive="true", headers={"Idempotency-Key": "k"})
+    )
+
+    with api.rt.sessions() as session:
+        kept = session.scalars(select(IdempotencyKey.answer)).one()
+        bodies = session.scalars(select(SmsJob.body)).all(), session.scalars(select(JobRow.body)).all()
+    assert bodies == ([""], ["Secret Ann", "Secret Bob"])
+    shown = [api.get(f"/sms/jobs/{job['id']}{part}").text for part in ("", "/results.csv")]
+    assert [text for text in [json.dumps(kept), *shown] if "Secret" in text or "Ann" in text] == []
+    api.post(path=f"/sms/jobs/{job['id']}/cancel")
+    with api.rt.sessions() as session:
+        assert session.scalars(select(JobRow.body)).all() == [None, None]
+
+
 def test_every_faulty_row_is_counted_and_the_first_hundred_are_told(api: Api) -> None:
     lines = (
         ["to;name;colour"] + [f"{number};Ann;red" for number in range(150)] + [f"{NUMBER};;", f"{NUMBER};Ann"]
@@ -129,9 +180,9 @@ def test_duplicates_are_counted_and_left_out_unless_they_are_wanted(api: Api) ->
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ({}, {"?": "invalid"}),
-        ({"body": "Hi", "template": "x"}, {"?": "invalid"}),
-        ({"body": "Hi", "template_version": "1"}, {"?": "invalid"}),
+        ({}, {"?body": "required"}),
+        ({"body": "Hi", "template": "x"}, {"?body": "invalid"}),
+        ({"body": "Hi", "template_version": "1"}, {"?template_version": "invalid"}),
         ({"body": "Hi", "colour": "red"}, {"?colour": "unknown_field"}),
         ({"body": "Hi {{name"}, {"?body": "lone_braces"}),
         ({"body": "Hi {{}}"}, {"?body": "bad_placeholder"}),
@@ -139,6 +190,12 @@ def test_duplicates_are_counted_and_left_out_unless_they_are_wanted(api: Api) ->
         ({"body": "Hi", "start": "perhaps"}, {"?start": "wrong_type"}),
         ({"body": "x" * 1601}, {"?body": "too_long"}),
         ({"body": "Hi", "deliver_by": "2020-01-01T00:00:00Z"}, {"?deliver_by": "past"}),
+        ({"body": "Hi", "send_at": "2020-01-01T00:00:00Z"}, {"?send_at": "past"}),
+        ({"body": "Hi", "send_at": "2999-01-01T00:00:00Z"}, {"?send_at": "out_of_range"}),
+        ({"body": "Hi", "callback_url": "http://127.0.0.1/"}, {"?callback_url": "invalid"}),
+        ({"body": "Hi", "on_failure": "{"}, {"?on_failure": "wrong_type"}),
+        ({"body": "Hi", "on_failure": '{"steps": []}'}, {"?on_failure": "too_short"}),
+        ({"body": "Hi", "sensitive": "perhaps"}, {"?sensitive": "wrong_type"}),
         ({"body": ["Hi", "Ho"]}, {"?body": "repeated"}),
     ],
 )

@@ -11,11 +11,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
+from smsapp.domain.job_rows import MAX_BODY_CHARS
 from smsapp.serving.plain_requests import MAX_BODY_BYTES
 from smsapp.settings import Settings
 from smsapp.store import api_keys, reads
 from smsapp.store.tables import Message, MessageEvent
-from smsapp.web import requests, schemas
+from smsapp.web import schemas
 from smsapp.web.inputs import MAX_FAULTS
 from tests.environment import SENDER
 from tests.web import TO, Api, faults, problem, serving
@@ -357,10 +358,7 @@ def test_the_longest_values_fit_into_their_columns(api: Api) -> None:
         "media_urls": ["https://example.com/" + "x" * 2028] * 10,
     }
 
-    assert (
-        api.send(**fields, body="x" * requests.MAX_BODY_CHARS)["client_reference"]
-        == fields["client_reference"]
-    )
+    assert api.send(**fields, body="x" * MAX_BODY_CHARS)["client_reference"] == fields["client_reference"]
 
 
 def test_when_too_much_waits_nothing_new_is_promised(settings: Settings, api_key: str) -> None:

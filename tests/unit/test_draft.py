@@ -1,23 +1,18 @@
 """Which times a request may name."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from smsapp.domain.draft import MAX_AHEAD, Draft
-from smsapp.domain.phone import parse_recipient
-from smsapp.domain.segments import measure
+from smsapp.domain.draft import MAX_AHEAD, time_fault
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-DRAFT = Draft(parse_recipient("+14155552671"), "+15005550006", None, "hello", measure("hello"), uuid4())
 
 
 def fault(**times: Any) -> tuple[str, str] | None:
-    found = replace(DRAFT, **times).time_fault(NOW)
+    found = time_fault(**{"send_at": None, "deliver_by": None} | times, now=NOW)
     return found and (found.field, found.code)
 
 
