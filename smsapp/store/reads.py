@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Table, and_, func, select, union_all
@@ -44,6 +45,7 @@ def find(
     status: str | None = None,
     to: str | None = None,
     client_reference: str | None = None,
+    job_id: UUID | None = None,
     created_from: datetime | None = None,
     created_until: datetime | None = None,
 ) -> Sequence[Message]:
@@ -55,7 +57,12 @@ def find(
         query = query.where(Message.created_at >= created_from)
     if created_until is not None:
         query = query.where(Message.created_at < created_until)
-    exact = {Message.status: status, Message.to: to, Message.client_reference: client_reference}
+    exact: dict[Any, Any] = {
+        Message.status: status,
+        Message.to: to,
+        Message.client_reference: client_reference,
+        Message.job_id: job_id,
+    }
     query = query.where(*(column == value for column, value in exact.items() if value is not None))
     return session.scalars(query).all()
 

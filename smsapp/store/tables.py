@@ -167,6 +167,13 @@ class Message(Base):
             postgresql_where=text("job_id IS NOT NULL"),
             sqlite_where=text("job_id IS NOT NULL"),
         ),
+        Index(
+            "ix_messages_job_id_id",
+            "job_id",
+            "id",
+            postgresql_where=text("job_id IS NOT NULL"),
+            sqlite_where=text("job_id IS NOT NULL"),
+        ),
         # Only rows that still need somebody are in these, so they stay small however many messages are stored.
         Index(
             "ix_messages_pending_lane_due_at",

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +16,7 @@ from pydantic import (
 )
 
 from smsapp.domain.failures import FailureClass
+from smsapp.domain.ids import parse_job_id
 from smsapp.domain.outgoing import EventType
 from smsapp.domain.phone import (
     PHONE_FAULTS,
@@ -42,6 +44,13 @@ def _recipient(value: object) -> Recipient:
         return parse_recipient(value)
     except InvalidPhoneNumber as error:
         raise ValueError(PHONE_FAULTS.get(error.reason, "is not a possible phone number")) from None
+
+
+def _job_id(value: object) -> UUID:
+    found = parse_job_id(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("must be the id of a job, such as job_01890a5d96a07c4b9f3e2d1c0b0a0908")
+    return found
 
 
 def _recipient_in_query(value: object) -> str:
@@ -139,6 +148,12 @@ Tags = Annotated[
 _NUMBER_SCHEMA = {"type": "string", "examples": ["+14155552671"]}
 To = Annotated[Recipient, PlainValidator(_recipient), WithJsonSchema(_NUMBER_SCHEMA)]
 ToFilter = Annotated[str, BeforeValidator(_recipient_in_query), WithJsonSchema(_NUMBER_SCHEMA)]
+_JOB_SCHEMA = {
+    "type": "string",
+    "pattern": "^job_[0-9a-f]{32}$",
+    "examples": ["job_01890a5d96a07c4b9f3e2d1c0b0a0908"],
+}
+JobFilter = Annotated[UUID, PlainValidator(_job_id), WithJsonSchema(_JOB_SCHEMA)]
 
 _PLAN_WORDS = "|".join([ANY, LATE, *FailureClass])
 PlanWord = Annotated[str, StringConstraints(pattern=rf"^({_PLAN_WORDS}|[0-9]{{5}})$")]

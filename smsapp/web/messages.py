@@ -123,6 +123,7 @@ def index(query_data: requests.ListQuery) -> Response:
             status=query_data.status,
             to=query_data.to,
             client_reference=query_data.client_reference,
+            job_id=query_data.job_id,
             created_from=query_data.created_from,
             created_until=query_data.created_until,
         )

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from smsapp.domain.lanes import Priority
-from smsapp.web.fields import Cell, EventTypes, Tags, Text, Time, To, ToFilter, Url
+from smsapp.web.fields import Cell, EventTypes, JobFilter, Tags, Text, Time, To, ToFilter, Url
 from smsapp.web.send_options import ONE_TEXT, SendOptions, TextSource, with_a_template
 
 MAX_WAIT_S = 20
@@ -90,6 +90,7 @@ class ListQuery(BaseModel):
     status: Annotated[Text | None, Field(max_length=16, examples=["delivered"])] = None
     to: Annotated[ToFilter | None, Field(description="The recipient in E.164 form.")] = None
     client_reference: Annotated[Text | None, Field(max_length=255, description="Your own id.")] = None
+    job_id: Annotated[JobFilter | None, Field(description="The job that they are part of.")] = None
     created_from: Annotated[Time | None, Field(description="At or after this time.")] = None
     created_until: Annotated[Time | None, Field(description="Before this time.")] = None
     cursor: Annotated[Text | None, Field(max_length=64, description="`next_cursor` of the page before.")] = (

@@ -6,16 +6,22 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.test import TestResponse
 
 from simulator.signature import sign
+from smsapp.domain.ids import new_id
 from smsapp.runtime import Runtime
+from smsapp.services.feed_jobs import feed_jobs
 from smsapp.services.send_messages import send_messages
 from smsapp.services.track_callbacks import track_callbacks
 from smsapp.settings import Settings
+from smsapp.store import reads
 from smsapp.web import schemas
 from tests.environment import AUTH_TOKEN, BASE_URL
 from tests.fakes import FakeClock
@@ -193,9 +199,47 @@ def test_the_list_is_filtered_by_each_and_all(api: Api, rt: Runtime) -> None:
     ]
 
 
+def test_the_messages_of_a_job_come_page_by_page(api: Api, rt: Runtime) -> None:
+    rows = [{"to": f"+1415555200{number}"} for number in range(3)]
+    jobs = [
+        api.post({"body": body, "rows": rows, "start": True}, path="/sms/jobs").json["id"] for body in "ab"
+    ]
+    feed_jobs(rt)
+    api.send()
+
+    first = api.get("/sms/messages", job_id=jobs[0], limit=2)
+    second = api.get("/sms/messages", job_id=jobs[0], limit=2, cursor=first.json["next_cursor"])
+
+    found = first.json["data"] + second.json["data"]
+    assert [(each["job_id"], each["to"]) for each in found] == [(jobs[0], row["to"]) for row in rows[::-1]]
+    assert (len(first.json["data"]), second.json["has_more"]) == (2, False)
+    assert ids(api.get("/sms/messages", job_id=jobs[0], to="+14155552001")) == [found[1]["id"]]
+    assert ids(api.get("/sms/messages", job_id="job_" + "0" * 32)) == []
+
+
+def test_an_index_has_the_messages_of_a_job_in_their_order(sessions: sessionmaker[Session]) -> None:
+    asked: list[tuple[str, Any]] = []
+    with sessions() as session:
+        connection = session.connection()
+        event.listen(connection, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
+        reads.find(session, limit=2, before=new_id(), job_id=new_id())
+        ((statement, parameters),) = asked
+        plan = "EXPLAIN "
+        if connection.dialect.name == "sqlite":
+            plan = "EXPLAIN QUERY PLAN "
+        else:  # of an empty table it would read all
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        told = str(connection.exec_driver_sql(plan + statement, parameters).all())
+
+    assert "ix_messages_job_id_id" in told
+    assert "sort" not in told.lower()
+    assert "B-TREE" not in told
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
+        ("job_id=nonsense", {"?job_id": "invalid"}),
         ("limit=0", {"?limit": "out_of_range"}),
         ("limit=201", {"?limit": "out_of_range"}),
         ("limit=x", {"?limit": "wrong_type"}),
