@@ -1,11 +1,15 @@
 """The Python client and the examples, against the real web process."""
 
+import base64
+import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,6 +36,22 @@ from tests.stack import DATABASES, HOST, ROOT, Stack
 TO = "+14155552671"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENT = b'{"id":"evt_1","seq":7,"type":"message.sent","timestamp":"2026-11-23T12:00:00.000Z","data":{"id":"msg_1"}}'
+API = ROOT / "docs/api.md"
+VERIFIERS = {
+    "python": (
+        [sys.executable, "-c"],
+        "import json, sys\nbody, headers, secret = json.load(sys.stdin)\n{}\nprint(json.dumps(event))",
+    ),
+    "js": (
+        ["node", "--input-type=module", "--eval"],
+        (
+            "import fs from 'node:fs';\n{}\nconst given = JSON.parse(fs.readFileSync(0, 'utf8'));\n"
+            "console.log(JSON.stringify(verify(...given)));"
+        ),
+    ),
+}
+"""How to run a documented piece of code: it reads body, headers and secret, and prints the event."""
+
 COMMANDS = {"send.sh": ["sh"], "send.py": [sys.executable], "send.mjs": ["node"]}
 
 
@@ -197,11 +217,61 @@ def test_a_signed_event_is_verified_and_a_forged_or_old_one_is_not() -> None:
             verify(body, headers, secret)
 
 
+@pytest.mark.parametrize("language", VERIFIERS)
+def test_the_documented_ways_to_verify_tell_true_from_forged_and_old(language: str) -> None:
+    command, program = VERIFIERS[language]
+    program = program.replace("{}", next(code for code in documented(language) if "verify" in code))
+
+    def verified(body: bytes, headers: dict[str, str], secret: str = SECRET) -> object:
+        """Return the event, or None when it is refused."""
+        lower = {name.lower(): value for name, value in headers.items()}  # as Node gives them
+        given = json.dumps([body.decode(), lower, secret])
+        done = run([*command, program], given=given)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    now = datetime.now(UTC)
+    assert verified(EVENT, signed(now)) == json.loads(EVENT)
+    assert verified(EVENT.replace(b"7", b"8"), signed(now)) is None
+    assert verified(EVENT, signed(now), "whsec_AAAA") is None
+    assert verified(EVENT, signed(now - timedelta(minutes=6))) is None
+    assert verified(EVENT, signed(now + timedelta(minutes=6))) is None
+    assert verified(EVENT, signed(now) | {"Webhook-Timestamp": "soon"}) is None
+    assert verified(EVENT, signed(now) | {"Webhook-Signature": "v1,"}) is None
+
+
+def test_the_documented_way_to_a_callbacks_secret_leads_there() -> None:
+    [line] = re.findall(r"`(printf .*?)`", API.read_text())
+
+    said = run(["sh", "-c", line], environment={"KEY": "sk_live_1"}).stdout
+
+    assert base64.b64decode(said) == hashlib.sha256(b"sk_live_1").digest()
+
+
+def documented(language: str) -> list[str]:
+    """Return the API's documented pieces of code in a language."""
+    return re.findall(rf"(?s)```{language}\n(.*?)```", API.read_text())
+
+
+def run(
+    command: Sequence[str], *, given: str | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run what is documented, to its end; skip what this machine cannot run."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not on this machine, so this was not run")
+    return subprocess.run(
+        command,
+        env=os.environ | dict(environment or {}),
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_examples_send_and_tell(stack: Stack, client: Client, name: str) -> None:
-    if shutil.which(COMMANDS[name][0]) is None:
-        pytest.skip(f"{COMMANDS[name][0]} is not on this machine, so {name} was not run")
-    environment = os.environ | {
+    environment = {
         "SMSAPP_URL": stack.url(),
         "SMSAPP_API_KEY": stack.api_key,
         "WAIT": "0",
@@ -209,14 +279,8 @@ def test_the_examples_send_and_tell(stack: Stack, client: Client, name: str) -> 
         "NO_PROXY": HOST,
     }
 
-    done = subprocess.run(
-        [*COMMANDS[name], str(ROOT / "docs/examples" / name), TO, f"from {name}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    command = [*COMMANDS[name], str(ROOT / "docs/examples" / name), TO, f"from {name}"]
+    done = run(command, environment=environment)
 
     assert done.returncode == 0, done.stderr
     newest = next(client.messages())
