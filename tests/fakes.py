@@ -102,7 +102,7 @@ class FakeTwilio:
             sender=message.sender,
             body=message.body,
             error_code=None,
-            num_segments=1,
+            num_segments=message.segments,
             price=None,
             price_unit="USD",
             created_at=self.clock(),
