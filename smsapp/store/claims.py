@@ -76,8 +76,8 @@ def _oldest(due: Select[UUID], limit: int) -> Select[UUID]:
 
 
 def _claim(session: Session, due: Any, *, now: datetime, lease: timedelta) -> list[Outbound]:
-    # Run once: PostgreSQL may run a plain subquery, and a CTE that locks rows further down, once per row, and each run
-    # takes as many rows more.
+    # Run once: PostgreSQL may run a plain subquery once per row, and each run takes as many rows more. It folds no CTE
+    # that locks rows into the rest, but only MATERIALIZED promises that.
     chosen = due.cte("due").prefix_with("MATERIALIZED", dialect="postgresql")
     rows = session.execute(
         update(_MESSAGES)

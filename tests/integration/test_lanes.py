@@ -23,6 +23,8 @@ from tests.integration.conftest import Accept
 
 OTHER = "+15005550009"
 HOUR = timedelta(hours=1)
+ALL_BUT_NESTED_LOOPS = ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoize")
+"""Without these PostgreSQL compares row by row, and runs anew for each row what it need not keep."""
 
 
 @pytest.fixture
@@ -167,7 +169,7 @@ def test_more_queues_than_fit_into_one_look_take_turns(
     assert (seen, after) == (senders, queues.START)
 
 
-def test_a_share_takes_no_more_out_of_a_long_queue(
+def test_no_more_is_taken_out_of_a_long_queue_however_it_is_planned(
     rt: Runtime, accept: Accept, sessions: sessionmaker[Session]
 ) -> None:
     template = accept()
@@ -180,13 +182,17 @@ def test_a_share_takes_no_more_out_of_a_long_queue(
         values = {name: getattr(row, name) for name in names}
         session.execute(insert(Message), [values | {"id": new_id()} for _ in range(5000)])
     with sessions.begin() as session:  # PostgreSQL plans anew once it has seen a statement a few times
+        if session.get_bind().dialect.name == "postgresql":
+            for kind in ALL_BUT_NESTED_LOOPS:
+                session.execute(text(f"SET LOCAL enable_{kind} = off"))
         shares = [Share(Queue(SENDER, row.api_key_id), 3), Share(Queue(OTHER, row.api_key_id), 3)]
+        claim = {"session": session, "lane": Lane.NORMAL, "now": rt.clock(), "lease": HOUR}
         claimed = [
-            len(claims.claim_shares(session, part, lane=Lane.NORMAL, now=rt.clock(), lease=HOUR))
+            (len(claims.claim_shares(shares=part, **claim)), len(claims.claim_due(limit=3, **claim)))
             for part in (shares[:1], shares) * 12
         ]
 
-    assert claimed == [3] * 24
+    assert claimed == [(3, 3)] * 24
 
 
 def test_a_share_of_a_sender_that_has_just_been_closed_is_not_taken(
