@@ -1,6 +1,7 @@
 """A consumer of events: a real HTTP server on this machine that verifies, remembers, and misbehaves as it is told."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -45,9 +46,10 @@ class Seen:
 
 @dataclass
 class Consumer:
-    """Listens on a free port; `behave` answers each request, with 204 unless told otherwise."""
+    """Listens on a free port, behind TLS if it has a `context`; `behave` answers each request."""
 
     behave: Behaviour
+    context: ssl.SSLContext | None = None
     seen: list[Seen] = field(default_factory=list)
     _server: ThreadingHTTPServer | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -66,7 +68,7 @@ class Consumer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}/events"
+        return f"{'https' if self.context else 'http'}://127.0.0.1:{self.port}/events"
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -79,6 +81,11 @@ class Consumer:
         self.ended.clear()
         self._server = _Server(("127.0.0.1", self.port), _Handler)
         self._server.consumer = self
+        if self.context:
+            # The handshake is left to the thread that reads: this one must go on listening.
+            self._server.socket = self.context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -5,10 +5,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.certificates import Authority
 from tests.stack import DATABASES, Database, Stack
 
 TABLES = pytest.StashKey[dict[str, str]]()
 """Tables that tests want printed at the end, by title."""
+
+PUSH_TIMEOUT = "6s"
 
 Stacks = Callable[[Database], Stack]
 
@@ -28,15 +31,24 @@ def pytest_terminal_summary(
 
 
 @pytest.fixture(scope="session")
-def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority whose certificates the running service trusts."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def stacks(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Stacks]:
     """Give the running service on a database, started when it is first asked for."""
     running: dict[Database, Stack] = {}
+    environment = {"PUSH_TIMEOUT": PUSH_TIMEOUT, "SSL_CERT_FILE": str(authority.file)}
     with ExitStack() as cleanup:
 
         def stack_on(database: Database) -> Stack:
             if database not in running:
                 folder = tmp_path_factory.mktemp(f"e2e_{database}_", numbered=True)
-                running[database] = cleanup.enter_context(Stack(folder, database=database))
+                running[database] = cleanup.enter_context(
+                    Stack(folder, database=database, environment=environment)
+                )
             return running[database]
 
         yield stack_on

@@ -4,6 +4,7 @@ import csv
 import io
 import socket
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ def results(stack: Stack, job_id: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.data.decode(), newline="")))
 
 
+def feed(stack: Stack, after: int, kind: str) -> Iterator[dict[str, Any]]:
+    """Yield every event of a type after a number: of many others, one page may have none of it."""
+    more = True
+    while more:
+        page = stack.request("GET", f"/sms/events?after={after}&types={kind}").json()
+        yield from page["data"]
+        after, more = page["next_after"], page["has_more"]
+
+
 def texts(stack: Stack, word: str) -> Counter[str]:
     """Return how often each text with this word reached Twilio."""
     return Counter(entry["body"] for entry in stack.ledger() if entry["body"].startswith(f"{word} "))
@@ -82,6 +92,7 @@ def test_a_job_is_paused_killed_resumed_and_every_row_is_sent_once(stack: Stack)
 
 
 def test_a_job_is_completed_with_its_last_message_and_that_is_told(stack: Stack) -> None:
+    begin = stack.request("GET", "/sms/events?limit=1").json()["latest"]
     file = "\n".join(["to;n", *(f"{number(index)};{index}" for index in range(50)), "nobody;x"])
     job_id = upload(stack, file, body="complete {{n}}", start="true")["id"]
 
@@ -91,9 +102,27 @@ def test_a_job_is_completed_with_its_last_message_and_that_is_told(stack: Stack)
     assert (done["state"], done["outcomes"], done["in_flight"]) == ("completed", {"delivered": 50}, 0)
     assert texts(stack, "complete") == {f"complete {index}": 1 for index in range(50)}
     assert Counter(row["outcome"] for row in results(stack, job_id)) == {"delivered": 50, "": 1}
-    feed = stack.request("GET", "/sms/events?types=job.completed&limit=100").json()["data"]
-    told = [event["data"] for event in feed if event["data"]["id"] == job_id]
+    told = [event["data"] for event in feed(stack, begin, "job.completed") if event["data"]["id"] == job_id]
     assert [(data["state"], data["outcomes"]) for data in told] == [("completed", {"delivered": 50})]
+
+
+def test_json_rows_and_a_template_keep_their_words_whatever_becomes_of_it(stack: Stack) -> None:
+    name = f"promise-{stack.kind}"
+    path = f"/sms/templates/{name}/versions"
+    stack.request("POST", "/sms/templates", {"name": name, "body": "promise {{n}}"})
+    rows = [{"to": number(index), "n": str(index), "client_reference": f"row-{index}"} for index in range(3)]
+
+    job = stack.request("POST", "/sms/jobs", {"template": name, "rows": [*rows, {"to": number(3)}]}).json()
+    changed = stack.request("POST", path, {"body": "something else {{n}}"})
+    control(stack, job["id"], "start")
+    stack.wait_until(lambda: show(stack, job["id"])["finished_at"] is not None)
+
+    assert (job["counts"]["waiting"], job["counts"]["faulty"], changed.status) == (3, 1, 201)
+    assert texts(stack, "promise") == {f"promise {index}": 1 for index in range(3)}
+    assert [(row["client_reference"], row["outcome"]) for row in results(stack, job["id"])] == [
+        *((f"row-{index}", "delivered") for index in range(3)),
+        ("", ""),
+    ]
 
 
 def test_a_canceled_job_sends_no_more(stack: Stack) -> None:

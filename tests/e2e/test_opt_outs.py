@@ -1,5 +1,7 @@
 """STOP, START and quiet hours through the running service: what people text decides what they are texted."""
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -151,6 +153,28 @@ def test_an_operator_adds_and_lifts(stack: Stack) -> None:
         "asked again",
         "asked by letter",
     ]
+
+
+def test_a_list_is_taken_over_and_given_back(stack: Stack) -> None:
+    everywhere, here, free = (phone(stack, number) for number in (9, 10, 11))
+    rows = f"recipient,sender,note\n{everywhere},,moved away\n{here},{SENDER},\nnobody,,\n"
+
+    imported = stack.upload("/sms/suppressions/import", rows).json()
+    stack.wait_until(lambda: refused(stack, everywhere) and refused(stack, here), 5)
+    again = stack.upload("/sms/suppressions/import", rows).json()
+    exported = stack.request("GET", "/sms/suppressions/export.csv").data.decode()
+
+    assert [imported[name] for name in ("rows", "added", "known")] == [3, 2, 0]
+    assert [(fault["line"], fault["column"]) for fault in imported["faults"]] == [(4, "recipient")]
+    assert [again[name] for name in ("rows", "added", "known")] == [3, 0, 2]
+    assert not refused(stack, here, **{"from": "+15005550011"})
+    assert not refused(stack, free)
+    mine = [row for row in csv.DictReader(io.StringIO(exported)) if row["recipient"] in {everywhere, here}]
+    assert {(row["recipient"], row["sender"], row["note"]) for row in mine} == {
+        (everywhere, "", "moved away"),
+        (here, SENDER, ""),
+    }
+    assert len(mine) == 2
 
 
 def test_at_night_a_text_waits_and_an_urgent_one_does_not(stack: Stack) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from simulator.outcomes import OUTCOMES, Outcome
+from smsapp.domain.failures import OwnCode
 from smsapp.domain.ids import parse_public_id
 from smsapp.store.tables import Breaker, Message
 from tests.e2e.conftest import TABLES, Stacks
@@ -30,8 +31,11 @@ class Ended:
     at_twilio: list[dict[str, Any]]
 
 
-Row = tuple[str, bool]
-"""A row's name, and whether the caller allowed to send again."""
+AREAS = {"hold": "55524", "resend": "55525", "fail": "55526"}
+"""What becomes of a text that Twilio may or may not have, and numbers for each."""
+
+Row = tuple[str, str]
+"""A row's name, and one of these wishes."""
 
 Rows = dict[Row, Ended]
 
@@ -55,10 +59,10 @@ def ended(request: pytest.FixtureRequest, all_ended: dict[Database, Rows]) -> Ro
 
 def run_table(stack: Stack) -> Rows:
     """Send every row and return how each ended, once all are where they should be or time is over."""
-    ids = {(row.name, False): send(stack, row) for row in OUTCOMES if row.name != PARKS_THE_ACCOUNT}
-    ids |= {(row.name, True): send(stack, row, on_unconfirmed="resend") for row in RESENT}
+    ids = {(row.name, "hold"): send(stack, row) for row in OUTCOMES if row.name != PARKS_THE_ACCOUNT}
+    ids |= {(row.name, wish): send(stack, row, wish) for row in RESENT for wish in ("resend", "fail")}
     wait_for(stack, ids)
-    ids |= {(PARKS_THE_ACCOUNT, False): run_out_of_time(stack, BY_NAME[PARKS_THE_ACCOUNT])}
+    ids |= {(PARKS_THE_ACCOUNT, "hold"): run_out_of_time(stack, BY_NAME[PARKS_THE_ACCOUNT])}
     stack.simulator.wait_until_idle()
     stack.wait_until_tracked()
     return {row: look(stack, message_id) for row, message_id in ids.items()}
@@ -73,17 +77,17 @@ def run_out_of_time(stack: Stack, row: Outcome) -> str:
         session.execute(
             update(Message).where(Message.id == parse_public_id(message_id)).values(created_at=yesterday)
         )
-    wait_for(stack, {(row.name, False): message_id})
+    wait_for(stack, {(row.name, "hold"): message_id})
     hurry(stack)  # its last refusal parked the account once more
     return message_id
 
 
-def send(stack: Stack, row: Outcome, **fields: object) -> str:
-    """Send the row's text from a sender of its own where the row would slow its sender down."""
+def send(stack: Stack, row: Outcome, wish: str | None = None) -> str:
+    """Send the row's text from a sender of its own where the row would slow its sender down; None is the default."""
+    fields = {"on_unconfirmed": wish} if wish else {}
     if row.name == "sender-queue-full":
         fields["from"] = "+15005550011"
-    area = "55525" if fields.get("on_unconfirmed") else "55524"
-    return str(stack.post(f"+1{area}{row.digits or '00000'}", row.name, **fields)["id"])
+    return str(stack.post(f"+1{AREAS[wish or 'hold']}{row.digits or '00000'}", row.name, **fields)["id"])
 
 
 def wait_for(stack: Stack, ids: dict[Row, str]) -> None:
@@ -118,19 +122,19 @@ def look(stack: Stack, message_id: str) -> Ended:
     return Ended(message, stack.events(message_id), at_twilio)
 
 
-def expected(name: str, resent: bool) -> str:
+def expected(name: str, wish: str) -> str:
     """Return the status that the table documents."""
     outcome = BY_NAME[name]
-    return (outcome.if_resent if resent else None) or outcome.status
+    return {"hold": outcome.status, "resend": outcome.if_resent or outcome.status, "fail": "failed"}[wish]
 
 
 def as_text(rows: Rows) -> str:
     """Return the rows as a table for people."""
     lines = []
-    for (name, resent), ended in sorted(rows.items()):
+    for (name, wish), ended in sorted(rows.items()):
         message = ended.message
         code = (message["error"] or {}).get("code") or "-"
-        title = f"{name} (resend)" if resent else name
+        title = name if wish == "hold" else f"{name} ({wish})"
         lines.append(
             f"{title:34}{message['status']:13}{message['outcome'] or '-':13}{code!s:7}"
             f"{message['explanation']}"
@@ -140,7 +144,7 @@ def as_text(rows: Rows) -> str:
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.name)
 def test_a_row_ends_as_documented_and_says_why(ended: Rows, outcome: Outcome) -> None:
-    row = ended[outcome.name, False]
+    row = ended[outcome.name, "hold"]
     error = row.message["error"]
 
     assert row.message["status"] == outcome.status
@@ -157,7 +161,7 @@ def test_a_row_ends_as_documented_and_says_why(ended: Rows, outcome: Outcome) ->
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.name)
 def test_no_row_reaches_twilio_twice(ended: Rows, outcome: Outcome) -> None:
-    row = ended[outcome.name, False]
+    row = ended[outcome.name, "hold"]
 
     assert len(row.at_twilio) <= 1
     if row.at_twilio and outcome.name != "unknowable":
@@ -166,22 +170,30 @@ def test_no_row_reaches_twilio_twice(ended: Rows, outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("outcome", RESENT, ids=lambda outcome: outcome.name)
 def test_what_twilio_never_took_is_delivered_when_it_may_be_sent_again(ended: Rows, outcome: Outcome) -> None:
-    row = ended[outcome.name, True]
+    row = ended[outcome.name, "resend"]
 
     assert row.message["status"] == outcome.if_resent
     assert row.message["attempt"] == 3
     assert len(row.at_twilio) == 1
 
 
+@pytest.mark.parametrize("outcome", RESENT, ids=lambda outcome: outcome.name)
+def test_what_twilio_never_took_fails_when_its_caller_wants_that(ended: Rows, outcome: Outcome) -> None:
+    row = ended[outcome.name, "fail"]
+
+    assert (row.message["status"], row.message["error"]["code"]) == ("failed", OwnCode.NOT_FOUND_AT_TWILIO)
+    assert row.at_twilio == []
+
+
 def test_a_repeated_callback_is_kept_and_marked(ended: Rows) -> None:
-    reasons = [event["reason"] for event in callbacks(ended["callbacks-twice", False])]
+    reasons = [event["reason"] for event in callbacks(ended["callbacks-twice", "hold"])]
 
     assert sorted(map(str, reasons)) == ["None", "None", "duplicate", "duplicate"]
 
 
 def test_a_late_callback_is_kept_and_marked(ended: Rows) -> None:
     assert [
-        (event["status"], event["reason"]) for event in callbacks(ended["callbacks-reversed", False])
+        (event["status"], event["reason"]) for event in callbacks(ended["callbacks-reversed", "hold"])
     ] == [
         ("delivered", None),
         ("sent", "late"),
@@ -189,7 +201,7 @@ def test_a_late_callback_is_kept_and_marked(ended: Rows) -> None:
 
 
 def test_callbacks_that_overtake_the_answer_find_their_message(ended: Rows) -> None:
-    row = ended["callbacks-early", False]
+    row = ended["callbacks-early", "hold"]
     answered_at = next(event["received_at"] for event in row.events if event["source"] == "api")
 
     assert [event["status"] for event in callbacks(row)] == ["sent", "delivered"]
@@ -197,18 +209,18 @@ def test_callbacks_that_overtake_the_answer_find_their_message(ended: Rows) -> N
 
 
 def test_a_forged_callback_leaves_no_trace(ended: Rows) -> None:
-    assert [event["status"] for event in callbacks(ended["callback-forged", False])] == ["sent", "delivered"]
+    assert [event["status"] for event in callbacks(ended["callback-forged", "hold"])] == ["sent", "delivered"]
 
 
 def test_an_unknown_status_is_kept_and_changes_nothing(ended: Rows) -> None:
-    events = callbacks(ended["unknown-status", False])
+    events = callbacks(ended["unknown-status", "hold"])
 
     unknown = [(event["applied"], event["reason"]) for event in events if event["status"] == "handed_over"]
     assert unknown == [(False, "unknown_status")]
 
 
 def test_what_no_callback_told_was_asked_for(ended: Rows) -> None:
-    sources = [event["source"] for event in ended["callbacks-lost", False].events if event["applied"]]
+    sources = [event["source"] for event in ended["callbacks-lost", "hold"].events if event["applied"]]
 
     assert sources[-1] == "poll"
 

@@ -1,72 +1,134 @@
 """Events pushed by the running service to real consumers."""
 
-import base64
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import func, select, update
 
 from smsapp.domain.ids import new_id, parse_id, public_id
-from smsapp.domain.outgoing import EventType, Outgoing
+from smsapp.domain.outgoing import Outgoing
 from smsapp.store import outbox
 from smsapp.store.push_tables import Delivery, Subscription
 from smsapp.store.tables import OutboxEvent
-from tests.consumer import Consumer, accept, hang
+from tests.certificates import OPENSSL, Authority
+from tests.consumer import (
+    Behaviour,
+    Consumer,
+    accept,
+    babble,
+    cut_off,
+    drip,
+    flood,
+    hang,
+    refuse,
+)
+from tests.e2e.subscribers import LIFE, deliveries, delivery, ended, send_example, subscription, tried
 from tests.stack import Stack
 
 MISSED_MESSAGES = 1_700
-LIFE = (EventType.MESSAGE_ACCEPTED, EventType.MESSAGE_SENT, EventType.MESSAGE_DELIVERED)
 AWAY = timedelta(days=3)
+MISDEEDS: dict[str, tuple[Behaviour, int | None, str | None]] = {
+    "refuses": (refuse(503, b"later"), 503, None),
+    "babbles": (babble, None, "unreadable_answer"),
+    "is cut off": (cut_off, 200, "unreadable_answer"),
+    "floods": (flood, 200, "answer_too_large"),
+    "drips": (drip, None, "timeout"),
+    "hangs": (hang, None, "timeout"),
+}
+"""What consumers do, and how that is recorded: status code and error."""
 
 
-@contextmanager
-def subscription(stack: Stack, consumer: Consumer, **fields: Any) -> Iterator[dict[str, Any]]:
-    """Subscribe a consumer as long as the test runs."""
-    answer = stack.request("POST", "/sms/subscriptions", {"url": consumer.url, **fields})
-    assert answer.status == 201, answer.data
-    made = answer.json()
-    try:
-        yield made
-    finally:
-        stack.request("DELETE", f"/sms/subscriptions/{made['id']}")
+def test_whatever_a_consumer_answers_is_bounded_recorded_and_tried_again(stack: Stack) -> None:
+    with ExitStack() as cleanup:
+        owed, first = {}, {}
+        consumers = {name: cleanup.enter_context(Consumer(behave)) for name, (behave, *_) in MISDEEDS.items()}
+        for name, consumer in consumers.items():
+            made = cleanup.enter_context(subscription(stack, consumer, tags=[uuid4().hex]))
+            owed[name] = send_example(stack, made)
+        for name, consumer in consumers.items():
+            first[name] = tried(stack, owed[name])
+            consumer.behave = accept
+        for name in ("hangs", "drips"):
+            stack.request("POST", f"/sms/deliveries/{owed[name]}/resend")
+        stack.wait_until(
+            lambda: all(delivery(stack, each)["status"] == "delivered" for each in owed.values())
+        )
 
-
-def test_a_message_is_told_to_whoever_asked_and_to_its_own_address(stack: Stack) -> None:
-    with Consumer(accept) as consumer, Consumer(accept) as own, subscription(stack, consumer) as made:
-        message = stack.post("+14155552671", "told", callback_url=own.url)
-        wanted = ["message.accepted", "message.sent", "message.delivered"]
-
-        def told(by: Consumer) -> list[str]:
-            return [event["type"] for event in by.events if event["data"].get("id") == message["id"]]
-
-        stack.wait_until(lambda: len(told(consumer)) >= 3 and len(told(own)) >= 3)
-
-        assert told(consumer) == told(own) == wanted
-        for seen in consumer.seen:
-            seen.verify(made["secret"])
-        digest = hashlib.sha256(stack.api_key.encode()).digest()
-        for seen in own.seen:
-            seen.verify("whsec_" + base64.b64encode(digest).decode())
-        listed = stack.request("GET", f"/sms/messages/{message['id']}/deliveries").json()["data"]
-        assert len(listed) == 6
+        for name, (_, status_code, error) in MISDEEDS.items():
+            [attempt] = first[name]["attempt_list"]
+            assert (attempt["status_code"], attempt["error"]) == (status_code, error), name
+            assert attempt["duration_ms"] < 7_000
+            assert (first[name]["status"], first[name]["next_attempt_at"] is None) == ("pending", False)
+            last = delivery(stack, owed[name])
+            assert [each["status_code"] for each in last["attempt_list"]] == [status_code, 204]
+            assert len(consumers[name].seen) == 2
+            assert len({(seen.id, seen.body) for seen in consumers[name].seen}) == 1
+        assert first["refuses"]["attempt_list"][0]["response"] == "later"
 
 
 def test_a_hanging_consumer_keeps_no_event_from_a_healthy_one(stack: Stack) -> None:
+    tag = uuid4().hex
     with (
         Consumer(hang) as hanging,
         Consumer(accept) as healthy,
-        subscription(stack, hanging),
-        subscription(stack, healthy),
+        subscription(stack, hanging, tags=[tag]) as made,
+        subscription(stack, healthy, tags=[tag]),
     ):
-        sent = stack.send(30)
+        sent = stack.send(10, tags=[tag])
         stack.wait_until(lambda: set(sent) <= ended(healthy))
 
         assert hanging.seen
+        assert {each["attempts"] for each in deliveries(stack, made["id"])} == {0}, "it still hangs"
         assert len({seen.id for seen in healthy.seen}) == len(healthy.seen)
+
+
+def test_a_worker_killed_while_it_tells_loses_no_event(stack: Stack) -> None:
+    tag, killed = uuid4().hex, Event()
+
+    def wait_for_the_kill(handler: Any) -> None:
+        killed.wait(30)
+        accept(handler)
+
+    with Consumer(wait_for_the_kill) as consumer, subscription(stack, consumer, tags=[tag]) as made:
+        sent = stack.send(10, tags=[tag])
+        stack.wait_until(lambda: len(consumer.seen) >= 5)
+        stack.kill("worker-1")
+        killed.set()
+        stack.start("worker-1")
+        stack.wait_until(lambda: set(sent) <= ended(consumer), 60)
+        stack.wait_until(lambda: {each["status"] for each in deliveries(stack, made["id"])} == {"delivered"})
+
+        heard = dict.fromkeys((event["data"]["id"], event["type"]) for event in consumer.events)
+        owed = {(each["message_id"], each["event_type"]) for each in deliveries(stack, made["id"])}
+        assert heard.keys() == owed
+        assert len(consumer.seen) > len(heard), "some were under way when it was killed"
+        for message_id in sent:
+            in_order = [LIFE.index(kind) for about, kind in heard if about == message_id]
+            assert in_order == sorted(in_order)
+
+
+def test_a_certificate_counts_when_its_authority_is_trusted(
+    stack: Stack, authority: Authority, tmp_path: Path
+) -> None:
+    if OPENSSL is None:
+        pytest.skip("openssl is not on this machine, so there are no certificates")
+    with (
+        Consumer(accept, authority.server_context()) as trusted,
+        Consumer(accept, Authority(tmp_path).server_context()) as stranger,
+        subscription(stack, trusted, tags=[uuid4().hex]) as of_trusted,
+        subscription(stack, stranger, tags=[uuid4().hex]) as of_stranger,
+    ):
+        owed = [send_example(stack, made) for made in (of_trusted, of_stranger)]
+        told, refused = (tried(stack, each) for each in owed)
+
+        assert (told["status"], refused["status"], refused["error"]) == ("delivered", "pending", "tls_failed")
+        assert (len(trusted.seen), len(stranger.seen)) == (1, 0)
+        trusted.seen[0].verify(of_trusted["secret"])
 
 
 def test_a_consumer_that_was_away_for_three_days_recovers_every_event_once(stack: Stack) -> None:
@@ -90,11 +152,6 @@ def test_a_consumer_that_was_away_for_three_days_recovers_every_event_once(stack
         assert set(heard) == expected
         place = {event_id: number for number, event_id in enumerate(heard)}
         assert all(sorted(ids, key=place.__getitem__) == ids for ids in wanted.values())
-
-
-def ended(consumer: Consumer) -> set[str]:
-    """Return the messages whose end the consumer has heard of; a late `sent` is never told."""
-    return {event["data"]["id"] for event in consumer.events if event["type"] == EventType.MESSAGE_DELIVERED}
 
 
 def tell_of_many(stack: Stack) -> dict[str, list[str]]:
