@@ -44,6 +44,9 @@ class Pacer(Protocol):
     def settle(self, sender: str, rate: float, segments: int) -> None:
         """Count so many segments more than were granted; fewer than zero gives some back."""
 
+    def behind_s(self, sender: str) -> float:
+        """Return for how many seconds what was handed over already fills the sender's pace; nothing is taken."""
+
 
 class RedisPacer:
     """The real one. Without Redis nothing is granted: it raises, and paced messages stay where they are."""
@@ -79,6 +82,19 @@ class RedisPacer:
             RedisError: not counted, so the sender is that much too early or too late once.
         """
         self._settle(keys=[_clock(sender)], args=[round(segments * 1_000_000 / rate)])
+
+    def behind_s(self, sender: str) -> float:
+        """Return for how many seconds what was handed over already fills the sender's pace; nothing is taken.
+
+        Raises:
+            RedisError: nobody can say now.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.time()
+        pipe.get(_clock(sender))
+        (seconds, micros), caught_up = pipe.execute()
+        ahead_us = int(caught_up or 0) - (seconds * 1_000_000 + micros)
+        return float(max(0, ahead_us) / 1_000_000)
 
 
 def _clock(sender: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from smsapp.domain.lanes import Lane
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Queue:
@@ -53,6 +55,16 @@ def rotate(queues: Sequence[Queue], last: UUID | None) -> list[Queue]:
     if last is None:
         return ordered
     return [q for q in ordered if q.api_key_id > last] + [q for q in ordered if q.api_key_id <= last]
+
+
+def ahead_of(backlog: Mapping[tuple[Lane, UUID], int], lane: Lane, key: UUID) -> int:
+    """Return about how many segments one sender hands over before the next message of a key in a lane.
+
+    `backlog` has the segments that wait by lane and key, in this lane and those that go before it. Within the lane keys
+    take turns, so of another key hardly more goes first than of this one.
+    """
+    own = backlog.get((lane, key), 0)
+    return sum(min(count, own + 1) if at == lane else count for (at, _), count in backlog.items())
 
 
 def _next(ring: deque[Queue], left: Mapping[str, int]) -> Queue | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -19,12 +20,16 @@ _ORDER = tuple(Verdict)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. `code` is for programs, None where all is well; of a refusal it is the error's own."""
+    """What one check found. `code` is for programs, None where all is well; of a refusal it is the error's own.
+
+    `until` is how long it would wait for this alone, as far as is known; None if not, or if it would not.
+    """
 
     check: str
     verdict: Verdict
     detail: str
     code: str | None = None
+    until: datetime | None = None
 
 
 def worst(findings: Sequence[Finding]) -> Verdict:

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Integer, SmallInteger, String, Uuid, bindparam, column, text
+from sqlalchemy import Integer, SmallInteger, String, Uuid, bindparam, column, func, select, text
 from sqlalchemy.orm import Session
 
 from smsapp.domain.fairness import Queue
 from smsapp.domain.lanes import Lane
 from smsapp.store import breakers
-from smsapp.store.tables import UtcDateTime
+from smsapp.store.tables import Message, UtcDateTime
 
 MAX_QUEUES = 256
 """Each costs one look into an index. The walk goes on where it ended, so more than these take turns."""
+
+MOST_COUNTED = 20_000
 
 START = Queue("", UUID(int=0))
 
@@ -80,3 +82,25 @@ def waiting(
     ]
     last = Queue(rows[-1].sender_key, rows[-1].api_key_id) if len(rows) == MAX_QUEUES else START
     return found, last
+
+
+def backlog(session: Session, sender: str, lane: Lane, *, until: datetime) -> dict[tuple[Lane, UUID], int]:
+    """Return how many segments of a sender are due by then, in this lane and those that go before it, by API key.
+
+    Of at most `MOST_COUNTED` messages: beyond that it matters little how many there are.
+    """
+    due = (
+        select(Message.lane, Message.api_key_id, Message.segments)
+        .where(
+            text("status = 'pending'"),
+            Message.lane <= lane,
+            Message.sender_key == sender,
+            Message.due_at <= until,
+        )
+        .limit(MOST_COUNTED)
+        .subquery()
+    )
+    query = select(due.c.lane, due.c.api_key_id, func.sum(due.c.segments)).group_by(
+        due.c.lane, due.c.api_key_id
+    )
+    return {(Lane(row.lane), row.api_key_id): int(row[2]) for row in session.execute(query)}

@@ -48,6 +48,11 @@ def add(session: Session, day: str, amounts: Mapping[str, int]) -> dict[str, int
     return {row.scope: row[1] for row in session.execute(counted)}
 
 
+def read(session: Session, day: str) -> dict[str, int]:
+    """Return how many went out on a day, by scope."""
+    return dict(session.execute(select(Tally.scope, Tally.count).where(Tally.day == day)).all())
+
+
 def forget(session: Session, *, before: str) -> None:
     """Remove the counts of earlier days."""
     session.execute(delete(Tally).where(Tally.day < before))

@@ -81,10 +81,16 @@ class MessageList(BaseModel):
 class Finding(BaseModel):
     """What one check says."""
 
-    check: Annotated[str, Field(examples=["number", "times", "sending"])]
+    check: Annotated[str, Field(examples=["number", "times", "caps", "sending", "pace"])]
     verdict: Annotated[str, Field(description="`pass`, `warn`, `hold` or `refuse`.")]
     code: str | None
     detail: str
+    until: Annotated[
+        datetime | None,
+        Field(
+            description="How long it would wait for this alone, roughly; null if it would not, or who knows."
+        ),
+    ]
 
 
 class OffendingCharacter(BaseModel):

@@ -69,7 +69,13 @@ def dry_run_view(draft: Draft, preview: Preview) -> dict[str, Any]:
         "dry_run": True,
         "verdict": worst(preview.findings),
         "checks": [
-            {"check": f.check, "verdict": f.verdict, "code": f.code, "detail": f.detail}
+            {
+                "check": f.check,
+                "verdict": f.verdict,
+                "code": f.code,
+                "detail": f.detail,
+                "until": _time(f.until),
+            }
             for f in preview.findings
         ],
         "to": draft.recipient.e164,

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from smsapp.domain.caps import day_of, next_day
 from smsapp.domain.opt_out import OptOutEvidence, OptOutSource
 from smsapp.settings import Settings
-from smsapp.store import breakers, suppressions
+from smsapp.store import breakers, suppressions, tallies
 from smsapp.store.tables import IdempotencyKey, Message, MessageEvent, OutboxEvent
 from smsapp.web import schemas
 from tests.environment import SENDER
@@ -147,6 +148,104 @@ def test_it_tells_of_an_opt_out(api: Api) -> None:
     answer = dry_run(api)
 
     assert (answer["verdict"], verdicts(answer)["opt_out"]) == ("refuse", ("refuse", "recipient_opted_out"))
+
+
+def until(answer: dict[str, Any], check: str) -> datetime | None:
+    (found,) = [each["until"] for each in answer["checks"] if each["check"] == check]
+    return found and datetime.fromisoformat(found)
+
+
+def at_noon(days: int) -> datetime:
+    """Return a time at which it is day at the recipient's, so many days ahead."""
+    return datetime.now(UTC).replace(hour=18, minute=0, second=0, microsecond=0) + timedelta(days=days)
+
+
+@pytest.mark.parametrize(
+    ("caps", "code"),
+    [
+        ({"daily_cap": 3}, "daily_cap"),
+        ({"country_caps": {"US": 3}}, "country_cap"),
+        ({"country_caps": {"*": 3}, "daily_cap": 4}, "country_cap"),
+        ({"daily_cap": 4}, None),
+        ({"country_caps": {"GB": 0}}, None),
+    ],
+)
+def test_it_tells_which_cap_holds_it_until_when_and_counts_nothing(
+    settings: Settings, api_key: str, caps: dict[str, Any], code: str | None
+) -> None:
+    send_at = at_noon(days=2)
+    with serving(settings.model_copy(update=caps), api_key) as api:
+        with api.rt.sessions.begin() as session:
+            tallies.add(session, day_of(send_at), {"all": 3, "US": 3})
+
+        answers = [dry_run(api, send_at=send_at.isoformat()) for _ in range(2)]
+        tomorrow = dry_run(api, send_at=at_noon(days=3).isoformat())
+
+        with api.rt.sessions() as session:
+            assert tallies.read(session, day_of(send_at)) == {"all": 3, "US": 3}
+    for answer in answers:
+        assert verdicts(answer)["caps"] == ("hold" if code else "pass", code)
+        assert until(answer, "caps") == (next_day(send_at) if code else None)
+    assert verdicts(tomorrow)["caps"] == ("pass", None)
+
+
+def test_it_tells_that_a_country_is_parked(api: Api) -> None:
+    opens = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    with api.rt.sessions.begin() as session:
+        breakers.trip(
+            session,
+            breakers.country_scope("US"),
+            parked=True,
+            error_code=None,
+            reason="x",
+            now=datetime.now(UTC),
+            probe_at=opens,
+        )
+
+    answer = dry_run(api)
+
+    assert (verdicts(answer)["country"], until(answer, "country")) == (("hold", "country_parked"), opens)
+    assert verdicts(dry_run(api, to="+442071838750"))["country"] == ("pass", None)
+
+
+@pytest.fixture
+def paced(settings: Settings, api_key: str) -> Iterator[Api]:
+    """A service whose sender may hand over ten segments a second."""
+    with serving(settings.model_copy(update={"sender_pace": {SENDER: 10.0}}), api_key) as api:
+        yield api
+
+
+def test_it_tells_roughly_when_its_turn_comes_at_the_senders_pace(paced: Api) -> None:
+    for _ in range(10):
+        paced.send(body="x" * 459)  # 3 segments
+    paced.send(priority="bulk", body="x" * 459)
+    paced.send(**{"from": "+15005550009"})
+    now = datetime.now(UTC)
+
+    idle = dry_run(paced, priority="otp")
+    waiting = dry_run(paced)
+    again = dry_run(paced)
+    paced.rt.pacer.settle(SENDER, 10.0, 50)
+    in_debt = dry_run(paced)
+    later = dry_run(paced, send_at=at_noon(days=2).isoformat())
+
+    assert verdicts(idle)["pace"] == ("pass", None)
+    assert verdicts(waiting)["pace"] == verdicts(again)["pace"] == ("hold", "pace")
+    turns = [until(answer, "pace") or now for answer in (waiting, again, in_debt)]
+    first, second, last = [(turn - now).total_seconds() for turn in turns]
+    assert 3 <= first <= second < 5
+    assert 8 <= last < 10
+    assert verdicts(later)["pace"] == verdicts(dry_run(paced, **{"from": "Shop"}))["pace"] == ("pass", None)
+    assert waiting["verdict"] == "hold"
+
+
+def test_without_redis_it_tells_that_the_pace_is_not_known(settings: Settings, api_key: str) -> None:
+    changed = {"sender_pace": {SENDER: 10.0}, "redis_url": "redis://127.0.0.1:1"}
+
+    with serving(settings.model_copy(update=changed), api_key) as api:
+        answer = dry_run(api)
+
+    assert verdicts(answer)["pace"] == ("hold", "pace_unknown")
 
 
 def test_it_tells_of_quiet_hours(api: Api) -> None:

@@ -5,7 +5,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapp.domain.fairness import Queue, deal, rotate
+from smsapp.domain.fairness import Queue, ahead_of, deal, rotate
+from smsapp.domain.lanes import Lane
 
 KEYS = [UUID(int=number) for number in range(1, 6)]
 
@@ -76,3 +77,12 @@ def test_rotation_loses_nobody_and_begins_after_the_last_key(queues: list[Queue]
     assert sorted(rotated) == sorted(queues)
     after = [each for each in queues if last and each.api_key_id > last]
     assert not after or rotated[0].api_key_id == min(each.api_key_id for each in after)
+
+
+def test_before_a_message_goes_what_is_higher_and_a_fair_share_of_its_lane() -> None:
+    mine, other = KEYS[:2]
+    backlog = {(Lane.OTP, other): 5, (Lane.NORMAL, mine): 3, (Lane.NORMAL, other): 1000}
+
+    assert ahead_of(backlog, Lane.NORMAL, mine) == 5 + 3 + 4
+    assert ahead_of(backlog, Lane.NORMAL, KEYS[2]) == 5 + 1 + 1
+    assert ahead_of({}, Lane.OTP, mine) == 0
