@@ -6,6 +6,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+Prefix = Literal["msg", "job", "in", "sup", "sub", "dlv"]
+
 CONNECTION_OVERRIDES = "#rc=2&rp=ct,rt,5xx&ct=1500&rt=3000"
 """Asks Twilio to repeat a callback that met a closed door: (2 + 1) x (1.5 s + 3 s) stays within its 15 s in all.
 
@@ -13,7 +15,6 @@ By default it repeats once, and only when no connection was made
 (https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides). The fragment is neither signed nor sent.
 """
 
-_JOB = re.compile(r"job_([0-9a-f]{32})")
 _TARGET = re.compile(
     r"(?:msg_)?([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-([1-9]\d{0,5}))?", re.IGNORECASE
 )
@@ -51,8 +52,8 @@ def prefixed_id(prefix: Literal["sub", "dlv"], own_id: UUID) -> str:
     return f"{prefix}_{own_id.hex}"
 
 
-def parse_id(text: str, prefix: Literal["in", "sup", "sub", "dlv"]) -> UUID | None:
-    """Return the id behind `in_…`, `sup_…`, `sub_…` or `dlv_…`, or None for anything else."""
+def parse_id(text: str, prefix: Prefix) -> UUID | None:
+    """Return the id behind the prefix and 32 hexadecimal digits, or None for anything else."""
     match = _PREFIXED.fullmatch(text)
     return UUID(match[2]) if match and match[1] == prefix else None
 
@@ -64,8 +65,7 @@ def public_job_id(job_id: UUID) -> str:
 
 def parse_job_id(text: str) -> UUID | None:
     """Return the id behind `job_…`, or None for anything else."""
-    match = _JOB.fullmatch(text)
-    return UUID(match[1]) if match else None
+    return parse_id(text, "job")
 
 
 def callback_url(base_url: str, message_id: UUID, attempt: int) -> str:

@@ -19,7 +19,12 @@ SenderProblem = PhoneProblem | Literal["not_a_sender"]
 WHATSAPP = "whatsapp:"  # the one channel prefix that Twilio puts before a phone number
 
 # How people write numbers, with the no-break space and the hyphens that word processors put in.
-_SEPARATORS = str.maketrans("", "", " .()-\u00a0\u2010\u2011\u2013")
+_SEPARATED_BY = " .()\u00a0\u2010\u2011\u2013-"
+_SEPARATORS = str.maketrans("", "", _SEPARATED_BY)
+ADDRESS = rf"\s*(whatsapp:)?[{_SEPARATED_BY}]*\+[0-9{_SEPARATED_BY}]+\s*"
+SENDER = rf"\s*[0-9]{{3,8}}\s*|\s*[0-9 &+_-]*[A-Za-z][A-Za-z0-9 &+_-]*\s*|{ADDRESS}"
+"""What recipients and senders look like, as regular expressions of any dialect: necessary, but not enough."""
+
 _PLUS_DIGITS = re.compile(r"\+[0-9]+")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{1,11}")

@@ -19,7 +19,9 @@ from smsapp.domain.phone import WHATSAPP
 QUIET_HOURS = "quiet_hours"
 """The reason, in a message's history, why it waits."""
 
-_SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
+SPAN = r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])"
+
+_SPAN = re.compile(SPAN)
 _DAY = timedelta(days=1)
 
 

@@ -16,7 +16,7 @@ from smsapp.web import push_schemas as schemas
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import cursor_id, page_response
+from smsapp.web.pages import page_response
 from smsapp.web.problems import ProblemError, problem_response
 from smsapp.web.push_views import delivery_detail, delivery_view
 from smsapp.web.subscriptions import parse_subscription
@@ -99,9 +99,10 @@ def _not_found(_error: Exception) -> Response:
 
 
 def _page(query: schemas.DeliveryQuery, **filters: Any) -> Response:
-    before = cursor_id("dlv", query.cursor)
     with reading(_runtime().sessions) as session:
-        rows = deliveries.find(session, status=query.status, before=before, limit=query.limit + 1, **filters)
+        rows = deliveries.find(
+            session, status=query.status, before=query.cursor, limit=query.limit + 1, **filters
+        )
         page = [delivery_view(row) for row in rows[: query.limit]]
     return page_response(page, more=len(rows) > query.limit, parameter="cursor", key="id")
 

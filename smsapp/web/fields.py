@@ -1,7 +1,9 @@
 """Types of single fields in requests: what they accept, and what they say about anything else."""
 
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -14,12 +16,15 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from smsapp.domain.failures import FailureClass
-from smsapp.domain.ids import parse_job_id
+from smsapp.domain.ids import Prefix, parse_id, parse_job_id
 from smsapp.domain.outgoing import EventType
 from smsapp.domain.phone import (
+    ADDRESS,
     PHONE_FAULTS,
+    SENDER,
     InvalidPhoneNumber,
     InvalidSender,
     Recipient,
@@ -27,7 +32,30 @@ from smsapp.domain.phone import (
     parse_sender,
 )
 from smsapp.domain.plan import ANY, LATE, parse_span
-from smsapp.domain.quiet import InvalidQuietHours, QuietHours
+from smsapp.domain.quiet import SPAN, InvalidQuietHours, QuietHours
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class CursorOf:
+    """Marks a parameter that takes `next_cursor` of a list whose items have ids with this prefix."""
+
+    prefix: Prefix
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        """Read the id of the last item."""
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
+        """Say what the id looks like."""
+        return {"type": "string", "pattern": rf"^{self.prefix}_[0-9a-f]{{32}}$"}
+
+    def _read(self, value: str) -> UUID:
+        found = parse_id(value, self.prefix)
+        if found is None:
+            raise ValueError("this is no cursor of ours; use `next_cursor` as it is")
+        return found
 
 
 def _no_nul(value: object) -> object:
@@ -67,7 +95,8 @@ def _cell(value: object) -> object:
     """Return a placeholder's value as text, as in the rows of a job; null stands for none."""
     if value is None:
         return ""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    whole = _whole(value)
+    return str(whole) if isinstance(whole, int) and not isinstance(whole, bool) else value
 
 
 def _quiet_hours(value: str) -> str:
@@ -94,6 +123,24 @@ def _url(value: str) -> str:
     return value
 
 
+def _time(value: object) -> object:
+    """Read a text of RFC 3339, and nothing else that passes for a time, such as seconds since 1970."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = datetime.fromisoformat(value.upper()) if _RFC_3339.fullmatch(value) else None
+    except ValueError:
+        found = None
+    if found is None:
+        raise ValueError("must be a time with its offset, such as 2026-11-20T09:30:00Z")
+    return found
+
+
+def _whole(value: object) -> object:
+    """Take 5.0 for 5, as JSON Schema does: some languages have no other numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
@@ -110,21 +157,32 @@ def _plan_span(value: str) -> str:
     return value
 
 
-Text = Annotated[str, BeforeValidator(_no_nul)]
+Text = Annotated[str, BeforeValidator(_no_nul), Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
+WHOLE = BeforeValidator(_whole)
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 Cell = Annotated[Text, BeforeValidator(_cell), WithJsonSchema({"type": ["string", "integer", "null"]})]
 TemplateName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$"), Field(examples=["order-shipped"])
 ]
-TemplateVersion = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TemplateVersion = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
 Url = Annotated[
-    Text, StringConstraints(max_length=2048), AfterValidator(_url), Field(json_schema_extra={"format": "uri"})
+    Text,
+    StringConstraints(max_length=2048),
+    AfterValidator(_url),
+    Field(json_schema_extra={"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20]+$"}),
 ]
-Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-Sender = Annotated[Text, StringConstraints(max_length=64), AfterValidator(_sender)]
+Time = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_in_utc)]
+Sender = Annotated[
+    Text,
+    StringConstraints(max_length=64),
+    AfterValidator(_sender),
+    Field(json_schema_extra={"pattern": f"^({SENDER})$"}),
+]
 AddressFilter = Annotated[Text, BeforeValidator(_address), StringConstraints(max_length=64)]
 QuietSpan = Annotated[
-    Text, AfterValidator(_quiet_hours), Field(json_schema_extra={"examples": ["21:00-08:00"]})
+    Text,
+    AfterValidator(_quiet_hours),
+    Field(json_schema_extra={"pattern": f"^{SPAN}$", "examples": ["21:00-08:00"]}),
 ]
 
 _TYPES_SCHEMA = {
@@ -145,7 +203,7 @@ Tags = Annotated[
     list[Tag], BeforeValidator(_separated), Field(min_length=1, max_length=10), WithJsonSchema(_TAGS_SCHEMA)
 ]
 
-_NUMBER_SCHEMA = {"type": "string", "examples": ["+14155552671"]}
+_NUMBER_SCHEMA = {"type": "string", "pattern": f"^{ADDRESS}$", "examples": ["+14155552671"]}
 To = Annotated[Recipient, PlainValidator(_recipient), WithJsonSchema(_NUMBER_SCHEMA)]
 ToFilter = Annotated[str, BeforeValidator(_recipient_in_query), WithJsonSchema(_NUMBER_SCHEMA)]
 _JOB_SCHEMA = {
@@ -161,5 +219,5 @@ PlanSpan = Annotated[
     str,
     StringConstraints(max_length=8),
     AfterValidator(_plan_span),
-    Field(json_schema_extra={"pattern": r"^\d+[smh]$"}),
+    Field(json_schema_extra={"pattern": r"^[0-9]{1,6}[smh]$"}),
 ]

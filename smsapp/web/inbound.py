@@ -13,7 +13,7 @@ from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.opt_out_views import inbound_view
 from smsapp.web.pages import page_response
-from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.problems import ProblemError
 
 bp = APIBlueprint("inbound", __name__, url_prefix="/sms", tag="Inbound")
 
@@ -29,15 +29,11 @@ bp = APIBlueprint("inbound", __name__, url_prefix="/sms", tag="Inbound")
 )
 def index(query_data: opt_out_requests.InboundQuery) -> Response:
     """Return texts that match every filter, newest first."""
-    before = parse_id(query_data.cursor, "in") if query_data.cursor else None
-    if query_data.cursor and before is None:
-        fault = Fault("?cursor", "invalid", "This is no cursor of ours; use `next_cursor` as it is.")
-        raise invalid_request(fault)
     with reading(_runtime().sessions) as session:
         rows = inbound.find(
             session,
             limit=query_data.limit + 1,
-            before=before,
+            before=query_data.cursor,
             sender=query_data.sender,
             to=query_data.to,
             messaging_service_sid=query_data.messaging_service_sid,

@@ -9,7 +9,7 @@ from apiflask.schema_adapters.pydantic import PydanticAdapter
 from flask import Request
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, core_schema
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from smsapp.web.problems import Fault, ProblemError, invalid_request
@@ -17,11 +17,18 @@ from smsapp.web.problems import Fault, ProblemError, invalid_request
 MAX_FAULTS = 100
 """An answer names no more; a request of 64 KiB could have ten thousand."""
 
+SCHEMA_REF = "#/components/schemas/{model}"
+
 _PLAIN_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
 
 
 class PlainSchemas(GenerateJsonSchema):
-    """JSON Schema without titles that only repeat a field's name."""
+    """JSON Schema without titles that only repeat a field's name, and defaults that only say that there is none."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+        """Say no more than that a field may be absent where that is all that null means."""
+        described = super().default_schema(schema)
+        return {name: value for name, value in described.items() if (name, value) != ("default", None)}
 
     def field_title_should_be_set(self, _schema: Any) -> bool:
         """Name no field twice."""
@@ -50,9 +57,11 @@ class InputAdapter(PydanticAdapter):
 
     def get_openapi_schema(self, **_kwargs: Any) -> dict[str, Any]:
         """Return the model's JSON Schema for the API document."""
-        # APIFlask registers models within a model under the name of both.
-        template = f"#/components/schemas/{self.model_class.__name__}.{{model}}"
-        return self.model_class.model_json_schema(schema_generator=PlainSchemas, ref_template=template)
+        schema = self.model_class.model_json_schema(schema_generator=PlainSchemas, ref_template=SCHEMA_REF)
+        schema.pop(
+            "$defs", None
+        )  # APIFlask would name each after its parent, too; the document has them once
+        return schema
 
     def _check(self, request: Request, location: str) -> BaseModel:
         if location == "json":

@@ -1,11 +1,12 @@
 """Requests about jobs and templates as pydantic models."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from smsapp.domain.job_rows import MAX_BODY_CHARS
-from smsapp.web.fields import TemplateName, TemplateVersion, Text
+from smsapp.web.fields import CursorOf, TemplateName, TemplateVersion, Text
 from smsapp.web.send_options import SendOptions, TextSource
 
 TemplateBody = Annotated[
@@ -38,9 +39,9 @@ class JobListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: Annotated[Text | None, Field(max_length=16, examples=["running"])] = None
-    cursor: Annotated[Text | None, Field(max_length=64, description="`next_cursor` of the page before.")] = (
-        None
-    )
+    cursor: Annotated[
+        UUID | None, CursorOf("job"), Field(description="`next_cursor` of the page before.")
+    ] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
@@ -70,11 +71,22 @@ class TemplateQuery(BaseModel):
 
 
 class TemplateListQuery(BaseModel):
-    """Paging through templates, in the order of their names, or through versions, newest first."""
+    """Paging through templates, in the order of their names."""
 
     model_config = ConfigDict(extra="forbid")
 
     cursor: Annotated[Text | None, Field(max_length=64, description="`next_cursor` of the page before.")] = (
         None
     )
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class VersionListQuery(BaseModel):
+    """Paging through a template's versions, newest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Annotated[
+        str | None, Field(pattern=r"^[0-9]{1,9}$", description="`next_cursor` of the page before.")
+    ] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50

@@ -121,7 +121,18 @@ class Patient:
         return self._file.read(size)
 
 
+def _without_query() -> None:
+    """Refuse options that would be ignored: they have their place in the body."""
+    faults = [
+        Fault(f"?{name}", "unknown_field", "Only with CSV do options stand in the query.")
+        for name in request.args
+    ]
+    if faults:
+        raise ProblemError(400, "invalid_request", faults[0].detail, faults)
+
+
 def _read_json(spool: IO[bytes]) -> Upload:
+    _without_query()
     digest = take(spool)
     raw = json.dumps(read_options(Patient(spool)))
     try:
@@ -139,6 +150,7 @@ def _read_csv(spool: IO[bytes]) -> Upload:
 
 
 def _read_form() -> Upload:
+    _without_query()
     options = _options(request.form.to_dict(flat=False), "form")
     file = request.files.get("file")
     if file is None:

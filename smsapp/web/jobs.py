@@ -24,7 +24,7 @@ from smsapp.web.job_views import job_summary, job_view, results_csv
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.pages import page_response
-from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.problems import Fault, ProblemError
 
 bp = APIBlueprint("jobs", __name__, url_prefix="/sms/jobs", tag="Jobs")
 
@@ -76,14 +76,9 @@ def create(headers_data: requests.SendHeaders) -> Response:
 )
 def index(query_data: job_requests.JobListQuery) -> Response:
     """Return jobs, newest first."""
-    limit, cursor = query_data.limit, query_data.cursor
-    before = parse_job_id(cursor) if cursor else None
-    if cursor and before is None:
-        raise invalid_request(
-            Fault("?cursor", "invalid", "This is no cursor of ours; use `next_cursor` as it is.")
-        )
+    limit = query_data.limit
     with reading(_runtime().sessions) as session:
-        found = sms_jobs.find(session, limit=limit + 1, before=before, state=query_data.state)
+        found = sms_jobs.find(session, limit=limit + 1, before=query_data.cursor, state=query_data.state)
         data = [job_summary(job) for job in found[:limit]]
     return page_response(data, more=len(found) > limit, parameter="cursor", key="id")
 

@@ -17,7 +17,7 @@ from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.pages import page_response
-from smsapp.web.problems import RETRY_AFTER_S, Fault, ProblemError, invalid_request
+from smsapp.web.problems import RETRY_AFTER_S, ProblemError
 from smsapp.web.views import event_view, message_view
 
 bp = APIBlueprint("messages", __name__, url_prefix="/sms", tag="Messages")
@@ -109,17 +109,12 @@ def events(message_id: str, query_data: requests.EventQuery) -> Response:
 )
 def index(query_data: requests.ListQuery) -> Response:
     """Return messages that match every filter, newest first."""
-    limit, cursor = query_data.limit, query_data.cursor
-    before = parse_public_id(cursor) if cursor else None
-    if cursor and before is None:
-        raise invalid_request(
-            Fault("?cursor", "invalid", "This is no cursor of ours; use `next_cursor` as it is.")
-        )
+    limit = query_data.limit
     with reading(_runtime().sessions) as session:
         rows = reads.find(
             session,
             limit=limit + 1,
-            before=before,
+            before=query_data.cursor,
             status=query_data.status,
             to=query_data.to,
             client_reference=query_data.client_reference,

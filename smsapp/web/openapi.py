@@ -1,7 +1,6 @@
 """The API document: what APIFlask reads off the views, completed with what it cannot know."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -9,158 +8,23 @@ from apiflask import APIFlask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from smsapp.web.inputs import PlainSchemas, header_name
+from smsapp.web.inputs import SCHEMA_REF, PlainSchemas, header_name
 from smsapp.web.job_schemas import JOB_ANSWERS
+from smsapp.web.openapi_links import add_links
+from smsapp.web.openapi_parts import HEADERS, PARAMETERS, PROBLEMS, TEXT, Document, Kind
+from smsapp.web.openapi_uploads import BODIES, UPLOADS, JobForm, queries
 from smsapp.web.opt_out_schemas import OPT_OUT_ANSWERS
+from smsapp.web.plan_requests import FailurePlan
 from smsapp.web.problems import PROBLEM_TYPE
 from smsapp.web.push_schemas import PUSH_ANSWERS
 from smsapp.web.schemas import ANSWERS, Problem
 
-Document = dict[str, Any]
 Responses = dict[int | str, Any]
 
-_TEXT = {"type": "string"}
-_HEADERS: Document = {
-    "RequestId": {
-        "description": "The id of this request in our logs.",
-        "schema": {"type": "string", "maxLength": 64},
-    },
-    "Location": {
-        "description": "The address of what was made.",
-        "schema": {**_TEXT, "format": "uri-reference"},
-    },
-    "IdempotentReplayed": {
-        "description": "There when the answer was given before, to a request with the same Idempotency-Key.",
-        "schema": {"type": "string", "const": "true"},
-    },
-    "Link": {"description": 'The next page, as `<…>; rel="next"`; absent on the last one.', "schema": _TEXT},
-    "WwwAuthenticate": {"description": "How to authenticate.", "schema": _TEXT},
-    "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
-}
-_PARAMETERS: Document = {
-    "RequestId": {
-        "name": "X-Request-Id",
-        "in": "header",
-        "description": "Your own id for the request; it comes back in the answer and is in our logs. "
-        "One that is not of 1 to 64 letters, digits or `_.:-` is replaced by ours.",
-        "schema": _TEXT,
-    },
-    "message_id": {
-        "name": "message_id",
-        "in": "path",
-        "required": True,
-        "description": "The message's `id`.",
-        "schema": {"type": "string", "examples": ["msg_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
-    },
-    "job_id": {
-        "name": "job_id",
-        "in": "path",
-        "required": True,
-        "description": "The job's `id`.",
-        "schema": {"type": "string", "examples": ["job_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
-    },
-    "template_name": {
-        "name": "template_name",
-        "in": "path",
-        "required": True,
-        "description": "The template's `name`.",
-        "schema": {**_TEXT, "examples": ["order-shipped"]},
-    },
-    "inbound_id": {
-        "name": "inbound_id",
-        "in": "path",
-        "required": True,
-        "description": "The text's `id`.",
-        "schema": {"type": "string", "examples": ["in_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
-    },
-    "suppression_id": {
-        "name": "suppression_id",
-        "in": "path",
-        "required": True,
-        "description": "The suppression's `id`.",
-        "schema": {"type": "string", "examples": ["sup_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
-    },
-    "subscription_id": {
-        "name": "subscription_id",
-        "in": "path",
-        "required": True,
-        "description": "The subscription's `id`.",
-        "schema": {"type": "string", "examples": ["sub_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
-    },
-    "delivery_id": {
-        "name": "delivery_id",
-        "in": "path",
-        "required": True,
-        "description": "The delivery's `id`.",
-        "schema": {"type": "string", "examples": ["dlv_01890a5d96a07c4b9f3e2d1c0b0a0908"]},
-    },
-    "target": {
-        "name": "target",
-        "in": "path",
-        "required": True,
-        "description": "The message's `id`, as in the address that Twilio was given; with `-2` for a second attempt.",
-        "schema": _TEXT,
-    },
-}
+_ANSWERS: tuple[type[BaseModel], ...] = (*ANSWERS, *JOB_ANSWERS, *OPT_OUT_ANSWERS, *PUSH_ANSWERS)
+_WITHIN_REQUESTS: tuple[type[BaseModel], ...] = (FailurePlan, *UPLOADS)
+"""What requests are made of, besides the models that views take, which APIFlask knows."""
 
-_ROWS: Document = {
-    "type": "object",
-    "required": ["rows"],
-    "properties": {"rows": {"type": "array", "items": {"type": "object"}}},
-}
-_AS_ROWS: Document = {"application/json": {"schema": _ROWS}, "text/csv": {"schema": _TEXT}}
-_FILE = {"type": "object", "required": ["file"], "properties": {"file": {**_TEXT, "format": "binary"}}}
-_UPLOADS: Document = {
-    "createJob": _AS_ROWS | {"multipart/form-data": {"schema": _FILE}},
-    "importSuppressions": _AS_ROWS,
-}
-"""Bodies that are read as they come, by operation: no model checks them, so none describes them."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What is said about the problems of one HTTP status."""
-
-    name: str
-    description: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-_PROBLEMS = {
-    400: _Kind(
-        "BadRequest",
-        "Something in the request is wrong, and `errors` points at each fault: `invalid_request`, `malformed_json`, "
-        "`malformed_form`, `invalid_upload`, `bad_request`.",
-    ),
-    401: _Kind("Unauthorized", "No valid API key: `unauthorized`.", {"WWW-Authenticate": "WwwAuthenticate"}),
-    403: _Kind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
-    404: _Kind(
-        "NotFound",
-        "There is no such thing: `message_not_found`, `event_not_found`, `job_not_found`, `template_not_found`, "
-        "`inbound_not_found`, `suppression_not_found`, `subscription_not_found`, `delivery_not_found`.",
-    ),
-    409: _Kind(
-        "Conflict",
-        "Not in its present state: `too_late_to_cancel`, `wrong_job_state`, `template_exists`, "
-        "`subscription_disabled`.",
-    ),
-    410: _Kind("Gone", "Events after this number are not kept any more: `cursor_expired`."),
-    413: _Kind("TooLarge", "The body is larger than 64 KiB, a job's than 64 MiB: `too_large`."),
-    415: _Kind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
-    422: _Kind(
-        "Refused",
-        "The Idempotency-Key was used before, with another request: `idempotency_key_reused`. Or the recipient has "
-        "opted out of messages from this sender: `recipient_opted_out`; only the recipient's START changes that.",
-    ),
-    500: _Kind("InternalError", "Something broke on our side: `internal_error`."),
-    503: _Kind(
-        "Unavailable",
-        "Not now; repeat the request, a POST with its Idempotency-Key, since an answer may have been lost: "
-        "`database_unavailable`, `overloaded`, `twilio_unavailable`, `unavailable`.",
-        {"Retry-After": "RetryAfter"},
-    ),
-}
-_ALL_ANSWERS: tuple[type[BaseModel], ...] = (*ANSWERS, *JOB_ANSWERS, *OPT_OUT_ANSWERS, *PUSH_ANSWERS)
 SIGNED = "TwilioSignature"
 _SIGNED_BY_TWILIO = {
     "type": "apiKey",
@@ -186,13 +50,13 @@ def answer(
     schema = {"schema": _ref("schemas", model.__name__)} if model else {}
     content = {media_type: schema} if model or media_type != "application/json" else {}
     if also:
-        content[also] = {"schema": _TEXT}
+        content[also] = {"schema": TEXT}
     return {status: {"description": description, "content": content, "headers": _refs("headers", headers)}}
 
 
 def problems(*statuses: int) -> Responses:
     """Return placeholders for errors; what they are is said once, under `components/responses`."""
-    return {status: {"description": _PROBLEMS[status].description} for status in statuses}
+    return {status: {"description": PROBLEMS[status].description} for status in statuses}
 
 
 def init_app(app: APIFlask) -> None:
@@ -215,17 +79,21 @@ def init_app(app: APIFlask) -> None:
 
 def _complete(spec: Any) -> Any:
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in _ALL_ANSWERS],
-        ref_template="#/components/schemas/{model}",
+        [(model, "serialization") for model in _ANSWERS]
+        + [(model, "validation") for model in _WITHIN_REQUESTS],
+        ref_template=SCHEMA_REF,
         schema_generator=PlainSchemas,
     )
     components = spec.setdefault("components", {})
     components.setdefault("schemas", {}).update(definitions["$defs"])
-    components["responses"] = {kind.name: _problem(kind) for kind in _PROBLEMS.values()}
-    components["parameters"] = _PARAMETERS
-    components["headers"] = _HEADERS
+    for field in components["schemas"][JobForm.__name__]["properties"].values():
+        _never_null(field)
+    components["responses"] = {kind.name: _problem(kind) for kind in PROBLEMS.values()}
+    components["parameters"] = PARAMETERS
+    components["headers"] = HEADERS
     for operation in _operations(spec):
         _complete_operation(operation)
+    add_links(spec["paths"])
     spec["paths"] = dict(sorted(spec["paths"].items()))
     return spec
 
@@ -237,11 +105,12 @@ def _operations(spec: Document) -> Iterator[Document]:
 
 def _complete_operation(operation: Document) -> None:
     common = {} if {SIGNED: []} in operation.get("security", []) else {"X-Request-Id": "RequestId"}
-    parameters = [_parameter(parameter) for parameter in operation.pop("parameters")]
-    parameters += [_ref("parameters", name) for name in common.values()]
+    name = operation["operationId"]
+    parameters = [_parameter(given) for given in operation.pop("parameters") + queries(name)]
+    parameters += [_ref("parameters", header) for header in common.values()]
     if parameters:
         operation["parameters"] = parameters
-    if upload := _UPLOADS.get(operation["operationId"]):
+    if upload := BODIES.get(name):
         operation["requestBody"] = {"content": upload}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
@@ -252,7 +121,7 @@ def _complete_operation(operation: Document) -> None:
 
 
 def _response(status: int, response: Document, common: Mapping[str, str]) -> Document:
-    kind = _PROBLEMS.get(status)
+    kind = PROBLEMS.get(status)
     if kind and kind.description == response["description"]:
         return _ref("responses", kind.name)
     response["headers"] = response.get("headers", {}) | _refs("headers", common)
@@ -261,23 +130,29 @@ def _response(status: int, response: Document, common: Mapping[str, str]) -> Doc
 
 def _parameter(parameter: Document) -> Document:
     """Return a parameter as clients send it: absent, or a value, but never null."""
-    if parameter["name"] in _PARAMETERS:
+    if parameter["in"] == "path":
         return _ref("parameters", parameter["name"])
     if parameter["in"] == "header":
         parameter["name"] = header_name(parameter["name"])
     schema = parameter["schema"]
-    if "anyOf" in schema:
-        schema.update(next(part for part in schema.pop("anyOf") if part != {"type": "null"}))
-    if schema.get("default", ...) is None:
-        del schema["default"]
+    _never_null(schema)
+    explode = parameter.pop("explode", False)
     if schema.get("type") == "array":
-        parameter |= {"style": "form", "explode": False}  # one parameter, separated by commas
+        parameter |= {"style": "form", "explode": explode}  # one parameter, separated by commas, or several
     if "description" in schema:
         parameter["description"] = schema.pop("description")
+    if "$ref" in schema:
+        parameter["content"] = {"application/json": {"schema": parameter.pop("schema")}}
     return parameter
 
 
-def _problem(kind: _Kind) -> Document:
+def _never_null(schema: Document) -> None:
+    """Take null from what a parameter or a form's field may be: neither can say it."""
+    if "anyOf" in schema:
+        schema.update(next(part for part in schema.pop("anyOf") if part != {"type": "null"}))
+
+
+def _problem(kind: Kind) -> Document:
     return {
         "description": kind.description,
         "content": {PROBLEM_TYPE: {"schema": _ref("schemas", Problem.__name__)}},

@@ -1,13 +1,14 @@
 """Requests about inbound texts and opt-outs as pydantic models: what is checked is what the API document says."""
 
 from typing import Annotated, Literal, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from smsapp.web.fields import AddressFilter, Sender, Text, Time, To, ToFilter
+from smsapp.web.fields import AddressFilter, CursorOf, Sender, Text, Time, To, ToFilter
 
 _SERVICE = r"^MG[0-9a-fA-F]{32}$"
-_Cursor = Annotated[Text | None, Field(max_length=64, description="`next_cursor` of the page before.")]
+_Cursor = Field(description="`next_cursor` of the page before.")
 _Limit = Annotated[int, Field(ge=1, le=200)]
 _Note = Annotated[Text, Field(min_length=1, max_length=500, description="Why; it is kept.")]
 
@@ -24,7 +25,7 @@ class InboundQuery(BaseModel):
     messaging_service_sid: Annotated[str | None, Field(pattern=_SERVICE)] = None
     received_from: Annotated[Time | None, Field(description="At or after this time.")] = None
     received_until: Annotated[Time | None, Field(description="Before this time.")] = None
-    cursor: _Cursor = None
+    cursor: Annotated[UUID | None, CursorOf("in"), _Cursor] = None
     limit: _Limit = 50
 
 
@@ -41,7 +42,7 @@ class SuppressionQuery(BaseModel):
     status: Annotated[
         Literal["active", "lifted", "all"], Field(description="Whether it holds at present.")
     ] = "active"
-    cursor: _Cursor = None
+    cursor: Annotated[UUID | None, CursorOf("sup"), _Cursor] = None
     limit: _Limit = 50
 
 
@@ -51,11 +52,11 @@ class SuppressionRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"recipient": "+14155552671", "note": "Asked our support to be left alone."}]
+            "examples": [{"recipient": "+12025550143", "note": "Asked our support to be left alone."}]
         },
     )
 
-    recipient: Annotated[To, Field(description="In E.164 form.")]
+    recipient: Annotated[To, Field(description="In E.164 form.", examples=["+12025550143"])]
     sender: Annotated[
         Sender | None, Field(description="A number, short code or alphanumeric ID of the account.")
     ] = None

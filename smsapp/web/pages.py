@@ -1,28 +1,14 @@
 """What several views answer with: pages of a list; and what they ask of a request that may be repeated."""
 
 import hashlib
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from flask import Response, request, url_for
 
-from smsapp.domain.ids import parse_id
 from smsapp.store.idempotency import Idempotent
 from smsapp.web.json_response import json_response
-from smsapp.web.problems import Fault, ProblemError, invalid_request
-
-
-def cursor_id(prefix: Literal["sub", "dlv"], cursor: str | None) -> UUID | None:
-    """Return the id that a cursor stands for, None without one.
-
-    Raises:
-        ProblemError: it is no cursor of ours.
-    """
-    found = parse_id(cursor, prefix) if cursor else None
-    if cursor is not None and found is None:
-        detail = "This is no cursor of ours; use `next_cursor` as it is."
-        raise invalid_request(Fault("?cursor", "invalid", detail))
-    return found
+from smsapp.web.problems import Fault, ProblemError
 
 
 def page_response(data: list[dict[str, Any]], *, more: bool, parameter: str, key: str) -> Response:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from smsapp.domain.plan import MAX_STEPS
-from smsapp.web.fields import PlanSpan, PlanWord, Sender
+from smsapp.web.fields import WHOLE, PlanSpan, PlanWord, Sender
 
 
 class PlanStep(BaseModel):
@@ -57,6 +57,7 @@ class FailurePlan(BaseModel):
     max_segments: Annotated[
         int | None,
         Field(ge=1, le=1000, description="What all attempts may cost together, the first one included."),
+        WHOLE,
     ] = None
 
     def as_document(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
+from uuid import UUID
 
 from pydantic import (
     BaseModel,
@@ -12,12 +13,14 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from smsapp.domain.deliveries import DeliveryStatus
 from smsapp.domain.outgoing import EventType
-from smsapp.web.fields import Tag, Text, Time, Url
+from smsapp.web.fields import WHOLE, CursorOf, Tag, Text, Time, Url
 
 MAX_OVERLAP_S = 7 * 24 * 3600
+_HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"
 _OURS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection", "expect"})
 
 
@@ -42,14 +45,13 @@ Tags = Annotated[
     list[Tag],
     Field(min_length=1, max_length=20, description="Only of messages with one of these; null for all."),
 ]
-HeaderName = Annotated[
-    str, BeforeValidator(_header_name), StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
-]
+HeaderName = Annotated[str, BeforeValidator(_header_name), StringConstraints(pattern=_HEADER_NAME)]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]{0,1022}[!-~])?$")]
 Headers = Annotated[
     dict[HeaderName, HeaderValue],
     Field(
         max_length=20,
+        json_schema_extra={"propertyNames": {"pattern": _HEADER_NAME}},
         description="Sent with each event, for your own gateway's credentials, say. Not shown again.",
     ),
 ]
@@ -79,13 +81,14 @@ class SubscriptionChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: ConsumerUrl | None = None
+    url: ConsumerUrl | SkipJsonSchema[None] = None
     event_types: Kinds | None = None
     tags: Tags | None = None
     headers: Headers | None = None
     description: Description | None = None
     enabled: Annotated[
-        bool | None, Field(description="False stops it; true lets it go on, what waited included.")
+        bool | SkipJsonSchema[None],
+        Field(description="False stops it; true lets it go on, what waited included."),
     ] = None
 
     @model_validator(mode="after")
@@ -101,9 +104,9 @@ class RotateRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_s: Annotated[int, Field(ge=0, le=MAX_OVERLAP_S, description="Seconds; a day unless you say.")] = (
-        86_400
-    )
+    overlap_s: Annotated[
+        int, Field(ge=0, le=MAX_OVERLAP_S, description="Seconds; a day unless you say."), WHOLE
+    ] = 86_400
 
 
 class RecoverRequest(BaseModel):
@@ -129,15 +132,21 @@ class SubscriptionQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: Annotated[Text | None, Field(max_length=64, description="`next_cursor` of the page before.")] = (
-        None
-    )
+    cursor: Annotated[
+        UUID | None, CursorOf("sub"), Field(description="`next_cursor` of the page before.")
+    ] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
-class DeliveryQuery(SubscriptionQuery):
+class DeliveryQuery(BaseModel):
     """Filters of a list of deliveries."""
 
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Annotated[
+        UUID | None, CursorOf("dlv"), Field(description="`next_cursor` of the page before.")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
     status: Literal["pending", "delivered", "failed"] | None = None
 
 

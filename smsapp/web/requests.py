@@ -1,11 +1,12 @@
 """Requests as pydantic models: what is checked is what the API document says."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from smsapp.domain.lanes import Priority
-from smsapp.web.fields import Cell, EventTypes, JobFilter, Tags, Text, Time, To, ToFilter, Url
+from smsapp.web.fields import Cell, CursorOf, EventTypes, JobFilter, Tags, Text, Time, To, ToFilter, Url
 from smsapp.web.send_options import ONE_TEXT, SendOptions, TextSource, with_a_template
 
 MAX_WAIT_S = 20
@@ -93,9 +94,9 @@ class ListQuery(BaseModel):
     job_id: Annotated[JobFilter | None, Field(description="The job that they are part of.")] = None
     created_from: Annotated[Time | None, Field(description="At or after this time.")] = None
     created_until: Annotated[Time | None, Field(description="Before this time.")] = None
-    cursor: Annotated[Text | None, Field(max_length=64, description="`next_cursor` of the page before.")] = (
-        None
-    )
+    cursor: Annotated[
+        UUID | None, CursorOf("msg"), Field(description="`next_cursor` of the page before.")
+    ] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
     @field_validator("created_until")

@@ -24,7 +24,7 @@ from smsapp.web.auth import auth
 from smsapp.web.consumer_urls import checked_url
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import cursor_id, idempotent, key_reused, page_response
+from smsapp.web.pages import idempotent, key_reused, page_response
 from smsapp.web.problems import problem_response
 from smsapp.web.push_views import delivery_view, subscription_view, view_with_secret
 from smsapp.web.requests import SendHeaders
@@ -79,9 +79,8 @@ def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) ->
 )
 def index(query_data: schemas.SubscriptionQuery) -> Response:
     """Return subscriptions, oldest first; those of the kind `callback` came of messages' `callback_url`s."""
-    after = cursor_id("sub", query_data.cursor)
     with reading(_runtime().sessions) as session:
-        rows = subscriptions.find(session, limit=query_data.limit + 1, after=after)
+        rows = subscriptions.find(session, limit=query_data.limit + 1, after=query_data.cursor)
         page = [subscription_view(row) for row in rows[: query_data.limit]]
     return page_response(page, more=len(rows) > query_data.limit, parameter="cursor", key="id")
 

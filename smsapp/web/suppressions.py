@@ -20,7 +20,7 @@ from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.opt_out_views import detail_view, suppression_view
 from smsapp.web.pages import page_response
-from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.problems import ProblemError
 
 bp = APIBlueprint("suppressions", __name__, url_prefix="/sms", tag="Opt-outs")
 
@@ -41,15 +41,11 @@ _STATUSES = {"active": True, "lifted": False, "all": None}
 )
 def index(query_data: opt_out_requests.SuppressionQuery) -> Response:
     """Return suppressions that match every filter, in the order in which they were first known."""
-    after = parse_id(query_data.cursor, "sup") if query_data.cursor else None
-    if query_data.cursor and after is None:
-        fault = Fault("?cursor", "invalid", "This is no cursor of ours; use `next_cursor` as it is.")
-        raise invalid_request(fault)
     with reading(_runtime().sessions) as session:
         rows = suppressions.find(
             session,
             limit=query_data.limit + 1,
-            after=after,
+            after=query_data.cursor,
             suppressed=_STATUSES[query_data.status],
             recipient=query_data.recipient,
             scope=query_data.sender,
@@ -82,7 +78,7 @@ def add(json_data: opt_out_requests.SuppressionRequest) -> Response:
     return _detail(found.id, 201 if is_new else 200, {"Location": location} if is_new else {})
 
 
-@bp.get("/suppressions/<suppression_id>")
+@bp.get("/suppressions/<string(minlength=7):suppression_id>")  # "import" is another address
 @bp.auth_required(auth)
 @bp.doc(
     summary="Show a suppression",

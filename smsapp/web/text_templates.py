@@ -96,20 +96,16 @@ def show(template_name: str, query_data: job_requests.TemplateQuery) -> Response
 
 @bp.get("/<template_name>/versions")
 @bp.auth_required(auth)
-@bp.input(job_requests.TemplateListQuery, location="query")
+@bp.input(job_requests.VersionListQuery, location="query")
 @bp.doc(
     summary="List a template's versions",
     operation_id="listTemplateVersions",
     responses=answer(200, "A page of versions.", job_schemas.TemplateList, headers={"Link": "Link"})
     | problems(400, 401, 404, 500, 503),
 )
-def versions(template_name: str, query_data: job_requests.TemplateListQuery) -> Response:
+def versions(template_name: str, query_data: job_requests.VersionListQuery) -> Response:
     """Return everything that a template has said, newest first."""
     limit, cursor = query_data.limit, query_data.cursor
-    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
-        raise invalid_request(
-            Fault("?cursor", "invalid", "This is no cursor of ours; use `next_cursor` as it is.")
-        )
     with reading(_runtime().sessions) as session:
         found = templates.versions(
             session, template_name, before=int(cursor) if cursor else None, limit=limit + 1

@@ -96,10 +96,35 @@ def test_every_operation_is_named_tagged_and_answered(document: Document) -> Non
             assert follow(document, answer)["description"]
 
 
+def test_links_lead_from_what_was_made_to_what_can_be_done_with_it(document: Document) -> None:
+    addresses = {operation["operationId"]: path for path, _, operation in operations(document)}
+    found = {
+        (operation["operationId"], name): link
+        for _, _, operation in operations(document)
+        for response in operation["responses"].values()
+        for name, link in response.get("links", {}).items()
+    }
+
+    assert {name for source, name in found if source == "sendMessage"} == {
+        "getMessage", "cancelMessage", "listMessageEvents", "listMessageDeliveries"
+    }  # fmt: skip
+    for link in found.values():
+        assert set(link["parameters"]) <= set(re.findall(r"{(\w+)}", addresses[link["operationId"]]))
+    supplied = {link["operationId"] for link in found.values()}
+    by_callers = {name for name, path in addresses.items() if "{" in path and path.startswith("/sms")}
+    assert supplied == by_callers
+
+
+def test_schemas_have_names_that_every_language_can_use(document: Document) -> None:
+    assert [
+        name for name in document["components"]["schemas"] if not re.fullmatch("[A-Z][A-Za-z]+", name)
+    ] == []
+
+
 def test_it_has_every_address_and_no_other(api: Api, document: Document) -> None:
     hidden = {"static", "openapi", "docs"}
     served = {
-        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower())
+        (re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in api.app.url_map.iter_rules()
         if rule.endpoint not in hidden
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

@@ -251,6 +251,16 @@ def test_other_kinds_of_bodies_and_too_large_ones_are_refused(
     assert stored(api) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+def test_options_that_would_be_ignored_are_refused(api: Api, kind: str) -> None:
+    response = upload(
+        api, '{"body": "Hi", "rows": [{"to": "+14155552671"}]}', kind=kind, start="true", colour="red"
+    )
+
+    assert faults(response) == {"?start": "unknown_field", "?colour": "unknown_field"}
+    assert stored(api) == (0, 0, 0)
+
+
 def test_an_upload_larger_than_other_bodies_may_be_is_taken(api: Api) -> None:
     numbers = "".join(f"+1415555{number:04d}\n" for number in range(9000))
 

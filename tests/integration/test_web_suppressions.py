@@ -196,7 +196,7 @@ def test_unknown_and_faulty_filters_are_refused(api: Api, query: dict[str, Any])
     assert set(faults(api.get("/sms/suppressions", **query))) == {f"?{next(iter(query))}"}
 
 
-@pytest.mark.parametrize("name", ["x", "sup_" + "0" * 32, "msg_" + "0" * 32])
+@pytest.mark.parametrize("name", ["unknown", "sup_" + "0" * 32, "msg_" + "0" * 32])
 def test_what_is_not_there_is_not_found(api: Api, name: str) -> None:
     problem(api.get(f"/sms/suppressions/{name}"), 404, "suppression_not_found")
     problem(api.post({"note": "n"}, path=f"/sms/suppressions/{name}/lift"), 404, "suppression_not_found")

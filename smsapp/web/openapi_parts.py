@@ -1,0 +1,110 @@
+"""What the API document says once and refers to: headers, parameters of addresses, and problems by HTTP status."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Document = dict[str, Any]
+
+TEXT = {"type": "string"}
+HEADERS: Document = {
+    "RequestId": {
+        "description": "The id of this request in our logs.",
+        "schema": {"type": "string", "maxLength": 64},
+    },
+    "Location": {
+        "description": "The address of what was made.",
+        "schema": {**TEXT, "format": "uri-reference"},
+    },
+    "IdempotentReplayed": {
+        "description": "There when the answer was given before, to a request with the same Idempotency-Key.",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "Link": {"description": 'The next page, as `<…>; rel="next"`; absent on the last one.', "schema": TEXT},
+    "WwwAuthenticate": {"description": "How to authenticate.", "schema": TEXT},
+    "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+}
+
+
+def _in_path(name: str, description: str, **schema: object) -> Document:
+    """Return the entry of a parameter that is a part of the address."""
+    return {
+        name: {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": description,
+            "schema": {**TEXT, **schema},
+        }
+    }
+
+
+PARAMETERS: Document = {
+    "RequestId": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Your own id for the request; it comes back in the answer and is in our logs. "
+        "One that is not of 1 to 64 letters, digits or `_.:-` is replaced by ours.",
+        "schema": TEXT,
+    },
+    **_in_path("message_id", "The message's `id`.", examples=["msg_01890a5d96a07c4b9f3e2d1c0b0a0908"]),
+    **_in_path("job_id", "The job's `id`.", examples=["job_01890a5d96a07c4b9f3e2d1c0b0a0908"]),
+    **_in_path("template_name", "The template's `name`.", examples=["order-shipped"]),
+    **_in_path("inbound_id", "The text's `id`.", examples=["in_01890a5d96a07c4b9f3e2d1c0b0a0908"]),
+    **_in_path(
+        "suppression_id", "The suppression's `id`.", examples=["sup_01890a5d96a07c4b9f3e2d1c0b0a0908"]
+    ),
+    **_in_path(
+        "subscription_id", "The subscription's `id`.", examples=["sub_01890a5d96a07c4b9f3e2d1c0b0a0908"]
+    ),
+    **_in_path("delivery_id", "The delivery's `id`.", examples=["dlv_01890a5d96a07c4b9f3e2d1c0b0a0908"]),
+    **_in_path(
+        "target",
+        "The message's `id`, as in the address that Twilio was given; with `-2` for a second attempt.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is said about the problems of one HTTP status."""
+
+    name: str
+    description: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+PROBLEMS = {
+    400: Kind(
+        "BadRequest",
+        "Something in the request is wrong, and `errors` points at each fault: `invalid_request`, `malformed_json`, "
+        "`malformed_form`, `invalid_upload`, `bad_request`.",
+    ),
+    401: Kind("Unauthorized", "No valid API key: `unauthorized`.", {"WWW-Authenticate": "WwwAuthenticate"}),
+    403: Kind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
+    404: Kind(
+        "NotFound",
+        "There is no such thing: `message_not_found`, `event_not_found`, `job_not_found`, `template_not_found`, "
+        "`inbound_not_found`, `suppression_not_found`, `subscription_not_found`, `delivery_not_found`.",
+    ),
+    409: Kind(
+        "Conflict",
+        "Not in its present state: `too_late_to_cancel`, `wrong_job_state`, `template_exists`, "
+        "`subscription_disabled`.",
+    ),
+    410: Kind("Gone", "Events after this number are not kept any more: `cursor_expired`."),
+    413: Kind("TooLarge", "The body is larger than 64 KiB, a job's than 64 MiB: `too_large`."),
+    415: Kind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
+    422: Kind(
+        "Refused",
+        "The Idempotency-Key was used before, with another request: `idempotency_key_reused`. Or the recipient has "
+        "opted out of messages from this sender: `recipient_opted_out`; only the recipient's START changes that.",
+    ),
+    500: Kind("InternalError", "Something broke on our side: `internal_error`."),
+    503: Kind(
+        "Unavailable",
+        "Not now; repeat the request, a POST with its Idempotency-Key, since an answer may have been lost: "
+        "`database_unavailable`, `overloaded`, `twilio_unavailable`, `unavailable`.",
+        {"Retry-After": "RetryAfter"},
+    ),
+}
