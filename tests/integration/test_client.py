@@ -27,10 +27,13 @@ from smsapp_client import (
     Unreachable,
     verify,
 )
+from sqlalchemy import select
 from standardwebhooks.webhooks import Webhook
 
 from dev.ports import free_port
 from dev.servers import PostgresServer
+from smsapp.domain.ids import parse_job_id, parse_public_id
+from smsapp.store.tables import Message
 from tests.stack import DATABASES, HOST, ROOT, Stack
 
 TO = "+14155552671"
@@ -267,6 +270,139 @@ def run(
         check=False,
         timeout=30,
     )
+
+
+def test_a_text_is_sent_from_a_template(client: Client) -> None:
+    client.templates.create("client-text", "Your order {{order}}")
+
+    assert client.send(TO, template="client-text", values={"order": 7}).body == "Your order 7"
+
+
+def test_templates_are_made_changed_listed_and_removed(client: Client) -> None:
+    first = client.templates.create("client-order", "Order {{id}}")
+    second = client.templates.change("client-order", "Your order {{id}}, {{name}}")
+
+    assert (first.version, first.placeholders) == (1, ("id",))
+    assert (second.version, second.placeholders) == (2, ("id", "name"))
+    assert client.templates.get("client-order") == second
+    assert client.templates.get("client-order", version=1) == first
+    assert list(client.templates.versions("client-order", page_size=1)) == [second, first]
+    assert second in list(client.templates.all(page_size=1))
+    with pytest.raises(Conflict):
+        client.templates.create("client-order", "x")
+    client.templates.delete("client-order")
+    with pytest.raises(NotFound):
+        client.templates.get("client-order")
+
+
+def test_a_job_of_rows_is_started_paused_resumed_and_canceled(client: Client) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    rows = [{"to": TO, "name": "Ann", "client_reference": "o-1"}, {"to": "nobody", "name": 7}]
+    options = {"body": "Hi {{name}}", "sender": "Shop", "send_at": later, "tags": ["a", "b"]}
+
+    job = client.jobs.create(rows, idempotency_key="job-1", **options)
+
+    assert (job.state, job.rows, job.counts["waiting"], job.raw["from"]) == ("ready", 2, 1, "Shop")
+    assert job.raw["faults"][0]["code"] == "not_e164"
+    assert client.jobs.create(rows, idempotency_key="job-1", **options) == job == client.jobs.get(job.id)
+    assert job.id in [each.id for each in client.jobs.all(state="ready", page_size=1)]
+    assert [
+        control(job.id).state
+        for control in (client.jobs.start, client.jobs.pause, client.jobs.resume, client.jobs.cancel)
+    ] == ["running", "paused", "running", "canceled"]
+    with pytest.raises(Conflict):
+        client.jobs.start(job.id)
+    good, bad = client.jobs.results(job.id)
+    assert (good.line, good.to, good.client_reference, good.state) == (1, TO, "o-1", "canceled")
+    assert (bad.state, bad.reason, bad.message_id, bad.error_code) == ("faulty", "not_e164", None, None)
+
+
+def test_a_job_of_a_csv_file_has_the_same_options(client: Client) -> None:
+    plan = {"steps": [{"on": ["any"], "do": "request_fallback"}]}
+
+    job = client.jobs.create_from_csv(
+        f"to;name\n{TO};Zo\xeb\n".encode("iso-8859-1"),
+        charset="iso-8859-1",
+        body="Hi {{name}}",
+        sender="Shop",
+        sensitive=True,
+        on_failure=plan,
+        tags=["a", "b"],
+    )
+
+    shown = client.jobs.get(job.id).raw
+    assert (shown["from"], shown["sensitive"], shown["on_failure"]) == ("Shop", True, plan)
+    assert (shown["tags"], shown["counts"]["waiting"], shown["segments"]) == (["a", "b"], 1, 1)
+
+
+def test_the_messages_of_a_job_are_found_by_it(stack: Stack, client: Client) -> None:
+    job = client.jobs.create([{"to": TO}], body="found", start=True)
+    assert list(client.messages(job_id=job.id)) == []
+    message = client.send(TO, "a worker would have made it of the row")
+    with stack.database() as session:
+        row = session.scalars(select(Message).where(Message.id == parse_public_id(message.id))).one()
+        row.job_id = parse_job_id(job.id)
+        session.commit()
+
+    assert [found.id for found in client.messages(job_id=job.id)] == [message.id]
+
+
+def test_who_is_not_to_be_texted_is_added_listed_lifted_and_taken_over(client: Client) -> None:
+    number, other = "+14155552680", "+14155552681"
+
+    added = client.suppressions.add(number, "Asked us.", sender="Shop")
+
+    assert (added.recipient, added.sender, added.active, added.note) == (number, "Shop", True, "Asked us.")
+    assert client.suppressions.add(number, "Asked us.", sender="Shop").id == added.id
+    with pytest.raises(Refused):
+        client.send(number, "hello", sender="Shop")
+    assert not client.suppressions.lift(added.id, "Came back.").active
+    assert not client.suppressions.get(added.id).active
+    imported = client.suppressions.import_rows(
+        [{"recipient": number}, {"recipient": other}, {"recipient": "x"}]
+    )
+    assert (imported.rows, imported.added, imported.known, len(imported.faults)) == (3, 2, 0, 1)
+    assert [found.recipient for found in client.suppressions.all(page_size=1)] == [number, other]
+    assert [found.id for found in client.suppressions.all(recipient=number, status="lifted")] == [added.id]
+
+
+def test_a_subscription_is_made_read_rotated_recovered_and_ended(client: Client) -> None:
+    made = client.subscriptions.create(
+        "https://example.com/events", event_types=["message.sent"], tags=["a"], idempotency_key="sub-1"
+    )
+
+    assert made.secret is not None
+    assert made.secret.startswith("whsec_")
+    assert made.secret not in repr(made)
+    assert (made.event_types, made.tags, made.enabled) == (("message.sent",), ("a",), True)
+    again = client.subscriptions.create(
+        "https://example.com/events", event_types=["message.sent"], tags=["a"], idempotency_key="sub-1"
+    )
+    assert (again.id, again.secret) == (made.id, made.secret)
+    assert client.subscriptions.get(made.id).secret is None
+    assert made.id in [found.id for found in client.subscriptions.all(page_size=1)]
+    rotated = client.subscriptions.rotate_secret(made.id, overlap=timedelta(hours=1))
+    assert rotated.secret not in {None, made.secret}
+    assert client.subscriptions.recover(made.id, datetime.now(UTC) - timedelta(hours=1)).recovering
+    client.subscriptions.delete(made.id)
+    with pytest.raises(NotFound):
+        client.subscriptions.get(made.id)
+
+
+def test_what_would_do_harm_twice_is_asked_once() -> None:
+    with (
+        Moody((503, b""), (503, b""), (503, b"")) as service,
+        Client(service.url, "k") as client,
+    ):
+        for ask in (
+            lambda: client.templates.create("order", "x"),
+            lambda: client.templates.change("order", "x"),
+            lambda: client.subscriptions.rotate_secret("sub_1"),
+        ):
+            with pytest.raises(Unavailable):
+                ask()
+
+        assert len(service.keys) == 3
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -218,7 +218,8 @@ def paced(settings: Settings, api_key: str) -> Iterator[Api]:
 def test_it_tells_roughly_when_its_turn_comes_at_the_senders_pace(paced: Api) -> None:
     for _ in range(10):
         paced.send(body="x" * 459)  # 3 segments
-    paced.send(priority="bulk", body="x" * 459)
+    paced.send(priority="bulk", body="x" * 1600)  # 11 segments, after all others
+    paced.send(priority="bulk", body="x" * 1600)
     paced.send(**{"from": "+15005550009"})
     now = datetime.now(UTC)
 

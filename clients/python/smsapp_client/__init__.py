@@ -15,7 +15,11 @@ from smsapp_client.errors import (
     Unavailable,
     Unreachable,
 )
+from smsapp_client.jobs import Job, JobResult
 from smsapp_client.models import Event, Message
+from smsapp_client.subscriptions import Subscription
+from smsapp_client.suppressions import Imported, Suppression
+from smsapp_client.templates import Template
 from smsapp_client.webhooks import verify
 
 __all__ = [
@@ -25,12 +29,18 @@ __all__ = [
     "Event",
     "Fault",
     "Gone",
+    "Imported",
     "InvalidRequest",
     "InvalidSignature",
+    "Job",
+    "JobResult",
     "Message",
     "NotFound",
     "Refused",
     "SmsappError",
+    "Subscription",
+    "Suppression",
+    "Template",
     "Unauthorized",
     "Unavailable",
     "Unreachable",

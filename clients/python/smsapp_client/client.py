@@ -8,8 +8,12 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from smsapp_client.jobs import Jobs
 from smsapp_client.models import Event, Message
-from smsapp_client.transport import Transport
+from smsapp_client.subscriptions import Subscriptions
+from smsapp_client.suppressions import Suppressions
+from smsapp_client.templates import Templates
+from smsapp_client.transport import Transport, given, plain
 
 LONGEST_WAIT_S = 20
 """The service holds no answer back for longer."""
@@ -17,6 +21,8 @@ LONGEST_WAIT_S = 20
 
 class Client:
     """One service and one API key. May be shared between threads; a context manager closes its connections.
+
+    `jobs`, `templates`, `suppressions` and `subscriptions` have methods of their own.
 
     Args:
         base_url: where the service is, such as `https://sms.example.com`.
@@ -38,6 +44,10 @@ class Client:
         self._transport = Transport(
             base_url, api_key, retries=retries, max_pause_s=max_pause_s, timeout_s=timeout_s
         )
+        self.jobs = Jobs(self._transport)
+        self.templates = Templates(self._transport)
+        self.suppressions = Suppressions(self._transport)
+        self.subscriptions = Subscriptions(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +64,7 @@ class Client:
     def send(
         self,
         to: str,
-        body: str,
+        body: str | None = None,
         *,
         sender: str | None = None,
         idempotency_key: str | None = None,
@@ -64,6 +74,7 @@ class Client:
 
         Args:
             to: the recipient in E.164 form.
+            body: the text; without it `template`, and `values` for its placeholders.
             sender: the field `from`.
             idempotency_key: your own, to repeat the request from another process; a new one for each call without.
             options: further fields of `POST /sms/send`; times may be aware datetimes, None leaves a field out.
@@ -75,8 +86,7 @@ class Client:
         """
         if options.get("dry_run"):
             raise ValueError("a dry run sends nothing and gives no message")
-        fields = {"to": to, "body": body, "from": sender, **options}
-        document = {name: _plain(value) for name, value in fields.items() if value is not None}
+        document = given(**{"to": to, "body": body, "from": sender, **options})
         key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return Message.from_document(
             self._transport.request("POST", "/sms/send", document=document, headers=key)
@@ -121,6 +131,7 @@ class Client:
         status: str | None = None,
         to: str | None = None,
         client_reference: str | None = None,
+        job_id: str | None = None,
         created_from: datetime | None = None,
         created_until: datetime | None = None,
         page_size: int = 100,
@@ -130,16 +141,12 @@ class Client:
             "status": status,
             "to": to,
             "client_reference": client_reference,
-            "created_from": _plain(created_from),
-            "created_until": _plain(created_until),
+            "job_id": job_id,
+            "created_from": plain(created_from),
+            "created_until": plain(created_until),
             "limit": page_size,
         }
-        while True:
-            page = self._transport.request("GET", "/sms/messages", query=query)
-            yield from map(Message.from_document, page["data"])
-            if not page["has_more"]:
-                return
-            query["cursor"] = page["next_cursor"]
+        yield from map(Message.from_document, self._transport.pages("/sms/messages", query))
 
     def events(
         self,
@@ -176,11 +183,3 @@ class Client:
 
 def _address(message_id: str) -> str:
     return f"/sms/messages/{quote(message_id, safe='')}"
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise ValueError("a time needs a zone: datetime.now(UTC), not datetime.now()")
-    return value.isoformat()

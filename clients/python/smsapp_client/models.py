@@ -42,7 +42,7 @@ class Message:
             twilio_sid=document["twilio_sid"],
             error=document["error"],
             created_at=datetime.fromisoformat(document["created_at"]),
-            finished_at=_time(document["finished_at"]),
+            finished_at=parse_time(document["finished_at"]),
             warnings=tuple(document["warnings"]),
             raw=document,
         )
@@ -70,5 +70,6 @@ class Event:
         )
 
 
-def _time(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
+    """Return the time of an answer, None for none."""
     return None if text is None else datetime.fromisoformat(text)

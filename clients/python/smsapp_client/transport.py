@@ -2,6 +2,8 @@
 
 import random
 import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,8 +15,26 @@ TRANSIENT = frozenset({502, 503, 504})
 _FIRST_PAUSE_S = 0.25
 
 
+def plain(value: Any) -> Any:
+    """Return a value as it is in requests.
+
+    Raises:
+        ValueError: a time without a zone.
+    """
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise ValueError("a time needs a zone: datetime.now(UTC), not datetime.now()")
+    return value.isoformat()
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that are not None, as they are in requests."""
+    return {name: plain(value) for name, value in fields.items() if value is not None}
+
+
 class Transport:
-    """A pool of connections to one service. Every request that it is given must be safe to repeat."""
+    """A pool of connections to one service."""
 
     def __init__(
         self, base_url: str, api_key: str, *, retries: int, max_pause_s: float, timeout_s: float
@@ -33,27 +53,63 @@ class Transport:
         *,
         query: dict[str, Any] | None = None,
         document: object = None,
+        form: Sequence[tuple[str, Any]] | None = None,
         headers: dict[str, str] | None = None,
         patience_s: float = 0,
+        repeat: bool = True,
     ) -> dict[str, Any]:
-        """Return the document of a 2xx answer.
+        """Return the document of a 2xx answer; an empty one where there is none.
 
         Args:
             query: parameters; those that are None are left out.
-            patience_s: how long the service was asked to hold the answer back, on top of the usual time-out.
+            document: what to send as JSON.
+            form: what to send as a form; the value of a file is its name, its content and its type.
+            patience_s: how long the service may take on top of the usual time-out.
+            repeat: whether the request does no harm when it arrives twice.
 
         Raises:
             ApiError: it was refused, or the service is still unavailable after all repetitions.
             Unreachable: no answer came.
         """
+        answer = self._answer(
+            method, path, query, headers, patience_s, repeat=repeat, json=document, fields=form
+        )
+        return answer.json() if answer.data else {}
+
+    def text(self, path: str, *, patience_s: float) -> str:
+        """Return an answer that is text; raises as `request` does."""
+        return self._answer("GET", path, None, None, patience_s, repeat=True).data.decode()
+
+    def pages(self, path: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Go through a list whose pages are fetched as they are needed; raises as `request` does."""
+        cursor: str | None = None
+        while True:
+            page = self.request("GET", path, query={**query, "cursor": cursor})
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            cursor = page["next_cursor"]
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any] | None,
+        headers: dict[str, str] | None,
+        patience_s: float,
+        *,
+        repeat: bool,
+        **content: Any,
+    ) -> urllib3.BaseHTTPResponse:
+        retries = self._retries if repeat else 0
         asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
         url = f"{self._base_url}{path}" + (f"?{asked}" if asked else "")
         timeout = urllib3.Timeout(connect=self._timeout_s, read=self._timeout_s + patience_s)
-        for attempt in range(self._retries + 1):
-            last = attempt == self._retries
+        for attempt in range(retries + 1):
+            last = attempt == retries
             try:
                 answer = self._pool.request(
-                    method, url, json=document, headers=self._headers | (headers or {}), timeout=timeout
+                    method, url, headers=self._headers | (headers or {}), timeout=timeout, **content
                 )
             except urllib3.exceptions.HTTPError as error:
                 if last:
@@ -65,8 +121,7 @@ class Transport:
                 continue
             if not 200 <= answer.status < 300:
                 raise api_error(answer.status, answer.data)
-            found: dict[str, Any] = answer.json()
-            return found
+            return answer
         raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
