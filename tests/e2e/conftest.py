@@ -11,8 +11,6 @@ from tests.stack import DATABASES, Database, Stack
 TABLES = pytest.StashKey[dict[str, str]]()
 """Tables that tests want printed at the end, by title."""
 
-PUSH_TIMEOUT = "6s"
-
 Stacks = Callable[[Database], Stack]
 
 
@@ -40,7 +38,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def stacks(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Stacks]:
     """Give the running service on a database, started when it is first asked for."""
     running: dict[Database, Stack] = {}
-    environment = {"PUSH_TIMEOUT": PUSH_TIMEOUT, "SSL_CERT_FILE": str(authority.file)}
+    environment = {"PUSH_TIMEOUT": "6s", "JOB_WINDOW": "200", "SSL_CERT_FILE": str(authority.file)}
     with ExitStack() as cleanup:
 
         def stack_on(database: Database) -> Stack:
