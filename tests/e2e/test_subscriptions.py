@@ -7,7 +7,16 @@ from uuid import uuid4
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from tests.consumer import Consumer, Seen, accept, refuse
-from tests.e2e.subscribers import LIFE, NUMBER, deliveries, ended, send_example, subscription
+from tests.e2e.subscribers import (
+    LIFE,
+    NUMBER,
+    deliveries,
+    delivery,
+    ended,
+    send_example,
+    subscription,
+    tried,
+)
 from tests.stack import Stack
 
 
@@ -85,6 +94,21 @@ def test_a_new_secret_signs_beside_the_former_until_the_overlap_is_over(stack: S
             {secrets[0], secrets[1]},
             {secrets[2]},
         ]
+
+
+def test_an_event_is_told_again_on_request(stack: Stack) -> None:
+    with Consumer(accept) as consumer, subscription(stack, consumer, tags=[uuid4().hex]) as made:
+        owed = send_example(stack, made)
+        tried(stack, owed)
+
+        again = stack.request("POST", f"/sms/deliveries/{owed}/resend")
+        stack.wait_until(lambda: delivery(stack, owed)["attempts"] == 2)
+
+        told = delivery(stack, owed)
+        assert again.status == 202
+        assert [each["status_code"] for each in told["attempt_list"]] == [204, 204]
+        assert len({(seen.id, seen.body) for seen in consumer.seen}) == 1
+        assert len(consumer.seen) == 2
 
 
 def test_a_consumer_that_is_gone_is_told_nothing_more_and_others_hear_of_it(stack: Stack) -> None:
