@@ -53,6 +53,7 @@ def stored_in_redis(stack: Stack) -> dict[str, str]:
                 b"hash": redis.hgetall,
                 b"set": redis.smembers,
                 b"zset": lambda name: redis.zrange(name, 0, -1),
+                b"none": lambda _name: None,  # it was gone before it could be looked at
             }[kind](key)
             held[key.decode()] = str(value)
     return held
