@@ -149,7 +149,7 @@ def test_events_come_in_order_without_gaps_after_a_number(client: Client) -> Non
 
     events = list(client.events(page_size=2))
     assert [event.seq for event in events] == list(range(events[0].seq, events[0].seq + len(events)))
-    assert [event.data["id"] for event in events][-5:] == sent
+    assert [event.data["id"] for event in events[-5:]] == sent
     assert list(client.events(after=events[-2].seq)) == events[-1:]
     assert next(client.events(after=events[-2].seq, follow=True)) == events[-1]
 
