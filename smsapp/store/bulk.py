@@ -13,12 +13,16 @@ from sqlalchemy import (
     ARRAY,
     Column,
     ColumnElement,
+    CompoundSelect,
+    Select,
     Table,
     TextClause,
     TextualSelect,
     any_,
     bindparam,
+    func,
     literal,
+    or_,
     text,
     update,
 )
@@ -43,11 +47,30 @@ def among(session: Session, column: Column[Any], values: Sequence[Any]) -> Colum
     return column.in_(values)
 
 
+def looked_up(
+    session: Session,
+    column: Column[Any],
+    chosen: Select[Any] | CompoundSelect[Any],
+    also: Sequence[Any] = (),
+) -> ColumnElement[bool]:
+    """Return the condition that a column has one of the few values that a query chooses, or one of some others.
+
+    On PostgreSQL they are gathered first, once, and then looked up one by one; its planner, which guesses how large a
+    table is and how much of it waits, may otherwise read all of it to join the two.
+    """
+    if is_postgres(session):
+        gathered = func.array(chosen.scalar_subquery())
+        known = literal(list(also), ARRAY(column.type))
+        return column == any_(func.array_cat(known, gathered) if also else gathered)
+    return or_(column.in_(chosen), column.in_(also)) if also else column.in_(chosen)
+
+
 def compare_and_set(session: Session, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
     """Update the rows that are still at their `old_version`, found by `id`; return how many were."""
     connection = session.connection()
     if is_postgres(session):
-        return int(connection.execute(_update_from_json(table, columns), {"doc": _document(rows)}).rowcount)
+        found = {"doc": _document(rows), "ids": [row["id"] for row in rows]}
+        return int(connection.execute(_update_from_json(table, columns), found).rowcount)
     statement = (
         update(table)
         .where(table.c.id == bindparam("b_id"), table.c.version == bindparam(_OLD_VERSION))
@@ -112,7 +135,7 @@ def _update_from_json(table: Table, columns: tuple[str, ...]) -> TextClause:
     record = _record([*(table.c[name] for name in ("id", *columns))], extra=f"{_OLD_VERSION} integer")
     return text(
         f"UPDATE {table.name} AS t SET {assignments} FROM {record} "  # noqa: S608 - names from our own tables
-        f"WHERE t.id = r.id AND t.version = r.{_OLD_VERSION}"
+        f"WHERE t.id = ANY(:ids) AND t.id = r.id AND t.version = r.{_OLD_VERSION}"  # by the key; see `looked_up`
     )
 
 

@@ -6,7 +6,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, literal, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Table,
+    and_,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from smsapp.domain.fairness import Share
@@ -75,13 +87,12 @@ def _oldest(due: Select[UUID], limit: int) -> Select[UUID]:
     return due.order_by(_MESSAGES.c.due_at).limit(limit).with_for_update(skip_locked=True)
 
 
-def _claim(session: Session, due: Any, *, now: datetime, lease: timedelta) -> list[Outbound]:
-    # Run once: PostgreSQL may run a plain subquery once per row, and each run takes as many rows more. It folds no CTE
-    # that locks rows into the rest, but only MATERIALIZED promises that.
-    chosen = due.cte("due").prefix_with("MATERIALIZED", dialect="postgresql")
+def _claim(
+    session: Session, due: Select[UUID] | CompoundSelect[UUID], *, now: datetime, lease: timedelta
+) -> list[Outbound]:
     rows = session.execute(
         update(_MESSAGES)
-        .where(_MESSAGES.c.id.in_(select(chosen.c.id)), _MESSAGES.c.status == Status.PENDING)
+        .where(bulk.looked_up(session, _MESSAGES.c.id, due))
         .values(status=Status.SUBMITTING, version=_MESSAGES.c.version + 1, due_at=now + lease, updated_at=now)
         .returning(_MESSAGES.c.version, *(_MESSAGES.c[name] for name in _CLAIMED), is_suppressed())
     ).all()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, or_, select
+from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
 from smsapp.domain.outgoing import EventType, Outgoing, announce
@@ -125,10 +125,8 @@ def lock_for_reports(
 
     The second mapping gives, for a SID that is known, the message and the attempt; None stands for the current one.
     """
-    messages = _locked(
-        session,
-        or_(bulk.among(session, _MESSAGES.c.id, ids), bulk.among(session, _MESSAGES.c.twilio_sid, sids)),
-    )
+    of_sids = select(_MESSAGES.c.id).where(bulk.among(session, _MESSAGES.c.twilio_sid, sids))
+    messages = _locked(session, bulk.looked_up(session, _MESSAGES.c.id, of_sids, ids))
     owners: dict[str, tuple[UUID, int | None]] = {
         message.twilio_sid: (message.id, None) for message in messages.values() if message.twilio_sid
     }
