@@ -24,7 +24,7 @@ from smsapp.gateway.webhooks import signed_headers
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
 from smsapp.services.drain import draining, outlast
-from smsapp.services.fan_out_events import fan_out_events, recover_deliveries
+from smsapp.services.fan_out_events import fan_out_events, pass_over_events, recover_deliveries
 from smsapp.services.record_deliveries import Result, record_deliveries
 from smsapp.services.render_events import render_event
 from smsapp.store import deliveries, fan_out, feed, subscriptions
@@ -79,8 +79,14 @@ def push_events(rt: Runtime, slot: int = 0) -> int:
     """Tell consumers everything that is due and return how many requests that took.
 
     When the shift is over, its successor begins while the requests of this one are still waited for: a consumer that
-    hangs holds up nobody but itself.
+    hangs holds up nobody but itself. While nobody listens, events are passed over and nothing is waited for: the next
+    sweep passes over the next.
     """
+    if _nobody_listens(rt):
+        with draining(rt, Job.PUSH_EVENTS, slot) as again:
+            pass_over_events(rt, again)
+        if _nobody_listens(rt):
+            return 0
     drain = _Drain(rt, slot)
     try:
         while True:
@@ -97,6 +103,11 @@ def push_events(rt: Runtime, slot: int = 0) -> int:
 def wake_for_push(rt: Runtime) -> int:
     """Wake a drain when somebody is owed something that nobody is at."""
     return int(_anything_due(rt) and rt.jobs.wake(Job.PUSH_EVENTS))
+
+
+def _nobody_listens(rt: Runtime) -> bool:
+    with reading(rt.sessions) as session:
+        return not subscriptions.anyone_listens(session)
 
 
 def _anything_due(rt: Runtime) -> bool:

@@ -20,6 +20,8 @@ from smsapp.domain.outgoing import EventType, Outgoing
 from smsapp.gateway.webhooks import WebhookPoster
 from smsapp.jobs import Job
 from smsapp.runtime import Runtime
+from smsapp.services import fan_out_events as fan_out_module
+from smsapp.services import push_events as push_module
 from smsapp.services.fan_out_events import fan_out_events
 from smsapp.services.owe_again import recover_events, resend_delivery, send_example
 from smsapp.services.push_events import push_events, wake_for_push
@@ -27,7 +29,7 @@ from smsapp.services.send_messages import send_messages
 from smsapp.services.subscribe import change_subscription, rotate_secret, subscribe, unsubscribe
 from smsapp.services.sweep import forget_deliveries
 from smsapp.settings import Settings
-from smsapp.store import deliveries, outbox, subscriptions
+from smsapp.store import deliveries, fan_out, outbox, subscriptions
 from smsapp.store.push_tables import Delivery, DeliveryAttempt, Subscription
 from smsapp.store.tables import ApiKey, OutboxEvent
 from tests import consumer as behaviours
@@ -571,6 +573,20 @@ def test_events_that_nobody_wants_leave_nothing_behind(rt: Runtime, accept: Acce
     with rt.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Delivery)) == 0
     assert not wake_for_push(rt)
+
+
+def test_while_nobody_listens_events_are_passed_over_and_nobody_waits_for_more(
+    rt: Runtime, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_module, "_Drain", None)
+    monkeypatch.setattr(fan_out_module, "_UNHEARD_BATCH", 2)
+    for number in range(5):
+        accept(body=str(number))
+
+    assert push_events(rt) == 0
+
+    with rt.sessions() as session:
+        assert fan_out.cursor(session) == subscriptions.head(session) == 5
 
 
 def test_an_event_that_is_not_kept_any_more_is_given_up(
