@@ -83,15 +83,15 @@ class FakeTwilio:
     def accept_silently(self, message: Outbound) -> Submission:
         """Take the message, but the answer is lost."""
         self._take(message)
-        return Submission(judgement=Judgement.unknown(), cause="ReadTimeoutError")
+        return Submission(judgement=Judgement.unknown(), cause="TimeoutError")
 
     def lose(self, _message: Outbound) -> Submission:
         """Take nothing, and the answer is lost."""
-        return Submission(judgement=Judgement.unknown(), cause="ProtocolError")
+        return Submission(judgement=Judgement.unknown(), cause="HungUpError")
 
     def unreachable(self, _message: Outbound) -> Submission:
         """Never get the request."""
-        return Submission(judgement=Judgement.not_sent(), cause="NewConnectionError")
+        return Submission(judgement=Judgement.not_sent(), cause="ConnectionRefusedError")
 
     def _take(self, message: Outbound) -> TwilioMessage:
         self.sent.append(message)

@@ -14,7 +14,8 @@ from smsapp.domain.ids import callback_url, public_id
 from smsapp.domain.judgement import Judgement, judge_refusal
 from smsapp.domain.outbound import Outbound
 from smsapp.domain.phone import address
-from smsapp.gateway.transport import NoAnswerError, NotSentError, RefusedError, Transport
+from smsapp.gateway.connections import NoAnswerError, NotSentError
+from smsapp.gateway.transport import RefusedError, Transport
 from smsapp.settings import Settings
 
 log = structlog.get_logger(__name__)

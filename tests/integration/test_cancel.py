@@ -201,7 +201,7 @@ def test_what_twilio_does_not_let_go_of_is_on_its_way(rt: Runtime, queued: UUID)
 
 
 def test_while_twilio_does_not_answer_nobody_can_tell(rt: Runtime, twilio: FakeTwilio, queued: UUID) -> None:
-    twilio.unavailable = TwilioUnavailableError("ReadTimeoutError")
+    twilio.unavailable = TwilioUnavailableError("TimeoutError")
 
     with pytest.raises(TwilioUnavailableError):
         cancel(rt, queued)

@@ -305,7 +305,7 @@ def throttled(**facts: Any) -> TwilioUnavailableError:
     [
         pytest.param(throttled(retry_after="30"), timedelta(seconds=30), id="429 that says how long"),
         pytest.param(throttled(), MINUTE, id="429 that does not"),
-        pytest.param(TwilioUnavailableError("ReadTimeoutError"), MINUTE, id="no answer"),
+        pytest.param(TwilioUnavailableError("TimeoutError"), MINUTE, id="no answer"),
         pytest.param(TwilioUnavailableError("http_503", status=503), MINUTE, id="503"),
         pytest.param(TwilioUnavailableError("http_401", code=20003, status=401), MINUTE, id="401"),
     ],

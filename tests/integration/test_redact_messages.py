@@ -177,7 +177,7 @@ def test_while_twilio_does_not_answer_it_is_left_alone(
     message_id = accept(body=SECRET, sensitive=True)
     send_messages(rt)
     report(rt, twilio, message_id, "delivered")
-    twilio.unavailable = TwilioUnavailableError("ReadTimeoutError")
+    twilio.unavailable = TwilioUnavailableError("TimeoutError")
 
     assert redact_messages(rt) == 0
     assert stored(rt, message_id).body == ""  # ours needs nobody's leave
