@@ -102,6 +102,8 @@ def test_a_job_is_completed_with_its_last_message_and_that_is_told(stack: Stack)
     assert (done["state"], done["outcomes"], done["in_flight"]) == ("completed", {"delivered": 50}, 0)
     assert texts(stack, "complete") == {f"complete {index}": 1 for index in range(50)}
     assert Counter(row["outcome"] for row in results(stack, job_id)) == {"delivered": 50, "": 1}
+    listed = stack.request("GET", f"/sms/messages?job_id={job_id}&limit=200").json()["data"]
+    assert Counter(message["status"] for message in listed) == {"delivered": 50}
     told = [event["data"] for event in feed(stack, begin, "job.completed") if event["data"]["id"] == job_id]
     assert [(data["state"], data["outcomes"]) for data in told] == [("completed", {"delivered": 50})]
 

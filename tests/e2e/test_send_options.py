@@ -43,6 +43,20 @@ def test_a_text_for_later_goes_out_then_and_not_before(stack: Stack) -> None:
     assert at_twilio(stack, "for later") == 1
 
 
+def test_a_text_is_made_of_a_template_and_sent(stack: Stack) -> None:
+    name = f"single-{stack.kind}"
+    stack.request("POST", "/sms/templates", {"name": name, "body": "from a template: {{code}}"})
+    key = {"Idempotency-Key": f"template-{stack.kind}"}
+    document = {"to": NUMBER, "template": name, "values": {"code": 123}}
+
+    first, again = (stack.request("POST", "/sms/send", document, headers=key) for _ in range(2))
+    message = stack.message(first.json()["id"], wait_s=20)
+
+    assert (first.status, again.status, again.json()) == (202, 202, first.json())
+    assert (message["status"], message["body"]) == ("delivered", "from a template: 123")
+    assert at_twilio(stack, "from a template: 123") == 1
+
+
 def test_a_text_is_canceled_before_its_time_and_never_sent(stack: Stack) -> None:
     accepted = stack.post(NUMBER, "canceled in time", send_at=in_seconds(1))
     follower = stack.post(NUMBER, "its follower", send_at=in_seconds(1.5))
