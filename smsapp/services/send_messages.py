@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 _MAX_SLOTS: Mapping[Lane, int] = {Lane.OTP: 2, Lane.NORMAL: 4, Lane.BULK: 2}
 """Drains of a lane at work at the same time, over all processes; together fewer than a worker has threads."""
 
-_TICK_S = 0.025
+_TICK_S: Mapping[Lane, float] = {Lane.OTP: 0.01, Lane.NORMAL: 0.025, Lane.BULK: 0.025}
 """How long a drain waits for answers before it looks what else there is to do."""
 
 _GATHER_S = 0.05
@@ -140,7 +140,7 @@ class _Drain:
 
     def _gather(self) -> None:
         """Wait for answers of one tick; the last ones in flight do not wait."""
-        until = time.monotonic() + _TICK_S
+        until = time.monotonic() + _TICK_S[self._lane]
         gathered = 0
         while self._in_flight or not gathered:
             try:
