@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery import Celery
@@ -19,7 +19,7 @@ NUMBER = "+14155552671"
 POOL = ("+15005550011", "+15005550012")
 PACED = "+15005550013"
 PACE = 25.0
-CAMPAIGN = 25
+CAMPAIGN = 40
 DAILY_CAP = 1000
 RULES = {
     "TWILIO_PHONE_NUMBER": ",".join(POOL),
@@ -53,13 +53,17 @@ def arrivals(stack: Stack, bodies: Collection[str]) -> dict[str, datetime]:
 
 
 @contextmanager
-def nobody_sends(stack: Stack) -> Iterator[None]:
-    """Let texts pile up: what is sent first says then who has precedence."""
-    stack.pause("worker-1")
+def piling_up(stack: Stack) -> Iterator[None]:
+    """Close the paced sender while texts come: what is sent first says then who has precedence."""
+    now = datetime.now(UTC)
+    with stack.sessions.begin() as session:
+        later = now + timedelta(hours=1)
+        breakers.trip(session, PACED, parked=True, error_code=21660, reason="x", now=now, probe_at=later)
     try:
         yield
     finally:
-        stack.resume("worker-1")
+        with stack.sessions.begin() as session:
+            breakers.release(session, PACED)
 
 
 def judge_delivery(stack: Stack) -> None:
@@ -112,24 +116,24 @@ def test_an_unknown_priority_is_refused(stack: Stack) -> None:
 
 
 def test_a_paced_sender_keeps_its_pace_and_a_code_goes_first(stack: Stack) -> None:
-    with nobody_sends(stack):
-        campaign = stack.send(CAMPAIGN, priority="bulk", **{"from": PACED})
-        code = stack.post(NUMBER, "the code", priority="otp", **{"from": PACED})
+    campaign = stack.send(CAMPAIGN, priority="bulk", **{"from": PACED})
+    stack.wait_until(lambda: len(arrivals(stack, campaign.values())) >= 3)
+    code = stack.post(NUMBER, "the code", priority="otp", **{"from": PACED})
 
     stack.wait_until_settled(campaign.keys() | {code["id"]})
 
     at = arrivals(stack, {*campaign.values(), code["body"]})
     times = sorted(at.values())
     assert len(times) == CAMPAIGN + 1
-    assert (times[-1] - times[0]).total_seconds() >= CAMPAIGN / PACE * 0.93
-    assert times.index(at[code["body"]]) <= 5
+    assert (times[-1] - times[0]).total_seconds() >= CAMPAIGN / PACE * 0.9
+    assert sum(each > at[code["body"]] for each in times) >= 5
 
 
 def test_a_few_texts_of_one_key_do_not_wait_for_the_campaign_of_another(stack: Stack) -> None:
     with stack.sessions.begin() as session:
         other_key = api_keys.issue(session, "other", mode="live", now=datetime.now(UTC))
     fields = {"priority": "bulk", "from": PACED}
-    with nobody_sends(stack):
+    with piling_up(stack):
         campaign = stack.send(CAMPAIGN, **fields)
         few = send_bulk(
             stack.url(),
