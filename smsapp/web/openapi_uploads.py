@@ -42,7 +42,9 @@ class JobUpload(JobOptions):
 
 
 class JobForm(JobOptions):
-    """A job as a form: its options, and a CSV file."""
+    """A job as a form: its options, with either `body` or `template`, and a CSV file."""
+
+    model_config = ConfigDict(json_schema_extra={})  # tools cannot choose between forms with files
 
     file: Annotated[bytes, Field(description="CSV whose first line names the columns, `to` among them.")]
 
