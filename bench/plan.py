@@ -21,7 +21,7 @@ class Plan:
     peer: Path
     foreign: float
     messages: int = 8000
-    slow_messages: int = 4000
+    slow_messages: int = 3000
     connections: Sequence[int] = (16, 64)
     rates: Sequence[int] = (1000, 2000)
     latencies_ms: Sequence[int] = (0, 50, 200)
