@@ -183,7 +183,7 @@ class Settings(BaseSettings):
     )
     sweep_every: Span = timedelta(seconds=5)
     stream_reclaim_after: Span = timedelta(seconds=30)
-    callback_batch: Annotated[int, Field(ge=1, le=5000)] = 500
+    callback_batch: Annotated[int, Field(ge=1, le=5000)] = 2000
     max_stream_length: Annotated[int, Field(ge=1)] = 1_000_000
     push_timeout: Span = timedelta(seconds=15)
     push_concurrency: Annotated[int, Field(ge=1, le=64)] = 8

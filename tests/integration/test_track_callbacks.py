@@ -349,7 +349,7 @@ def test_a_poison_callback_in_a_batch_of_500_costs_only_itself(rt: Runtime, acce
     ids = [accept() for _ in range(10)]
     send_messages(rt)
     good = [callback(rt, message_id, "sent") for message_id in ids for _ in range(50)][:499]
-    assert rt.settings.callback_batch == 500
+    assert rt.settings.callback_batch >= 500
 
     receive(rt, *good[:333], raw_callback(rt, public_id(ids[0]), POISON), *good[333:])
 
