@@ -189,6 +189,7 @@ class _Exchange:
     def on_message_complete(self) -> None:
         if self._status < 200:  # only interim, such as 100 Continue
             self._headers.clear()
+            self._ends_with_connection = False
             return
         self._complete = True
         self.keeps_alive = self._parser.should_keep_alive()

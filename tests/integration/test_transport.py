@@ -245,6 +245,7 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         pytest.param("reset", "ConnectionResetError", id="reset after the request"),
         pytest.param("half", "HungUpError", id="half an answer"),
         pytest.param(b"", "HungUpError", id="hung up"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", "HungUpError", id="hung up after an interim answer"),
         pytest.param(b"what?\r\n\r\n", "HttpParserInvalidStatusError|HttpParserError", id="no HTTP"),
         pytest.param(
             b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
