@@ -305,6 +305,16 @@ class Stack:
         """The simulated Twilio: its options, its counts, its phones."""
         return SimulatorProcess(self.url("simulator"), self._processes["simulator"].popen)
 
+    @contextmanager
+    def twilio_set_to(self, **changes: float) -> Iterator[None]:
+        """Have Twilio behave otherwise for a while."""
+        usual = self.simulator.call("GET", "/_config")
+        self.simulator.configure(**changes)
+        try:
+            yield
+        finally:
+            self.simulator.configure(**{name: usual[name] for name in changes})
+
     def ledger(self) -> list[dict[str, Any]]:
         """Return every message that Twilio accepted."""
         messages: list[dict[str, Any]] = self.simulator.ledger()["messages"]

@@ -4,9 +4,7 @@ The deterministic part of `make faults`, which does the same under load and at r
 """
 
 import resource
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 from redis import Redis
 
@@ -17,17 +15,6 @@ from tests.stack import Stack
 
 NUMBER = "+15552900001"
 PATIENCE_S = 75.0
-
-
-@contextmanager
-def twilio_set_to(stack: Stack, **changes: float) -> Iterator[None]:
-    """Have Twilio behave otherwise for a while."""
-    usual = stack.simulator.call("GET", "/_config")
-    stack.simulator.configure(**changes)
-    try:
-        yield
-    finally:
-        stack.simulator.configure(**{name: usual[name] for name in changes})
 
 
 def wait_for_status(stack: Stack, sent: dict[str, str], status: str) -> None:
@@ -62,7 +49,7 @@ def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stacks: St
 
 
 def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
-    with twilio_set_to(stack, sent_ms=2500, final_ms=2600):
+    with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.stop("redis")
@@ -83,7 +70,7 @@ def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
 
 def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stacks: Stacks) -> None:
     stack = stacks("sqlite")
-    with twilio_set_to(stack, sent_ms=2500, final_ms=2600):
+    with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.pause("worker-1")
@@ -101,7 +88,7 @@ def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stacks: Stacks)
 
 
 def test_a_worker_killed_while_submitting_sends_nothing_twice(stack: Stack) -> None:
-    with twilio_set_to(stack, latency_ms=2500):
+    with stack.twilio_set_to(latency_ms=2500):
         sent = stack.send(5)
         wait_for_status(stack, sent, "submitting")
     stack.wait_until(lambda: {entry["body"] for entry in stack.ledger()} >= set(sent.values()))
@@ -145,7 +132,7 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(stack: Stack) ->
 
 def test_without_its_database_the_api_says_so_and_callbacks_are_kept(stacks: Stacks) -> None:
     stack = stacks("postgres")
-    with twilio_set_to(stack, sent_ms=2500, final_ms=2600):
+    with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.stop("postgres")

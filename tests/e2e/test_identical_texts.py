@@ -1,6 +1,5 @@
 """The same text to the same number, many at once, with answers lost: each message gets a Twilio message of its own."""
 
-from tests.e2e.test_broken_parts import twilio_set_to
 from tests.stack import Stack
 
 NUMBER = "+15552950001"
@@ -8,7 +7,7 @@ BODY = "Your table is ready."
 
 
 def test_identical_texts_whose_answers_are_lost_each_find_their_own(stack: Stack) -> None:
-    with twilio_set_to(stack, p_reset=0.5, loss=0.5):
+    with stack.twilio_set_to(p_reset=0.5, loss=0.5):
         ids = [stack.post(NUMBER, BODY)["id"] for _ in range(20)]
         stack.wait_until_settled(ids)
         stack.simulator.wait_until_idle()

@@ -14,6 +14,8 @@ from smsapp.store.job_tables import JobRow, SmsJob
 from tests.stack import HOST, Stack
 
 ROWS = 600
+SLOW_MS = 1000
+"""What Twilio takes for a text while a test acts on a job: most of those that are stored are then still to be sent."""
 
 
 def number(index: int) -> str:
@@ -70,13 +72,14 @@ def test_a_job_is_paused_killed_resumed_and_every_row_is_sent_once(stack: Stack)
     assert [fault["line"] for fault in job["faults"]] == [ROWS + 7, ROWS + 8, ROWS + 9]
     assert not texts(stack, "exactly")
 
-    control(stack, job_id, "start")
-    stack.wait_until(lambda: show(stack, job_id)["counts"]["stored"] > 0)
-    paused = control(stack, job_id, "pause")["counts"]["stored"]
-    assert show(stack, job_id)["counts"]["stored"] == paused < ROWS
-    control(stack, job_id, "resume")
-    stack.wait_until(lambda: show(stack, job_id)["counts"]["stored"] > paused)
-    stack.kill("worker-1")
+    with stack.twilio_set_to(latency_ms=SLOW_MS):
+        control(stack, job_id, "start")
+        stack.wait_until(lambda: show(stack, job_id)["counts"]["stored"] > 0)
+        paused = control(stack, job_id, "pause")["counts"]["stored"]
+        assert show(stack, job_id)["counts"]["stored"] == paused < ROWS
+        control(stack, job_id, "resume")
+        stack.wait_until(lambda: show(stack, job_id)["counts"]["stored"] > paused)
+        stack.kill("worker-1")
     stack.start("worker-1")
     stack.wait_until(lambda: show(stack, job_id)["counts"]["waiting"] == 0, timeout_s=60)
 
@@ -128,13 +131,12 @@ def test_json_rows_and_a_template_keep_their_words_whatever_becomes_of_it(stack:
 
 
 def test_a_canceled_job_sends_no_more(stack: Stack) -> None:
-    job = upload(
-        stack, "\n".join(["to", *(number(index) for index in range(1500))]), body="sent in part", start="true"
-    )
-    stack.wait_until(lambda: show(stack, job["id"])["counts"]["stored"] > 0)
-
-    canceled = control(stack, job["id"], "cancel")
-    stack.wait_until(lambda: show(stack, job["id"])["finished_at"] is not None, timeout_s=60)
+    file = "\n".join(["to", *(number(index) for index in range(1500))])
+    with stack.twilio_set_to(latency_ms=SLOW_MS):
+        job = upload(stack, file, body="sent in part", start="true")
+        stack.wait_until(lambda: show(stack, job["id"])["counts"]["stored"] > 0)
+        canceled = control(stack, job["id"], "cancel")
+        stack.wait_until(lambda: show(stack, job["id"])["finished_at"] is not None, timeout_s=60)
 
     done = show(stack, job["id"])
     counts, outcomes = done["counts"], Counter(done["outcomes"])
