@@ -37,3 +37,10 @@ def on_starting(_server: Any) -> None:
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log yet
         sys.exit(os.EX_CONFIG)
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Have a worker look for garbage seldom, now that the application is loaded."""
+    from smsapp.garbage import collect_seldom  # noqa: PLC0415 - the master does without
+
+    collect_seldom()

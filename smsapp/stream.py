@@ -5,9 +5,8 @@ dies in between leaves them to be reclaimed; their `receipt_id` makes the second
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -25,8 +24,7 @@ class StreamUnavailableError(Exception):
     """Redis did not take or give the entries in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(NamedTuple):
     """One verified request of Twilio's.
 
     `target` is the last part of the path (`msg_…`), None on the path without one; `body` is the form as it came;
@@ -41,8 +39,7 @@ class Callback:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One stream entry; `callback` is None when it cannot be read, and then `raw` has it as it is."""
 
     entry_id: str

@@ -5,10 +5,11 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from celeryconfig import celery_settings
 from smsapp import logs
+from smsapp.garbage import collect_seldom
 from smsapp.runtime import Runtime, build_runtime
 from smsapp.settings import ConfigurationError, load_settings
 from smsapp.store.engine import make_sessions
@@ -32,6 +33,11 @@ _runtime: list[Runtime] = []
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     logs.configure(_settings)
+
+
+@worker_ready.connect
+def _collect_seldom(**_: Any) -> None:
+    collect_seldom()
 
 
 @worker_shutting_down.connect

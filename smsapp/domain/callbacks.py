@@ -84,9 +84,7 @@ def inbound_from(body: str) -> Inbound:
 
 def _form(body: str) -> dict[str, str]:
     """Return the parameters; NUL, which no PostgreSQL text can hold, becomes the replacement character."""
-    return {
-        name.replace("\x00", "\ufffd"): value.replace("\x00", "\ufffd") for name, value in parse_form(body)
-    }
+    return dict(parse_form(body.replace("\x00", "%EF%BF%BD").replace("%00", "%EF%BF%BD")))
 
 
 def _sid(text: str | None) -> str | None:

@@ -23,6 +23,10 @@ def parse_form(body: str) -> Form:
         if pair:
             name, _, value = pair.partition("=")
             if "%" in pair or "+" in pair:  # most have no escapes, and looking is cheaper than unescaping
-                name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+                name, value = _unescaped(name), _unescaped(value)
             form.append((name, value))
     return form
+
+
+def _unescaped(text: str) -> str:
+    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text

@@ -6,7 +6,7 @@ steps ends after at most n failures, whatever the carrier says.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -178,7 +178,7 @@ def _left(plan: Plan, message: Tracked) -> list[tuple[int, PlanStep]]:
 
 
 def _without(message: Tracked, number: int) -> Tracked:
-    return replace(message, steps_left=message.steps_left & ~(1 << (number - 1)))
+    return message._replace(steps_left=message.steps_left & ~(1 << (number - 1)))
 
 
 def _words(message: Tracked, failure: Failure, now: datetime) -> frozenset[str]:

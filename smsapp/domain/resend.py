@@ -1,7 +1,6 @@
 """Whether a text that failed goes out again, as a new attempt of the same message: by the error table alone."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -31,7 +30,7 @@ def resend(
     if again is None:
         return None
     waiting, event = again
-    return replace(waiting, resends_left=after.resends_left - 1), event
+    return waiting._replace(resends_left=after.resends_left - 1), event
 
 
 def has_just_failed(before: Tracked, after: Tracked) -> bool:

@@ -1,13 +1,14 @@
 """How one piece of evidence changes one message: the only code that decides a status.
 
 Everything here is pure. Callbacks, Twilio's answers and polls are `Report`s and can only move a message forward;
-our own steps (claim, retry, give up) are `Step`s and are taken under the row's lock.
+our own steps (claim, retry, give up) are `Step`s and are taken under the row's lock. What there is one of for each
+callback is a named tuple: made at a fifth of the cost of a frozen dataclass.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from smsapp.domain.failures import OWN_FAILURES
@@ -46,8 +47,7 @@ class Reason(StrEnum):
     OTHER_SID = "other_sid"  # the attempt is bound to another Twilio message
 
 
-@dataclass(frozen=True, slots=True)
-class Tracked:
+class Tracked(NamedTuple):
     """The part of a message that evidence can change, and what tells whose it is.
 
     `attempt` is the number of the present one, from 1, also before it is made; `resends_left` is how often a text
@@ -80,8 +80,7 @@ class Tracked:
     steps_left: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What Twilio said of a message: in a callback, in an answer, or when asked.
 
     `word` is the status as Twilio spelled it. `attempt` is the submission that it concerns, None when only the SID
@@ -120,8 +119,7 @@ class Step:
     payload: dict[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One line of a message's history. `reason` tells why it was not applied, or why a step was taken."""
 
     source: Source
@@ -160,7 +158,7 @@ def fold(message: Tracked, report: Report) -> tuple[Tracked, Event]:
         receipt_id=report.receipt_id,
         payload=report.payload,
     )
-    return replace(message, **changes), event
+    return message._replace(**changes), event
 
 
 def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
@@ -171,8 +169,7 @@ def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
     """
     new_attempt = step.attempt != message.attempt
     kept = message.outcome if step.status is message.status and not new_attempt else outcome_of(step.status)
-    after = replace(
-        message,
+    after = message._replace(
         status=step.status,
         attempt=step.attempt,
         due_at=step.due_at,
@@ -205,7 +202,7 @@ def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
 def note(message: Tracked, step: Step) -> tuple[Tracked, Event]:
     """Return the message with a step of ours in its history that changes nothing of it, say one that came too late."""
     after, event = take(message, step)
-    return replace(message, version=after.version), replace(event, applied=False)
+    return message._replace(version=after.version), event._replace(applied=False)
 
 
 def _why_not(message: Tracked, report: Report, status: Status | None) -> Reason | None:

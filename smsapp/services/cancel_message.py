@@ -1,7 +1,6 @@
 """Cancel a message: certain until it is handed over, afterwards only as far as Twilio still lets go of it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -107,7 +106,7 @@ def _record(rt: Runtime, message: Tracked, found: TwilioMessage, request_id: str
     report = report_of(
         found, Source.POLL, attempt=message.attempt, now=now, poll_at=now + rt.settings.poll_ages[0]
     )
-    asked = replace(report, payload={"request": "cancel", "request_id": request_id})
+    asked = report._replace(payload={"request": "cancel", "request_id": request_id})
     with rt.sessions.begin() as session:
         changes, _ = record_reports(rt, session, [Addressed(message.id, asked)])
     log_changes(changes)

@@ -12,11 +12,12 @@ log = structlog.get_logger(__name__)
 
 def log_changes(changes: Sequence[Change]) -> None:
     """Write one line for each message whose status or outcome changed; the caller has committed."""
+    tell = log.bind().info  # once for all: each use of the unbound logger makes a bound one
     for change in changes:
         before, after = change.before, change.after
         if after.status is before.status and after.outcome is before.outcome:
             continue
-        log.info(
+        tell(
             "status_changed",
             message_id=public_id(after.id),
             request_id=after.request_id,

@@ -1,8 +1,8 @@
 """Fold reports into messages inside one transaction: callbacks, Twilio's answers and polls all come through here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -20,8 +20,7 @@ from smsapp.store import messages
 from smsapp.store.messages import Change
 
 
-@dataclass(frozen=True, slots=True)
-class Addressed:
+class Addressed(NamedTuple):
     """A report and the message it names; None when only its SID can tell."""
 
     message_id: UUID | None
@@ -129,4 +128,4 @@ def _find(
     if owner is None:
         return None
     message_id, attempt = owner
-    return known[message_id], replace(item.report, attempt=attempt)
+    return known[message_id], item.report._replace(attempt=attempt)

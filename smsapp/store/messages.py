@@ -1,8 +1,7 @@
 """Messages as they are written: inserted, locked and changed together with their histories; nothing here commits."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Table, select
@@ -18,7 +17,7 @@ _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
 _FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
 
-_TRACKED = tuple(field.name for field in fields(Tracked))
+_TRACKED = Tracked._fields
 TRACKED_COLUMNS = tuple(_MESSAGES.c[name] for name in _TRACKED)
 """What `tracked` makes a value of, in this order."""
 
@@ -29,8 +28,7 @@ class StaleMessageError(Exception):
     """A message changed between reading and writing it; the transaction must be tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What evidence or a step did to one message: its state before and after, and the events in order."""
 
     before: Tracked

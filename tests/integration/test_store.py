@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
@@ -40,7 +39,7 @@ def read(rt: Runtime, message_id: UUID) -> Tracked:
 
 
 def sent_report(rt: Runtime, word: str = "sent", **changes: Any) -> Report:
-    return replace(Report(Source.CALLBACK, word, rt.clock(), uuid4(), 1, SID), **changes)
+    return Report(Source.CALLBACK, word, rt.clock(), uuid4(), 1, SID)._replace(**changes)
 
 
 def save(rt: Runtime, *changes: Change) -> None:

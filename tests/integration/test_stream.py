@@ -1,7 +1,6 @@
 """The callback stream: what Redis took is there until its effects are committed."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
@@ -45,7 +44,7 @@ def callback(number: int = 0, **changes: Any) -> Callback:
         idempotency_token="7f3c",
         received_at=NOW,
     )
-    return replace(plain, **changes)
+    return plain._replace(**changes)
 
 
 def append(stream: CallbackStream, *callbacks: Callback) -> bool:

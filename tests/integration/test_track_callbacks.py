@@ -80,7 +80,7 @@ def raw_callback(rt: Runtime, target: str | None, body: str, **changes: Any) -> 
         idempotency_token=None,
         received_at=rt.clock(),
     )
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 def append(rt: Runtime, *callbacks: Callback) -> None:
@@ -199,7 +199,7 @@ def test_repeated_and_late_callbacks_are_kept_and_marked(rt: Runtime, message_id
 
 
 def test_the_idempotency_token_is_kept(rt: Runtime, message_id: UUID) -> None:
-    receive(rt, replace(callback(rt, message_id, "sent"), idempotency_token="7f3c"))
+    receive(rt, callback(rt, message_id, "sent")._replace(idempotency_token="7f3c"))
 
     payload = events(rt, message_id)[-1].payload
     assert payload is not None
@@ -207,7 +207,7 @@ def test_the_idempotency_token_is_kept(rt: Runtime, message_id: UUID) -> None:
 
 
 def test_a_callback_on_the_bare_path_finds_its_message_by_its_sid(rt: Runtime, message_id: UUID) -> None:
-    receive(rt, replace(callback(rt, message_id, "delivered"), target=None))
+    receive(rt, callback(rt, message_id, "delivered")._replace(target=None))
 
     assert stored(rt, message_id).status == Status.DELIVERED
 
@@ -286,7 +286,7 @@ def test_a_failed_text_is_sent_again_where_the_caller_allowed_it(
     send_messages(rt)
     again = stored(rt, message_id)
     receive(rt, callback(rt, message_id, "failed", MessageSid=first_sid))
-    receive(rt, replace(callback(rt, message_id, "sent", MessageSid=first_sid), target=None))
+    receive(rt, callback(rt, message_id, "sent", MessageSid=first_sid)._replace(target=None))
     receive(rt, callback(rt, message_id, "delivered", attempt=2))
 
     assert (waiting.status, waiting.attempt, waiting.twilio_sid) == (Status.PENDING, 2, None)

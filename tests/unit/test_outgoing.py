@@ -1,7 +1,6 @@
 """Which changes consumers hear of: every final state once, every correction, and no step of ours in between."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -133,7 +132,7 @@ def test_only_an_end_that_is_taken_back_reopens() -> None:
     ended, _ = happen(NEW, report("undelivered"))
 
     after, events = happen(ended, step(Status.PENDING, attempt=2))
-    corrected, more = happen(ended, replace(report("delivered"), received_at=NOW + timedelta(hours=1)))
+    corrected, more = happen(ended, report("delivered")._replace(received_at=NOW + timedelta(hours=1)))
 
     assert [each.reopens for each in announce(ended, after, events)] == [True]
     assert [each.reopens for each in announce(ended, corrected, more)] == [False]

@@ -1,6 +1,5 @@
 """Plans for failures: which step is taken when, what is never done, and that every plan comes to an end."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -37,7 +36,7 @@ def plan(*steps: dict[str, Any], max_segments: int | None = None) -> Plan:
 
 def failing(its: Plan, code: int | None = 30003, **changes: Any) -> Tracked:
     status = changes.pop("status", Status.UNDELIVERED)
-    return replace(SENT, status=status, error_code=code, finished_at=NOW, steps_left=its.all_left, **changes)
+    return SENT._replace(status=status, error_code=code, finished_at=NOW, steps_left=its.all_left, **changes)
 
 
 def follow(its: Plan, after: Tracked, *, segments: int = 1, before: Tracked = SENT) -> Followed | None:
@@ -82,7 +81,7 @@ def test_a_fallback_leaves_the_message_as_it_is() -> None:
     followed = follow(its, after)
 
     assert followed is not None
-    assert replace(followed.message, version=after.version, steps_left=after.steps_left) == after
+    assert followed.message._replace(version=after.version, steps_left=after.steps_left) == after
     assert (followed.event.word, followed.event.applied, followed.event.reason) == (
         "undelivered",
         False,
@@ -113,8 +112,8 @@ def test_the_first_step_that_fits_and_is_left_is_taken() -> None:
     its = plan({**AGAIN, "on": ["content"]}, AGAIN, FALLBACK)
 
     assert number(follow(its, failing(its))) == 2
-    assert number(follow(its, replace(failing(its), steps_left=0b101))) == 3
-    assert number(follow(its, replace(failing(its), steps_left=0b001))) is None
+    assert number(follow(its, failing(its)._replace(steps_left=0b101))) == 3
+    assert number(follow(its, failing(its)._replace(steps_left=0b001))) is None
     assert number(follow(its, failing(its, 30007))) == 1
 
 
@@ -139,7 +138,7 @@ def test_a_step_that_would_cost_too_much_gives_way_to_the_next(
 def test_what_was_sent_again_before_counts_towards_the_cost() -> None:
     its = plan(AGAIN, AGAIN, max_segments=2)
 
-    assert number(follow(its, replace(failing(its), steps_left=0b10))) is None
+    assert number(follow(its, failing(its)._replace(steps_left=0b10))) is None
 
 
 @pytest.mark.parametrize("code", [21610, 63033, int(OwnCode.RECIPIENT_OPTED_OUT)])
@@ -167,7 +166,7 @@ def test_a_plan_is_asked_once_at_the_moment_of_failing() -> None:
     its = plan(AGAIN)
 
     assert follow(its, failing(its), before=failing(its, None)) is None
-    assert follow(its, replace(SENT, status=Status.DELIVERED, steps_left=1)) is None
+    assert follow(its, SENT._replace(status=Status.DELIVERED, steps_left=1)) is None
 
 
 def test_a_missed_deadline_has_a_word_of_its_own() -> None:
@@ -182,7 +181,7 @@ def test_a_missed_deadline_has_a_word_of_its_own() -> None:
 @pytest.mark.parametrize("status", list(Status))
 def test_a_deadline_that_passes_under_way_requests_the_fallback_named_for_it(status: Status) -> None:
     its = plan(FALLBACK, {"on": [LATE], "do": "request_fallback"})
-    message = replace(SENT, status=status, steps_left=its.all_left)
+    message = SENT._replace(status=status, steps_left=its.all_left)
 
     followed = follow_late(message, its, now=NOW, receipt_id=uuid4())
 
@@ -235,18 +234,18 @@ codes = st.sampled_from([None, *FAILURES, *map(int, OwnCode)])
 def test_whatever_happens_a_plan_ends_within_its_bounds(
     its: Plan, failures: list[tuple[Status, int | None]], segments: int, minutes: int | None
 ) -> None:
-    message = replace(SENT, steps_left=its.all_left)
+    message = SENT._replace(steps_left=its.all_left)
     if minutes is not None:
-        message = replace(message, deliver_by=NOW + timedelta(minutes=minutes))
+        message = message._replace(deliver_by=NOW + timedelta(minutes=minutes))
     now, taken, resent = NOW, [], 0
     for status, code in failures:
-        after = replace(message, status=status, error_code=code)
+        after = message._replace(status=status, error_code=code)
         followed = follow_plan(
             message, after, its, segments=segments, now=now, receipt_id=uuid4(), rng=lambda: 0.5
         )
         if followed is None or followed.step.do is Do.REQUEST_FALLBACK:
             taken += [followed.number] if followed else []
-            message = replace(followed.message if followed else after, status=Status.SENT)
+            message = (followed.message if followed else after)._replace(status=Status.SENT)
             continue
         resent += 1
         taken.append(followed.number)

@@ -1,7 +1,6 @@
 """Texts that failed after Twilio had taken them: which go out again, when, and how often at most."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -28,7 +27,7 @@ def sent(**changes: Any) -> Tracked:
         reported=1,
         resends_left=MAX_RESENDS,
     )
-    return replace(message, **changes)
+    return message._replace(**changes)
 
 
 def failed(code: int | None, status: Status = Status.UNDELIVERED, **changes: Any) -> Tracked:

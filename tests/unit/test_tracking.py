@@ -27,8 +27,8 @@ Word = tuple[str, int | None]
 
 
 def submitting(**changes: Any) -> Tracked:
-    return replace(
-        Tracked(uuid4(), Status.SUBMITTING, attempt=1, version=2, created_at=NOW, due_at=LATER), **changes
+    return Tracked(uuid4(), Status.SUBMITTING, attempt=1, version=2, created_at=NOW, due_at=LATER)._replace(
+        **changes
     )
 
 
@@ -38,7 +38,7 @@ def sent(**changes: Any) -> Tracked:
 
 def callback(word: str, code: int | None = None, **changes: Any) -> Report:
     report = Report(Source.CALLBACK, word, NOW, uuid4(), attempt=1, twilio_sid=SID, error_code=code)
-    return replace(report, **changes)
+    return report._replace(**changes)
 
 
 def poll(word: str, code: int | None = None, **changes: Any) -> Report:
@@ -176,7 +176,7 @@ def test_an_unknown_word_is_kept_and_changes_nothing_that_people_see() -> None:
 
     message, event = fold(before, callback("some_new_word", 30003, received_at=LATER))
 
-    assert replace(message, version=before.version, updated_at=before.updated_at) == before
+    assert message._replace(version=before.version, updated_at=before.updated_at) == before
     assert (event.word, event.applied, event.reason) == ("some_new_word", False, Reason.UNKNOWN_STATUS)
 
 
@@ -249,7 +249,7 @@ def test_an_early_callback_binds_the_sid() -> None:
 def test_a_callback_without_a_sid_counts_and_the_answer_binds_it() -> None:
     early, _ = fold(submitting(), callback("sent", twilio_sid=None))
 
-    message, event = fold(early, replace(callback("queued"), source=Source.API, poll_at=LATER))
+    message, event = fold(early, callback("queued")._replace(source=Source.API, poll_at=LATER))
 
     assert (early.status, early.twilio_sid) == (Status.SENT, None)
     assert (message.status, message.twilio_sid, message.due_at) == (Status.SENT, SID, LATER)
@@ -262,7 +262,7 @@ def test_another_twilio_message_of_the_same_attempt_changes_nothing(word: str) -
 
     message, event = fold(before, callback(word, 30003, twilio_sid=OTHER_SID, poll_at=LATER, price="-0.1"))
 
-    assert replace(message, version=before.version, updated_at=before.updated_at) == before
+    assert message._replace(version=before.version, updated_at=before.updated_at) == before
     assert (event.applied, event.reason, event.twilio_sid) == (False, Reason.OTHER_SID, OTHER_SID)
 
 
@@ -272,7 +272,7 @@ def test_an_earlier_attempt_does_not_speak_for_the_present_one(word: str) -> Non
 
     message, event = fold(before, callback(word, 30003, attempt=1))
 
-    assert replace(message, version=before.version, updated_at=before.updated_at) == before
+    assert message._replace(version=before.version, updated_at=before.updated_at) == before
     assert (event.applied, event.reason, event.attempt) == (False, Reason.EARLIER_ATTEMPT, 1)
 
 
@@ -468,7 +468,7 @@ def test_a_step_that_came_too_late_is_only_noted() -> None:
 
     message, event = note(before, step(Status.FAILED, error_code=21211, source=Source.API))
 
-    assert replace(message, version=before.version) == before
+    assert message._replace(version=before.version) == before
     assert message.version == before.version + 1
     assert (event.applied, event.word, event.error_code) == (False, "failed", 21211)
 
