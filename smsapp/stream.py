@@ -11,6 +11,8 @@ from uuid import UUID
 
 import orjson
 from redis import Redis
+from redis.connection import Connection
+from redis.exceptions import ConnectionError as ConnectionLostError
 from redis.exceptions import RedisError, ResponseError
 
 from smsapp.serving.plain_requests import Kind
@@ -53,6 +55,7 @@ class CallbackStream:
     def __init__(self, redis: Redis, *, consumer: str) -> None:
         self._redis = redis
         self._consumer = consumer
+        self._kept: list[Connection] = []
 
     def append(self, callbacks: Sequence[Callback], *, flag: str, flag_ttl_ms: int) -> bool:
         """Add callbacks and raise a flag in one round trip; when this returns, Redis has them.
@@ -72,17 +75,28 @@ class CallbackStream:
             raise StreamUnavailableError(type(error).__name__) from error
 
     def _round_trip(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send commands together and return their replies: a pipeline without what redis-py's pipelines add to it."""
+        """Send commands together and return their replies: a pipeline without what redis-py's pipelines add to it.
+
+        Connections are kept beside the pool, which with each use looks whether one is still open: that costs as much
+        as the commands. One that was closed meanwhile costs a second try instead; what then comes twice counts once.
+        """
         pool = self._redis.connection_pool
-        connection = pool.get_connection()
+        if self._kept:
+            try:
+                return self._exchange(self._kept.pop(), commands)
+            except ConnectionLostError:
+                pass
+        return self._exchange(pool.get_connection(), commands)
+
+    def _exchange(self, connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             replies = [connection.read_response() for _ in commands]
         except BaseException:
             connection.disconnect()  # unread replies would be taken for the next caller's
+            self._redis.connection_pool.release(connection)
             raise
-        finally:
-            pool.release(connection)
+        self._kept.append(connection)
         return replies
 
     def read(self, count: int, *, wait: timedelta | None = None) -> list[Entry]:

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class _Waiting(Generic[T]):
-    """An item on its way, and the lock that its owner sleeps on."""
+    """An item on its way, and the lock that its owner sleeps on, if it does."""
 
     __slots__ = ("error", "item", "leads", "woken")
 
@@ -17,8 +17,7 @@ class _Waiting(Generic[T]):
         self.item = item
         self.error: Exception | None = None
         self.leads = False
-        self.woken = threading.Lock()
-        self.woken.acquire()
+        self.woken: threading.Lock | None = None
 
 
 class GroupCommit(Generic[T]):
@@ -47,7 +46,10 @@ class GroupCommit(Generic[T]):
             self._queue.append(mine)
             mine.leads = not self._writing
             self._writing = True
-        if not mine.leads:
+            if not mine.leads:
+                mine.woken = threading.Lock()
+                mine.woken.acquire()
+        if mine.woken:
             mine.woken.acquire()
         if mine.leads:
             self._lead()
@@ -68,7 +70,8 @@ class GroupCommit(Generic[T]):
             self._writing = successor is not None
         for waiting in batch:
             waiting.error = error
-            waiting.woken.release()
-        if successor is not None:
+            if waiting.woken:
+                waiting.woken.release()
+        if successor and successor.woken:
             successor.leads = True
             successor.woken.release()

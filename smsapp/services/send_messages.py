@@ -69,6 +69,7 @@ class _Drain:
         self._in_flight = 0
         self._answers: SimpleQueue[Result] = SimpleQueue()
         self._answered: list[Result] = []
+        self._refused = False
         self._record_at = 0.0
         self._recording: Future[None] = Future()
         self._recording.set_result(None)
@@ -144,9 +145,11 @@ class _Drain:
         gathered = 0
         while self._in_flight or not gathered:
             try:
-                self._answered.append(self._answers.get(timeout=max(0.0, until - time.monotonic())))
+                message, submission = self._answers.get(timeout=max(0.0, until - time.monotonic()))
             except Empty:
                 break
+            self._answered.append((message, submission))
+            self._refused = self._refused or submission.message is None
             self._in_flight -= 1
             gathered += 1
 
@@ -155,7 +158,7 @@ class _Drain:
 
         A refusal is not left to wait, and nothing is claimed until it is written: it may close the sender.
         """
-        refused = any(result.message is None for _, result in self._answered)
+        refused, self._refused = self._refused, False
         if refused or self._recording.done():
             self._recording.result()  # raises what went wrong
             enough = refused or len(self._answered) >= self._capacity or not self._in_flight

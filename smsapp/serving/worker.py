@@ -127,7 +127,12 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
-        client.sendall(self._render(answer))
+        rendered = self._render(answer)
+        sent = client.send(
+            rendered
+        )  # nearly always all of it; `sendall` asks for the size of the system's buffer first
+        if sent < len(rendered):
+            client.sendall(rendered[sent:])
         return head.ends_at, buffer
 
     def _handler_of(self, head: Head) -> Handler | None:

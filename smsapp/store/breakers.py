@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy import BindParameter, Select, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -53,7 +53,7 @@ def trip(
     return parked and bool(changed)
 
 
-def closed_scopes(*, now: datetime) -> Select[str]:
+def closed_scopes(*, now: datetime | BindParameter[datetime]) -> Select[str]:
     """Return the query for the scopes in which nothing may be submitted now."""
     return select(Breaker.scope).where(or_(Breaker.parked, Breaker.probe_at > now))
 

@@ -48,7 +48,7 @@ def among(session: Session, column: Column[Any], values: Sequence[Any]) -> Colum
 
 
 def looked_up(
-    session: Session,
+    postgres: bool,
     column: Column[Any],
     chosen: Select[Any] | CompoundSelect[Any],
     also: Sequence[Any] = (),
@@ -58,7 +58,7 @@ def looked_up(
     On PostgreSQL they are gathered first, once, and then looked up one by one; its planner, which guesses how large a
     table is and how much of it waits, may otherwise read all of it to join the two.
     """
-    if is_postgres(session):
+    if postgres:
         gathered = func.array(chosen.scalar_subquery())
         known = literal(list(also), ARRAY(column.type))
         return column == any_(func.array_cat(known, gathered) if also else gathered)

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     CompoundSelect,
+    Integer,
     Select,
     Table,
     and_,
+    bindparam,
     exists,
     func,
     literal,
@@ -20,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from smsapp.domain.fairness import Share
 from smsapp.domain.ids import new_id
@@ -30,10 +35,15 @@ from smsapp.domain.tracking import Event, Source, Tracked
 from smsapp.store import breakers, bulk
 from smsapp.store.messages import TRACKED_COLUMNS, event_values, tracked
 from smsapp.store.suppressions import is_suppressed
-from smsapp.store.tables import Message, MessageEvent
+from smsapp.store.tables import Message, MessageEvent, UtcDateTime
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
+
+Time = datetime | BindParameter[datetime]
+
+_NOW = bindparam("now", type_=UtcDateTime)
+_LEASED_UNTIL = bindparam("leased_until", type_=UtcDateTime)
 
 _CLAIMED = tuple(field.name for field in fields(Outbound) if field.name not in {"opted_out", "hold"})
 
@@ -51,8 +61,8 @@ def claim_due(
     One conditional UPDATE: of two workers that want the same row, one gets it. The claim ends with the lease; what is
     then still submitting was left by a worker that died. Messages whose sender, or account, is closed at present stay.
     """
-    due = select(_MESSAGES.c.id).where(_MESSAGES.c.lane == lane, _is_due(now), _is_open(now))
-    return _claim(session, _oldest(due, limit), now=now, lease=lease)
+    parameters = {"of_lane": int(lane), "most": limit}
+    return _claim(session, _claim_oldest(bulk.is_postgres(session)), parameters, now=now, lease=lease)
 
 
 def claim_shares(
@@ -74,28 +84,51 @@ def claim_shares(
         )
         for share in shares
     ]
-    return _claim(session, union_all(*parts) if len(parts) > 1 else parts[0], now=now, lease=lease)
+    due = union_all(*parts) if len(parts) > 1 else parts[0]
+    return _claim(session, _taking(bulk.is_postgres(session), due), {}, now=now, lease=lease)
 
 
 def claim_probe(session: Session, sender: str, *, now: datetime, lease: timedelta) -> list[Outbound]:
     """Take one due message of a sender, closed or not: it shows whether the sender works again."""
     due = select(_MESSAGES.c.id).where(_is_due(now), _MESSAGES.c.sender_key == sender)
-    return _claim(session, _oldest(due, 1), now=now, lease=lease)
+    taking = _taking(bulk.is_postgres(session), _oldest(due, 1))
+    return _claim(session, taking, {}, now=now, lease=lease)
 
 
-def _oldest(due: Select[UUID], limit: int) -> Select[UUID]:
+@cache
+def _claim_oldest(postgres: bool) -> ReturningUpdate[Any]:
+    """Return the statement that is executed most often, made once."""
+    due = select(_MESSAGES.c.id).where(
+        _MESSAGES.c.lane == bindparam("of_lane", type_=_MESSAGES.c.lane.type), _is_due(_NOW), _is_open(_NOW)
+    )
+    return _taking(postgres, _oldest(due, bindparam("most", type_=Integer)))
+
+
+def _oldest(due: Select[UUID], limit: int | BindParameter[int]) -> Select[UUID]:
     return due.order_by(_MESSAGES.c.due_at).limit(limit).with_for_update(skip_locked=True)
 
 
-def _claim(
-    session: Session, due: Select[UUID] | CompoundSelect[UUID], *, now: datetime, lease: timedelta
-) -> list[Outbound]:
-    rows = session.execute(
+def _taking(postgres: bool, due: Select[UUID] | CompoundSelect[UUID]) -> ReturningUpdate[Any]:
+    """Return the statement that takes the messages which a query chooses, for `now` until `leased_until`."""
+    return (
         update(_MESSAGES)
-        .where(bulk.looked_up(session, _MESSAGES.c.id, due))
-        .values(status=Status.SUBMITTING, version=_MESSAGES.c.version + 1, due_at=now + lease, updated_at=now)
+        .where(bulk.looked_up(postgres, _MESSAGES.c.id, due))
+        .values(
+            status=Status.SUBMITTING, version=_MESSAGES.c.version + 1, due_at=_LEASED_UNTIL, updated_at=_NOW
+        )
         .returning(_MESSAGES.c.version, *(_MESSAGES.c[name] for name in _CLAIMED), is_suppressed())
-    ).all()
+    )
+
+
+def _claim(
+    session: Session,
+    statement: ReturningUpdate[Any],
+    parameters: dict[str, Any],
+    *,
+    now: datetime,
+    lease: timedelta,
+) -> list[Outbound]:
+    rows = session.execute(statement, parameters | {"now": now, "leased_until": now + lease}).all()
     if rows:
         bulk.insert(session, _EVENTS, [_claim_event(row, now) for row in rows])
     return [Outbound(**dict(zip(_CLAIMED, row[1:-1], strict=True)), opted_out=row[-1]) for row in rows]
@@ -168,11 +201,11 @@ def waiting_due(session: Session, *, now: datetime, limit: int) -> list[Tracked]
     return [tracked(row) for row in session.execute(query)]
 
 
-def _is_due(now: datetime) -> ColumnElement[bool]:
+def _is_due(now: Time) -> ColumnElement[bool]:
     return and_(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
 
 
-def _is_open(now: datetime) -> ColumnElement[bool]:
+def _is_open(now: Time) -> ColumnElement[bool]:
     """Return the condition that neither the account nor the message's sender is closed to sending."""
     closed = breakers.closed_scopes(now=now)
     return and_(literal(breakers.ACCOUNT).not_in(closed), _MESSAGES.c.sender_key.not_in(closed))

@@ -124,7 +124,7 @@ def lock_for_reports(
     The second mapping gives, for a SID that is known, the message and the attempt; None stands for the current one.
     """
     of_sids = select(_MESSAGES.c.id).where(bulk.among(session, _MESSAGES.c.twilio_sid, sids))
-    messages = _locked(session, bulk.looked_up(session, _MESSAGES.c.id, of_sids, ids))
+    messages = _locked(session, bulk.looked_up(bulk.is_postgres(session), _MESSAGES.c.id, of_sids, ids))
     owners: dict[str, tuple[UUID, int | None]] = {
         message.twilio_sid: (message.id, None) for message in messages.values() if message.twilio_sid
     }

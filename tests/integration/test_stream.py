@@ -242,3 +242,23 @@ def test_a_frozen_redis_costs_no_more_than_its_timeout(tmp_path_factory: pytest.
         # The one without an answer may be there, too: its receipt makes that harmless.
         assert stream.length() in {2, 3}
         redis.close()
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_nothing(redis: Redis, stream: CallbackStream) -> None:
+    first, second = callback(1), callback(2)
+    append(stream, first)
+    redis.client_kill_filter(_type="normal", skipme=True)
+
+    append(stream, second)
+
+    assert [entry.callback for entry in stream.read(10)] == [first, second]
+
+
+def test_connections_are_used_again(redis: Redis, stream: CallbackStream) -> None:
+    append(stream, callback())
+    before = redis.info("stats")["total_connections_received"]
+
+    for number in range(5):
+        append(stream, callback(number))
+
+    assert redis.info("stats")["total_connections_received"] == before
