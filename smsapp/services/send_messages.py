@@ -66,7 +66,9 @@ class _Drain:
         self._lane = lane
         self._claimer = Claimer(rt, lane)
         self._capacity = rt.settings.send_concurrency
+        self._enough = max(1, self._capacity // 3)
         self._in_flight = 0
+        self._more_waits = False
         self._answers: SimpleQueue[Result] = SimpleQueue()
         self._answered: list[Result] = []
         self._refused = False
@@ -122,9 +124,10 @@ class _Drain:
     def _claim(self) -> list[Outbound]:
         free = self._capacity - self._in_flight
         database_is_slower = len(self._answered) > self._capacity
-        if free < max(1, self._capacity // 4) or database_is_slower:
+        if free < self._enough or database_is_slower:
             return []
         claimed = self._claimer.claim(free)
+        self._more_waits = len(claimed) == free
         if len(claimed) == self._capacity and self._slot + 1 < _MAX_SLOTS[self._lane]:
             self._rt.jobs.wake(SENDING[self._lane], self._slot + 1)
         return claimed
@@ -140,7 +143,7 @@ class _Drain:
             self._answers.put((message, result))
 
     def _gather(self) -> None:
-        """Wait for answers of one tick; the last ones in flight do not wait."""
+        """Wait for answers of one tick, or until enough calls have ended for those who wait to take their place."""
         until = time.monotonic() + _TICK_S[self._lane]
         gathered = 0
         while self._in_flight or not gathered:
@@ -152,6 +155,8 @@ class _Drain:
             self._refused = self._refused or submission.message is None
             self._in_flight -= 1
             gathered += 1
+            if self._more_waits and self._capacity - self._in_flight >= self._enough:
+                break
 
     def _record(self, recorder: Executor) -> None:
         """Write down together what was answered, while others are claimed and submitted.
