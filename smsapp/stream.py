@@ -21,6 +21,12 @@ STREAM = "smsapp:callbacks"
 GROUP = "track"
 _FIELD = b"v"
 
+_APPEND = f"""
+for number = 2, #ARGV do redis.call('XADD', KEYS[1], '*', '{_FIELD.decode()}', ARGV[number]) end
+return redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1])
+"""
+"""One command with one reply for all who wait: reading a reply each cost more than the rest of it."""
+
 
 class StreamUnavailableError(Exception):
     """Redis did not take or give the entries in time."""
@@ -65,39 +71,35 @@ class CallbackStream:
         Raises:
             StreamUnavailableError: Redis did not confirm them; some may be there all the same.
         """
-        commands: list[tuple[Any, ...]] = [
-            ("XADD", STREAM, "*", _FIELD, _pack(callback)) for callback in callbacks
-        ]
-        commands.append(("SET", flag, b"1", "NX", "PX", flag_ttl_ms))
+        packed = [_pack(callback) for callback in callbacks]
         try:
-            return self._round_trip(commands)[-1] is not None
+            return self._call("EVAL", _APPEND, 2, STREAM, flag, flag_ttl_ms, *packed) is not None
         except (RedisError, OSError) as error:
             raise StreamUnavailableError(type(error).__name__) from error
 
-    def _round_trip(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send commands together and return their replies: a pipeline without what redis-py's pipelines add to it.
+    def _call(self, *command: Any) -> Any:
+        """Return the reply to one command.
 
         Connections are kept beside the pool, which with each use looks whether one is still open: that costs as much
-        as the commands. One that was closed meanwhile costs a second try instead; what then comes twice counts once.
+        as the command. One that was closed meanwhile costs a second try instead; what then comes twice counts once.
         """
-        pool = self._redis.connection_pool
         if self._kept:
             try:
-                return self._exchange(self._kept.pop(), commands)
+                return self._exchange(self._kept.pop(), command)
             except ConnectionLostError:
                 pass
-        return self._exchange(pool.get_connection(), commands)
+        return self._exchange(self._redis.connection_pool.get_connection(), command)
 
-    def _exchange(self, connection: Connection, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _exchange(self, connection: Connection, command: Sequence[Any]) -> Any:
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            replies = [connection.read_response() for _ in commands]
+            connection.send_packed_command(connection.pack_command(*command))
+            reply = connection.read_response()
         except BaseException:
-            connection.disconnect()  # unread replies would be taken for the next caller's
+            connection.disconnect()  # an unread reply would be taken for the next caller's
             self._redis.connection_pool.release(connection)
             raise
         self._kept.append(connection)
-        return replies
+        return reply
 
     def read(self, count: int, *, wait: timedelta | None = None) -> list[Entry]:
         """Take up to `count` entries that no consumer has had yet; without any, wait so long for the first."""

@@ -30,7 +30,7 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._handlers: Mapping[str, Handler] = {}
-        self._idle: set[socket] = set()
+        self._idle: dict[socket, float] = {}
         self._stamp = (0, "")
 
     def load_wsgi(self) -> None:
@@ -39,11 +39,12 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         plain = not self.cfg.is_ssl and self.cfg.proxy_protocol == "off" and self.cfg.keepalive
         if plain and not os.environ.get("SCRIPT_NAME"):
             self._handlers = getattr(self.wsgi, "extensions", {}).get(EXTENSION, {})
+            gevent.spawn(self._close_those_idle_for_long)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop: let requests end, and connections without one at once."""
         super().handle_exit(sig, frame)
-        gevent.spawn(self._close_idle)
+        gevent.spawn(self._close_idle, 0.0)
 
     def handle(self, listener: socket, client: socket, addr: Any) -> None:
         """Serve one connection until either side ends it."""
@@ -68,6 +69,7 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         Raises:
             StopIteration: gunicorn wants the connection closed.
         """
+        client.setblocking(True)
         parser = http.get_parser(self.cfg, client, addr)
         buffer = b""
         while buffer := buffer or self._wait_for_request(client):
@@ -77,7 +79,6 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             if size:
                 buffer = buffer[size:]
                 continue
-            client.setblocking(True)
             parser.unreader.unread(buffer)
             request = drained = None
             with self.timeout_ctx():
@@ -95,16 +96,12 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Return the first bytes of the next request; none when there will be no other."""
         if not self.alive:
             return b""
-        client.settimeout(self.cfg.keepalive)
-        self._idle.add(client)
+        self._idle[client] = time.monotonic()
         try:
             first: bytes = client.recv(_CHUNK_BYTES)
-        except TimeoutError:
-            return b""
-        else:
-            return first
         finally:
-            self._idle.discard(client)
+            del self._idle[client]
+        return first
 
     def _answer_shortly(self, client: socket, buffer: bytes) -> tuple[int, bytes]:
         """Answer the request at the beginning of the buffer, if a handler does.
@@ -115,12 +112,8 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         handler = self._handler_of(head) if head else None
         if not head or not handler:
             return 0, buffer
-        client.settimeout(self.cfg.keepalive)
-        while len(buffer) < head.ends_at:
-            more = client.recv(_CHUNK_BYTES)
-            if not more:
-                raise http.errors.NoMoreData(buffer)
-            buffer += more
+        if len(buffer) < head.ends_at:
+            buffer = self._with_body(client, buffer, head.ends_at)
         answer = handler(head.request._replace(body=buffer[head.body_at : head.ends_at]))
         if answer is None:
             return 0, buffer
@@ -134,6 +127,16 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         if sent < len(rendered):
             client.sendall(rendered[sent:])
         return head.ends_at, buffer
+
+    def _with_body(self, client: socket, buffer: bytes, ends_at: int) -> bytes:
+        client.settimeout(self.cfg.keepalive)
+        while len(buffer) < ends_at:
+            more = client.recv(_CHUNK_BYTES)
+            if not more:
+                raise http.errors.NoMoreData(buffer)
+            buffer += more
+        client.settimeout(None)
+        return buffer
 
     def _handler_of(self, head: Head) -> Handler | None:
         for beginning, handler in self._handlers.items():
@@ -153,9 +156,16 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         )
         return head.encode("latin-1") + answer.body
 
-    def _close_idle(self) -> None:
-        """End connections on which nothing is under way; a request that has just come is still read."""
-        for client in list(self._idle):
+    def _close_those_idle_for_long(self) -> None:
+        """Look every second: a timer of its own for each wait would cost as much as reading what was waited for."""
+        while self.alive:
+            gevent.sleep(1.0)
+            self._close_idle(float(self.cfg.keepalive))
+
+    def _close_idle(self, after_s: float) -> None:
+        """End connections without a request for so long; one that has just come is still read."""
+        latest = time.monotonic() - after_s
+        for client in [client for client, since in self._idle.items() if since <= latest]:
             try:
                 client.shutdown(SHUT_RD)
             except OSError as error:

@@ -171,6 +171,19 @@ def test_a_forged_callback_is_refused_with_a_problem(stack: Stack) -> None:
     assert rest[length:].startswith(b"HTTP/1.1 204 ")
 
 
+def test_a_connection_without_a_request_is_ended_after_a_while(tmp_path: Path) -> None:
+    soon = {"GUNICORN_CMD_ARGS": "--keep-alive 1"}
+    with Stack(tmp_path, only={"web"}, environment=soon) as stack, connect(stack) as idle:
+        for _ in range(2):
+            idle.sendall(callback(stack, "/twilio/status"))
+            assert idle.recv(65536).startswith(b"HTTP/1.1 204 ")
+        began = time.monotonic()
+
+        assert idle.recv(65536) == b""
+
+        assert 0.5 < time.monotonic() - began < 4
+
+
 def test_a_connection_without_a_request_does_not_keep_it_from_ending(tmp_path: Path) -> None:
     with Stack(tmp_path, only={"web"}) as stack, connect(stack) as idle:
         idle.sendall(callback(stack, "/twilio/status"))
