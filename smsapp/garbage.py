@@ -6,7 +6,8 @@ Measured: 91 Âµs of CPU to persist a callback with Python's own thresholds, 68 Â
 import gc
 
 _THRESHOLDS = (10_000, 10, 10)
-"""New objects before the youngest generation is searched, instead of 700 (https://docs.python.org/3/library/gc.html)."""
+"""New objects before the youngest generation is searched, then searches of one before that of the next
+(https://docs.python.org/3/library/gc.html#gc.set_threshold); Python 3.11 begins with 700, 10, 10."""
 
 
 def collect_seldom() -> None:

@@ -68,27 +68,24 @@ class CallbackStream:
 
         Returns whether the flag was down, so that somebody must be woken.
 
+        Connections are kept beside the pool, which with each use looks whether one is still open: that costs as much
+        as the command. One that was closed meanwhile costs a second try instead; what then comes twice counts once.
+
         Raises:
             StreamUnavailableError: Redis did not confirm them; some may be there all the same.
         """
-        packed = [_pack(callback) for callback in callbacks]
+        command = ("EVAL", _APPEND, 2, STREAM, flag, flag_ttl_ms, *map(_pack, callbacks))
+        pool = self._redis.connection_pool
         try:
-            return self._call("EVAL", _APPEND, 2, STREAM, flag, flag_ttl_ms, *packed) is not None
+            if not self._kept:
+                return self._exchange(pool.get_connection(), command) is not None
+            try:
+                return self._exchange(self._kept.pop(), command) is not None
+            except ConnectionLostError:
+                self._exchange(pool.get_connection(), command)
+                return True  # if the flag was up already, then perhaps by the first try
         except (RedisError, OSError) as error:
             raise StreamUnavailableError(type(error).__name__) from error
-
-    def _call(self, *command: Any) -> Any:
-        """Return the reply to one command.
-
-        Connections are kept beside the pool, which with each use looks whether one is still open: that costs as much
-        as the command. One that was closed meanwhile costs a second try instead; what then comes twice counts once.
-        """
-        if self._kept:
-            try:
-                return self._exchange(self._kept.pop(), command)
-            except ConnectionLostError:
-                pass
-        return self._exchange(self._redis.connection_pool.get_connection(), command)
 
     def _exchange(self, connection: Connection, command: Sequence[Any]) -> Any:
         try:

@@ -156,7 +156,7 @@ class _Drain:
             self._in_flight -= 1
             gathered += 1
             if self._more_waits and self._capacity - self._in_flight >= self._enough:
-                break
+                until = 0.0  # take along what is there already
 
     def _record(self, recorder: Executor) -> None:
         """Write down together what was answered, while others are claimed and submitted.

@@ -14,12 +14,14 @@ from errno import ECONNRESET, ENOTCONN, EPIPE
 from typing import Any
 
 import gevent
+from gevent.monkey import get_original
 from gevent.socket import SHUT_RD, socket
 from gunicorn import http, util
 from gunicorn.workers.ggevent import GeventWorker
 
 from smsapp.serving.plain_requests import EXTENSION, METHOD, Answer, Handler, Head, parse_head
 
+_PlainSocket = get_original("socket", "socket")
 _CHUNK_BYTES = 64 * 1024
 _HUNG_UP = {EPIPE, ECONNRESET, ENOTCONN}
 
@@ -120,13 +122,19 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
-        rendered = self._render(answer)
-        sent = client.send(
-            rendered
-        )  # nearly always all of it; `sendall` asks for the size of the system's buffer first
-        if sent < len(rendered):
-            client.sendall(rendered[sent:])
+        self._send(client, self._render(answer))
         return head.ends_at, buffer
+
+    def _send(self, client: socket, answer: bytes) -> None:
+        """Send an answer: as a rule at once, so what waiting needs is prepared only when it comes to that."""
+        try:
+            sent = client.send(answer, 0, 0.0)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(answer):
+            client.settimeout(self.cfg.keepalive)
+            client.sendall(answer[sent:])
+            client.settimeout(None)
 
     def _with_body(self, client: socket, buffer: bytes, ends_at: int) -> bytes:
         client.settimeout(self.cfg.keepalive)
@@ -167,6 +175,8 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         latest = time.monotonic() - after_s
         for client in [client for client, since in self._idle.items() if since <= latest]:
             try:
-                client.shutdown(SHUT_RD)
+                # By gevent's own method, the greenlet that reads would be broken off instead.
+                with _PlainSocket(fileno=os.dup(client.fileno())) as same:
+                    same.shutdown(SHUT_RD)
             except OSError as error:
                 self.log.debug("Closing idle connection: %s", error)

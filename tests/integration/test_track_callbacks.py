@@ -495,6 +495,18 @@ def test_what_a_worker_committed_but_did_not_acknowledge_counts_once(
     assert letters(rt) == []
 
 
+def test_what_was_appended_twice_because_the_answer_was_lost_counts_once(
+    rt: Runtime, message_id: UUID
+) -> None:
+    sent, delivered = (callback(rt, message_id, word) for word in ["sent", "delivered"])
+
+    receive(rt, sent, sent, delivered, sent, delivered)
+
+    assert callbacks_kept(rt, message_id) == [("sent", True, None), ("delivered", True, None)]
+    assert stored(rt, message_id).status == "delivered"
+    assert letters(rt) == []
+
+
 def test_a_failed_text_is_not_sent_again_twice_when_its_callback_comes_twice(
     rt: Runtime, redis_url: str, accept: Accept
 ) -> None:

@@ -182,6 +182,19 @@ def test_a_connection_without_a_request_is_ended_after_a_while(tmp_path: Path) -
         assert idle.recv(65536) == b""
 
         assert 0.5 < time.monotonic() - began < 4
+        assert "Socket error" not in "".join(stack.logs().values())
+
+
+def test_a_client_that_does_not_read_is_left(tmp_path: Path) -> None:
+    soon = {"GUNICORN_CMD_ARGS": "--keep-alive 1"}
+    with Stack(tmp_path, only={"web"}, environment=soon) as stack, connect(stack) as deaf:
+        refused = (
+            callback(stack, "/twilio/status").replace(b"X-Twilio-Signature: ", b"X-Twilio-Signature: x") * 100
+        )
+
+        with pytest.raises(ConnectionError):  # noqa: PT012 - any of them may be the one that finds out
+            for _ in range(10_000):
+                deaf.sendall(refused)
 
 
 def test_a_connection_without_a_request_does_not_keep_it_from_ending(tmp_path: Path) -> None:
