@@ -58,6 +58,9 @@ class Lines:
 
         return write
 
+    def bind(self) -> "Lines":
+        return self
+
     def named(self, event: str) -> list[Line]:
         return [line for line in self.lines if line["event"] == event]
 

@@ -251,7 +251,7 @@ def test_a_tampered_history_tells_another_state() -> None:
     claimed, claim = take(message, Step(Source.SYSTEM, Status.SUBMITTING, 1, START, uuid4(), START))
     sent, report = fold(claimed, Report(Source.CALLBACK, "sent", START, uuid4(), 1, "SM" + "1" * 32))
 
-    refolded = refold(message.id, [past(first), past(claim), past(report)._replace(word="delivered")])
+    refolded = refold(message.id, [past(first), past(claim), replace(past(report), word="delivered")])
 
     assert refolded is not None
     assert refolded.status is not sent.status
