@@ -34,6 +34,9 @@ _TICK_S: Mapping[Lane, float] = {Lane.OTP: 0.01, Lane.NORMAL: 0.025, Lane.BULK: 
 _GATHER_S = 0.05
 """How long answers wait for others to be written down with: a transaction costs as much as dozens of its rows."""
 
+_SLOW_S = 0.05
+"""When a third of the calls has not ended after so long while others wait, another drain is called."""
+
 _IDLE_S = 0.2
 """A drain that finds nothing for so long ends: waking one costs more than looking a few times."""
 
@@ -69,6 +72,7 @@ class _Drain:
         self._enough = max(1, self._capacity // 3)
         self._in_flight = 0
         self._more_waits = False
+        self._claimed_at = 0.0
         self._answers: SimpleQueue[Result] = SimpleQueue()
         self._answered: list[Result] = []
         self._refused = False
@@ -124,13 +128,22 @@ class _Drain:
     def _claim(self) -> list[Outbound]:
         free = self._capacity - self._in_flight
         database_is_slower = len(self._answered) > self._capacity
-        if free < self._enough or database_is_slower:
+        if database_is_slower:
+            return []
+        if free < self._enough:
+            if self._more_waits and time.monotonic() - self._claimed_at > _SLOW_S:
+                self._call_another()
             return []
         claimed = self._claimer.claim(free)
+        self._claimed_at = time.monotonic()
         self._more_waits = len(claimed) == free
-        if len(claimed) == self._capacity and self._slot + 1 < _MAX_SLOTS[self._lane]:
-            self._rt.jobs.wake(SENDING[self._lane], self._slot + 1)
+        if len(claimed) == self._capacity:
+            self._call_another()
         return claimed
+
+    def _call_another(self) -> None:
+        if self._slot + 1 < _MAX_SLOTS[self._lane]:
+            self._rt.jobs.wake(SENDING[self._lane], self._slot + 1)
 
     def _submit(self, message: Outbound) -> None:
         """Call Twilio, in a thread of the pool; whatever happens, the drain hears of it."""

@@ -294,6 +294,30 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_holds_and_claims_nothing
     assert jobs.woken[-1] == (Job.SEND_MESSAGES, 0)  # for another worker
 
 
+def test_another_drain_is_called_when_twilio_takes_long_and_others_wait(
+    rt: Runtime, twilio: FakeTwilio, jobs: FakeJobs, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    four_at_once = replace(rt, settings=rt.settings.model_copy(update={"send_concurrency": 4}))
+    called = threading.Event()
+    ids = [accept()]
+
+    def wait(message: Outbound) -> Submission:
+        called.wait(10)
+        return twilio.accept(message)
+
+    def others_come(message: Outbound) -> Submission:
+        ids.extend(accept() for _ in range(6))
+        return wait(message)
+
+    twilio.behaviours = [others_come, wait, wait, wait]
+    monkeypatch.setattr(jobs, "wake", lambda _job, slot=0: called.set() if slot == 1 else None)
+
+    send_messages(four_at_once)
+
+    assert called.is_set()
+    assert {stored(rt, message_id).status for message_id in ids} == {"queued"}
+
+
 # Refusals and repetitions.
 
 
