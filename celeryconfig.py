@@ -5,8 +5,8 @@ from typing import Any
 
 from kombu.entity import Queue as CeleryQueue
 
-from smsapp.jobs import ROUTES, Job, Queue
-from smsapp.settings import Settings
+from smsapp.config import Settings
+from smsapp.queue.tasks import ROUTES, Job, Queue
 
 _JUDGE_EVERY = timedelta(seconds=30)
 

@@ -5,8 +5,8 @@ from types import FrameType
 from typing import Any
 
 from smsapp import logs
-from smsapp.settings import load_settings
-from smsapp.web.app import create_app
+from smsapp.app import create_app
+from smsapp.config import load_settings
 
 settings = load_settings()
 logs.configure(settings)

@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from statistics import median
 
-from tests.environment import SENDER
-from tests.stack import DATABASES, Stack
+from tests.support.environment import SENDER
+from tests.support.stack import DATABASES, Stack
 
 WINDOW_S = 5.0
 MOST_SLOWDOWN = 2.0

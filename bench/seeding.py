@@ -10,8 +10,8 @@ import psycopg
 from sqlalchemy import Engine, Table, insert
 
 from bench.traffic import ACCOUNT_SID, SENDER, message_id_of, recipient_of, sid_of
-from smsapp.domain.status import Status, bit_of
-from smsapp.store.tables import Message, MessageEvent
+from smsapp.messages.models import Message, MessageEvent
+from smsapp.messages.status import Status, bit_of
 
 _BLOCK = 2000
 _NOT_DUE_FOR = timedelta(days=1)  # else the service would ask Twilio about them during the benchmark

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from smsapp.serving.plain_requests import EXTENSION, Answer, Handler
+from smsapp.web.plain_http import EXTENSION, Answer, Handler
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

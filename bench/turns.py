@@ -15,14 +15,17 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from dev.servers import PostgresServer
-from smsapp.cli import alembic_config
-from smsapp.domain.fairness import deal
-from smsapp.domain.ids import new_id
-from smsapp.domain.lanes import Lane
-from smsapp.store import api_keys, claims, queues
-from smsapp.store.engine import make_sessions
-from smsapp.store.tables import ApiKey, Message
-from tests.environment import make_settings
+from smsapp.cli.main import alembic_config
+from smsapp.db.engine import make_sessions
+from smsapp.ids import new_id
+from smsapp.keys import queries as api_keys
+from smsapp.keys.models import ApiKey
+from smsapp.messages.models import Message
+from smsapp.pacing import backlog as queues
+from smsapp.pacing.fairness import deal
+from smsapp.queue.lanes import Lane
+from smsapp.submission import queries as claims
+from tests.support.environment import make_settings
 
 BACKLOG = 100_000
 KEYS = 20

@@ -12,7 +12,7 @@ from typing import Any
 bind = f"{os.environ.get('BIND_HOST') or '0.0.0.0'}:{os.environ.get('PORT') or '8000'}"  # noqa: S104 - a server
 workers = os.environ.get("WEB_CONCURRENCY") or 2
 # gevent: requests wait for Redis and the database, and a callback must not wait behind them.
-worker_class = "smsapp.serving.worker.ShortWayWorker"
+worker_class = "smsapp.fastpath.gunicorn_worker.ShortWayWorker"
 
 keepalive = 75  # longer than a load balancer's 60 s, so that it and not we close an idle connection
 graceful_timeout = 25  # a long poll may take 20 s
@@ -30,7 +30,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 def on_starting(_server: Any) -> None:
     """End with every fault of the configuration in plain words, before workers start and fail with a trace each."""
-    from smsapp.settings import ConfigurationError, load_settings  # noqa: PLC0415 - only the master needs it here
+    from smsapp.config import ConfigurationError, load_settings  # noqa: PLC0415 - only the master needs it here
 
     try:
         load_settings()
@@ -41,6 +41,6 @@ def on_starting(_server: Any) -> None:
 
 def post_worker_init(_worker: Any) -> None:
     """Have a worker look for garbage seldom, now that the application is loaded."""
-    from smsapp.garbage import collect_seldom  # noqa: PLC0415 - the master does without
+    from smsapp.queue.tune_gc import collect_seldom  # noqa: PLC0415 - the master does without
 
     collect_seldom()

@@ -1,5 +1,5 @@
 """`python -m smsapp`."""
 
-from smsapp.cli import main
+from smsapp.cli.main import main
 
 main(prog_name="python -m smsapp")

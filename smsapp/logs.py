@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
-from smsapp.settings import Settings
+from smsapp.config import Settings
 
 _QUIET = (
     "amqp",

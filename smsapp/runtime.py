@@ -14,14 +14,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy.orm import Session, sessionmaker
 
-from smsapp.gateway.twilio import Gateway, TwilioGateway
-from smsapp.gateway.webhooks import WebhookPoster, Webhooks
-from smsapp.jobs import REDIS_TIMEOUT_S, CeleryJobs, Job, Jobs
-from smsapp.pacer import Pacer, RedisPacer
-from smsapp.settings import Settings
-from smsapp.store.suppressions import AnySuppression
-from smsapp.store.wake_push import PushWake
-from smsapp.stream import CallbackStream
+from smsapp.callbacks.stream import CallbackStream
+from smsapp.config import Settings
+from smsapp.pacing.pacer import Pacer, RedisPacer
+from smsapp.queue.tasks import REDIS_TIMEOUT_S, CeleryJobs, Job, Jobs
+from smsapp.suppressions.queries import AnySuppression
+from smsapp.twilio.client import Gateway, TwilioGateway
+from smsapp.webhooks.client import WebhookPoster, Webhooks
+from smsapp.webhooks.wake import PushWake
 
 _WORKER_REDIS_TIMEOUT_S = 5.0
 

@@ -10,10 +10,10 @@ from redis import Redis
 from sqlalchemy.orm import Session, sessionmaker
 
 from dev.servers import PostgresServer, RedisServer
-from smsapp.cli import alembic_config
-from smsapp.settings import Settings
-from smsapp.store.engine import make_sessions
-from tests.environment import make_settings
+from smsapp.cli.main import alembic_config
+from smsapp.config import Settings
+from smsapp.db.engine import make_sessions
+from tests.support.environment import make_settings
 
 DATABASES = ("sqlite", "postgres")
 _TEMPLATE = "smsapp_template"

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from tests.consumer import Consumer, accept, hang
-from tests.stack import DATABASES, Stack
+from tests.support.consumer import Consumer, accept, hang
+from tests.support.stack import DATABASES, Stack
 
 
 def delays(consumer: Consumer, since: int) -> list[float]:

@@ -1,15 +1,15 @@
 """One task per job, each two lines: the service decides."""
 
-from smsapp.domain.lanes import Lane
-from smsapp.jobs import Job
-from smsapp.services.check_ledger import check_ledger as check
-from smsapp.services.feed_jobs import feed_jobs as feed
-from smsapp.services.guard_traffic import check_delivery as judge_delivery
-from smsapp.services.push_events import push_events as push
-from smsapp.services.reconcile import reconcile as ask_twilio
-from smsapp.services.send_messages import send_messages as send
-from smsapp.services.sweep import sweep as sweep_up
-from smsapp.services.track_callbacks import track_callbacks as track
+from smsapp.bulk.feed import feed_jobs as feed
+from smsapp.callbacks.track import track_callbacks as track
+from smsapp.maintenance import sweep as sweep_up
+from smsapp.queue.lanes import Lane
+from smsapp.queue.tasks import Job
+from smsapp.reconciliation.check_ledger import check_ledger as check
+from smsapp.reconciliation.reconcile import reconcile as ask_twilio
+from smsapp.submission.guard import check_delivery as judge_delivery
+from smsapp.submission.send import send_messages as send
+from smsapp.webhooks.push import push_events as push
 from worker.app import app, runtime
 
 

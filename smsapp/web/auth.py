@@ -6,12 +6,13 @@ from datetime import timedelta
 from uuid import UUID
 
 from apiflask import APIFlask, HTTPTokenAuth
-from flask import Response, current_app, g
+from flask import Response, g
 
+from smsapp.db.sessions import reading
+from smsapp.keys import queries as api_keys
 from smsapp.runtime import Runtime
-from smsapp.store import api_keys
-from smsapp.store.sessions import reading
 from smsapp.web.problems import problem_response
+from smsapp.web.wiring import provide, provided
 
 CACHE_S = 5.0
 """A revoked key works for at most this long."""
@@ -71,12 +72,12 @@ class KeyCache:
 
 def init_app(app: APIFlask, rt: Runtime) -> None:
     """Check keys against the runtime's database."""
-    app.extensions["smsapp_keys"] = KeyCache(rt)
+    provide(app, KeyCache(rt))
 
 
 @auth.verify_token
 def _verify(token: str) -> Caller | None:
-    cache: KeyCache = current_app.extensions["smsapp_keys"]
+    cache = provided(KeyCache)
     caller = cache.find(token) if token else None
     if caller:
         g.caller = caller

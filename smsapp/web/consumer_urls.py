@@ -2,8 +2,8 @@
 
 from typing import overload
 
-from smsapp.domain.addresses import url_fault
-from smsapp.settings import Settings
+from smsapp.addresses import url_fault
+from smsapp.config import Settings
 from smsapp.web.problems import Fault, invalid_request
 
 

@@ -18,10 +18,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from smsapp.domain.failures import FailureClass
-from smsapp.domain.ids import Prefix, parse_id, parse_job_id
-from smsapp.domain.outgoing import EventType
-from smsapp.domain.phone import (
+from smsapp.ids import Prefix, parse_id, parse_job_id
+from smsapp.recipients.phone import (
     ADDRESS,
     PHONE_FAULTS,
     SENDER,
@@ -31,8 +29,7 @@ from smsapp.domain.phone import (
     parse_recipient,
     parse_sender,
 )
-from smsapp.domain.plan import ANY, LATE, parse_span
-from smsapp.domain.quiet import SPAN, InvalidQuietHours, QuietHours
+from smsapp.recipients.quiet_hours import SPAN, InvalidQuietHours, QuietHours
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -148,23 +145,15 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("must be a year between 1 and 9999, in UTC, too") from None
 
 
-def _separated(value: object) -> object:
+def separated(value: object) -> object:
+    """Return the parts of a text that separates them by commas; anything else as it is."""
     return value.split(",") if isinstance(value, str) else value
-
-
-def _plan_span(value: str) -> str:
-    parse_span(value)
-    return value
 
 
 Text = Annotated[str, BeforeValidator(_no_nul), Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
 WHOLE = BeforeValidator(_whole)
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 Cell = Annotated[Text, BeforeValidator(_cell), WithJsonSchema({"type": ["string", "integer", "null"]})]
-TemplateName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$"), Field(examples=["order-shipped"])
-]
-TemplateVersion = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
 Url = Annotated[
     Text,
     StringConstraints(max_length=2048),
@@ -185,14 +174,6 @@ QuietSpan = Annotated[
     Field(json_schema_extra={"pattern": f"^{SPAN}$", "examples": ["21:00-08:00"]}),
 ]
 
-_TYPES_SCHEMA = {
-    "type": "array",
-    "items": {"type": "string", "enum": [str(kind) for kind in EventType]},
-    "minItems": 1,
-}
-EventTypes = Annotated[
-    list[EventType], BeforeValidator(_separated), Field(min_length=1), WithJsonSchema(_TYPES_SCHEMA)
-]
 _TAGS_SCHEMA = {
     "type": "array",
     "items": {"type": "string", "pattern": r"^[^,\x00]{1,64}$"},
@@ -200,7 +181,7 @@ _TAGS_SCHEMA = {
     "maxItems": 10,
 }
 Tags = Annotated[
-    list[Tag], BeforeValidator(_separated), Field(min_length=1, max_length=10), WithJsonSchema(_TAGS_SCHEMA)
+    list[Tag], BeforeValidator(separated), Field(min_length=1, max_length=10), WithJsonSchema(_TAGS_SCHEMA)
 ]
 
 _NUMBER_SCHEMA = {"type": "string", "pattern": f"^{ADDRESS}$", "examples": ["+14155552671"]}
@@ -212,12 +193,3 @@ _JOB_SCHEMA = {
     "examples": ["job_01890a5d96a07c4b9f3e2d1c0b0a0908"],
 }
 JobFilter = Annotated[UUID, PlainValidator(_job_id), WithJsonSchema(_JOB_SCHEMA)]
-
-_PLAN_WORDS = "|".join([ANY, LATE, *FailureClass])
-PlanWord = Annotated[str, StringConstraints(pattern=rf"^({_PLAN_WORDS}|[0-9]{{5}})$")]
-PlanSpan = Annotated[
-    str,
-    StringConstraints(max_length=8),
-    AfterValidator(_plan_span),
-    Field(json_schema_extra={"pattern": r"^[0-9]{1,6}[smh]$"}),
-]

@@ -1,6 +1,8 @@
 """The API document: what APIFlask reads off the views, completed with what it cannot know."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -9,21 +11,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from smsapp.web.inputs import SCHEMA_REF, PlainSchemas, header_name
-from smsapp.web.job_schemas import JOB_ANSWERS
 from smsapp.web.openapi_links import add_links
-from smsapp.web.openapi_parts import HEADERS, PARAMETERS, PROBLEMS, TEXT, Document, Kind
-from smsapp.web.openapi_uploads import BODIES, UPLOADS, JobForm, queries
-from smsapp.web.opt_out_schemas import OPT_OUT_ANSWERS
-from smsapp.web.plan_requests import FailurePlan
+from smsapp.web.openapi_parts import HEADERS, PARAMETERS, PROBLEMS, TEXT, Document, Kind, RoomDocument
 from smsapp.web.problems import PROBLEM_TYPE
-from smsapp.web.push_schemas import PUSH_ANSWERS
-from smsapp.web.schemas import ANSWERS, Problem
+from smsapp.web.schemas import Problem
 
 Responses = dict[int | str, Any]
-
-_ANSWERS: tuple[type[BaseModel], ...] = (*ANSWERS, *JOB_ANSWERS, *OPT_OUT_ANSWERS, *PUSH_ANSWERS)
-_WITHIN_REQUESTS: tuple[type[BaseModel], ...] = (FailurePlan, *UPLOADS)
-"""What requests are made of, besides the models that views take, which APIFlask knows."""
 
 SIGNED = "TwilioSignature"
 _SIGNED_BY_TWILIO = {
@@ -59,8 +52,8 @@ def problems(*statuses: int) -> Responses:
     return {status: {"description": PROBLEMS[status].description} for status in statuses}
 
 
-def init_app(app: APIFlask) -> None:
-    """Make `app.spec` the API document."""
+def init_app(app: APIFlask, rooms: Sequence[RoomDocument]) -> None:
+    """Make `app.spec` the API document of these rooms."""
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         AUTO_SERVERS=False,
@@ -74,25 +67,29 @@ def init_app(app: APIFlask) -> None:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
     )
-    app.spec_processor(_complete)
+    app.spec_processor(partial(_complete, rooms=rooms))
 
 
-def _complete(spec: Any) -> Any:
+def _complete(spec: Any, *, rooms: Sequence[RoomDocument]) -> Any:
     _, definitions = models_json_schema(
-        [(model, "serialization") for model in _ANSWERS]
-        + [(model, "validation") for model in _WITHIN_REQUESTS],
+        [(model, "serialization") for room in rooms for model in room.answers]
+        + [(model, "validation") for room in rooms for model in room.requests],
         ref_template=SCHEMA_REF,
         schema_generator=PlainSchemas,
     )
     components = spec.setdefault("components", {})
     components.setdefault("schemas", {}).update(definitions["$defs"])
-    for field in components["schemas"][JobForm.__name__]["properties"].values():
-        _never_null(field)
+    bodies: Document = {name: body for room in rooms for name, body in room.bodies.items()}
+    for form in _forms(bodies.values()):
+        for field in components["schemas"][form]["properties"].values():
+            _never_null(field)
     components["responses"] = {kind.name: _problem(kind) for kind in PROBLEMS.values()}
     components["parameters"] = PARAMETERS
     components["headers"] = HEADERS
+    queries = {name: parameters for room in rooms for name, parameters in room.queries.items()}
     for operation in _operations(spec):
-        _complete_operation(operation)
+        name = operation["operationId"]
+        _complete_operation(operation, body=bodies.get(name), queries=deepcopy(queries.get(name, ())))
     add_links(spec["paths"])
     spec["paths"] = dict(sorted(spec["paths"].items()))
     return spec
@@ -103,15 +100,21 @@ def _operations(spec: Document) -> Iterator[Document]:
         yield from path.values()
 
 
-def _complete_operation(operation: Document) -> None:
+def _forms(bodies: Iterable[Document]) -> Iterator[str]:
+    """Yield the schemas of bodies that are forms: a form's field cannot be null."""
+    for body in bodies:
+        if form := body.get("multipart/form-data"):
+            yield form["schema"]["$ref"].rsplit("/", 1)[1]
+
+
+def _complete_operation(operation: Document, *, body: Document | None, queries: Sequence[Document]) -> None:
     common = {} if {SIGNED: []} in operation.get("security", []) else {"X-Request-Id": "RequestId"}
-    name = operation["operationId"]
-    parameters = [_parameter(given) for given in operation.pop("parameters") + queries(name)]
+    parameters = [_parameter(given) for given in [*operation.pop("parameters"), *queries]]
     parameters += [_ref("parameters", header) for header in common.values()]
     if parameters:
         operation["parameters"] = parameters
-    if upload := BODIES.get(name):
-        operation["requestBody"] = {"content": upload}
+    if body:
+        operation["requestBody"] = {"content": body}
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
     operation["responses"] = {

@@ -1,10 +1,30 @@
 """What the API document says once and refers to: headers, parameters of addresses, and problems by HTTP status."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomDocument:
+    """What a room adds to the API document beside its views.
+
+    `answers` are models of responses; `requests` are models within requests that no view takes as such. `bodies` and
+    `queries` describe, by operation id, the media types and query parameters of uploads, which no model checks.
+    """
+
+    answers: tuple[type[BaseModel], ...] = ()
+    requests: tuple[type[BaseModel], ...] = ()
+    bodies: Mapping[str, Document] = field(default_factory=dict)
+    queries: Mapping[str, Sequence[Document]] = field(default_factory=dict)
+
+
+UploadCell = str | int | None
+"""A cell of an uploaded row, in JSON."""
 
 TEXT = {"type": "string"}
 HEADERS: Document = {
@@ -108,3 +128,13 @@ PROBLEMS = {
         {"Retry-After": "RetryAfter"},
     ),
 }
+
+
+def json_body(model: type[BaseModel]) -> Document:
+    """Return a request body that is a document of this model."""
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+
+
+def csv_body(example: str) -> Document:
+    """Return a request body that is CSV."""
+    return {"text/csv": {"schema": TEXT, "examples": {"small": {"value": example}}}}

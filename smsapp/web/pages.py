@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response, request, url_for
 
-from smsapp.store.idempotency import Idempotent
+from smsapp.db.idempotency import Idempotent
 from smsapp.web.json_response import json_response
 from smsapp.web.problems import Fault, ProblemError
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from smsapp.services.backpressure import OverloadedError
+from smsapp.queue.overload import OverloadedError
 
 log = structlog.get_logger(__name__)
 

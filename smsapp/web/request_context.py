@@ -5,7 +5,7 @@ import time
 
 import structlog
 
-from smsapp.domain.ids import new_id
+from smsapp.ids import new_id
 from smsapp.metrics import REQUESTS
 
 log = structlog.get_logger(__name__)

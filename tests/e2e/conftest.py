@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.certificates import Authority
-from tests.stack import DATABASES, Database, Stack
+from tests.support.certificates import Authority
+from tests.support.stack import DATABASES, Database, Stack
 
 TABLES = pytest.StashKey[dict[str, str]]()
 """Tables that tests want printed at the end, by title."""

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from redis import Redis
 
-from smsapp.store.tables import InboxEntry
+from smsapp.callbacks.models import InboxEntry
 from tests.e2e.conftest import Stacks
 from tests.faults.audit import audit
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 NUMBER = "+15552900001"
 PATIENCE_S = 75.0

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import urllib3
 
-from tests.environment import SENDER
-from tests.stack import Stack
+from tests.support.environment import SENDER
+from tests.support.stack import Stack
 
 NUMBER = "+14155552671"
 LIFE = ["message.accepted", "message.sent", "message.delivered"]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from smsapp.jobs import Queue
+from smsapp.queue.tasks import Queue
 from tests.e2e.conftest import Stacks
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 
 @pytest.fixture

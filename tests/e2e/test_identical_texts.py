@@ -1,6 +1,6 @@
 """The same text to the same number, many at once, with answers lost: each message gets a Twilio message of its own."""
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 NUMBER = "+15552950001"
 BODY = "Your table is ready."

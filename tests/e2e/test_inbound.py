@@ -4,9 +4,9 @@ import time
 
 from sqlalchemy import select
 
-from smsapp.store.tables import InboundMessage
-from tests.environment import SENDER
-from tests.stack import Stack
+from smsapp.inbound.models import InboundMessage
+from tests.support.environment import SENDER
+from tests.support.stack import Stack
 
 PHONE = "+15552700001"
 

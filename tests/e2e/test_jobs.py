@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from smsapp.store.job_tables import JobRow, SmsJob
-from tests.stack import HOST, Stack
+from smsapp.bulk.models import JobRow, SmsJob
+from tests.support.stack import HOST, Stack
 
 ROWS = 600
 SLOW_MS = 1000

@@ -8,12 +8,15 @@ import pytest
 from celery import Celery
 
 from dev.servers import PostgresServer
-from smsapp.domain.caps import ALL, day_of, next_day
-from smsapp.domain.failures import OwnCode
-from smsapp.jobs import ROUTES, Job
-from smsapp.store import api_keys, breakers, tallies
-from tests.bulk import POSSIBLE_NUMBER, send_bulk
-from tests.stack import DATABASES, Stack
+from smsapp.keys import queries as api_keys
+from smsapp.limits import ALL
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.pacing import tallies
+from smsapp.pacing.caps import day_of, next_day
+from smsapp.queue.tasks import ROUTES, Job
+from smsapp.twilio.error_codes import OwnCode
+from tests.support.bulk import POSSIBLE_NUMBER, send_bulk
+from tests.support.stack import DATABASES, Stack
 
 NUMBER = "+14155552671"
 POOL = ("+15005550011", "+15005550012")

@@ -1,6 +1,6 @@
 """The main job: one request, one text, one timeline that tells all of it."""
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 NUMBER = "+14155552671"
 

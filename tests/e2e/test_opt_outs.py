@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from smsapp.domain.failures import OwnCode
-from tests.environment import SENDER
-from tests.stack import Stack
+from smsapp.twilio.error_codes import OwnCode
+from tests.support.environment import SENDER
+from tests.support.stack import Stack
 
 SERVICE = "MG" + "7" * 32
 

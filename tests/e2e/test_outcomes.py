@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import delete, update
 
 from simulator.outcomes import OUTCOMES, Outcome
-from smsapp.domain.failures import OwnCode
-from smsapp.domain.ids import parse_public_id
-from smsapp.store.tables import Breaker, Message
+from smsapp.ids import parse_public_id
+from smsapp.messages.models import Message
+from smsapp.pacing.models import Breaker
+from smsapp.twilio.error_codes import OwnCode
 from tests.e2e.conftest import TABLES, Stacks
-from tests.stack import DATABASES, Database, Stack
+from tests.support.stack import DATABASES, Database, Stack
 
 TIMEOUT_S = 90.0
 PARKS_THE_ACCOUNT = "refused-20003"

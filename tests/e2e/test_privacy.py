@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from redis import Redis
 
-from smsapp.stream import STREAM
-from tests.stack import Stack
+from smsapp.callbacks.stream import STREAM
+from tests.support.stack import Stack
 
 BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4}){4,}")
 

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, update
 
-from smsapp.domain.ids import new_id, parse_id, public_id
-from smsapp.domain.outgoing import EventType, Outgoing
-from smsapp.store import outbox
-from smsapp.store.push_tables import Delivery, Subscription
-from smsapp.store.tables import OutboxEvent
-from tests.certificates import OPENSSL, Authority
-from tests.consumer import (
+from smsapp.events import outbox
+from smsapp.events.models import OutboxEvent
+from smsapp.events.types import EventType, Outgoing
+from smsapp.ids import new_id, parse_id, public_id
+from smsapp.webhooks.models import Delivery, Subscription
+from tests.support.certificates import OPENSSL, Authority
+from tests.support.consumer import (
     Behaviour,
     Consumer,
     accept,
@@ -27,8 +27,16 @@ from tests.consumer import (
     hang,
     refuse,
 )
-from tests.e2e.subscribers import LIFE, deliveries, delivery, ended, send_example, subscription, tried
-from tests.stack import Stack
+from tests.support.stack import Stack
+from tests.support.subscribers import (
+    LIFE,
+    deliveries,
+    delivery,
+    ended,
+    send_example,
+    subscription,
+    tried,
+)
 
 MISSED_MESSAGES = 1_700
 AWAY = timedelta(days=3)

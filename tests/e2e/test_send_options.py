@@ -6,11 +6,12 @@ from uuid import uuid4
 import urllib3
 from sqlalchemy import select
 
-from smsapp.domain.ids import parse_public_id
-from smsapp.store import breakers
-from smsapp.store.tables import Base, OutboxEvent
-from tests.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
-from tests.stack import Stack
+from smsapp.db.base import Base
+from smsapp.events.models import OutboxEvent
+from smsapp.ids import parse_public_id
+from smsapp.pacing import breaker_queries as breakers
+from tests.support.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
+from tests.support.stack import Stack
 
 NUMBER = "+14155552671"
 

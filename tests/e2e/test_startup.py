@@ -7,7 +7,7 @@ import pytest
 
 from dev.ports import free_port
 from tests.e2e.conftest import Stacks
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 FAULTS = {
     "TWILIO_ACCOUNT_SID": "not-an-account",

@@ -6,8 +6,9 @@ from uuid import uuid4
 
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.consumer import Consumer, Seen, accept, refuse
-from tests.e2e.subscribers import (
+from tests.support.consumer import Consumer, Seen, accept, refuse
+from tests.support.stack import Stack
+from tests.support.subscribers import (
     LIFE,
     NUMBER,
     deliveries,
@@ -17,7 +18,6 @@ from tests.e2e.subscribers import (
     subscription,
     tried,
 )
-from tests.stack import Stack
 
 
 def fits(seen: Seen, secret: str) -> bool:

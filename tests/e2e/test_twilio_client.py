@@ -8,8 +8,8 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from tests.e2e.conftest import Stacks
-from tests.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
-from tests.stack import Stack
+from tests.support.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
+from tests.support.stack import Stack
 
 NUMBER = "+15552600001"
 

@@ -21,7 +21,7 @@ from tests.faults.audit import Audit, audit
 from tests.faults.cases import CASES, Case
 from tests.faults.clock import run_clock_case
 from tests.faults.load import Load
-from tests.stack import DATABASES, Database, Stack
+from tests.support.stack import DATABASES, Database, Stack
 
 MESSAGES = 2_000
 RATE = 120.0

@@ -7,16 +7,16 @@ from typing import Any
 
 from redis import Redis
 
-from smsapp.gateway.twilio import Gateway
-from smsapp.gateway.webhooks import WebhookPoster
-from smsapp.pacer import RedisPacer
+from smsapp.callbacks.stream import CallbackStream
+from smsapp.messages.models import Message
+from smsapp.pacing.pacer import RedisPacer
+from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.runtime import Runtime
-from smsapp.services.check_ledger import check_histories, check_ledger
-from smsapp.store.tables import Message
-from smsapp.stream import CallbackStream
-from tests.environment import make_settings
-from tests.fakes import FakeJobs, FakeTwilio
-from tests.stack import Stack
+from smsapp.twilio.client import Gateway
+from smsapp.webhooks.client import WebhookPoster
+from tests.support.environment import make_settings
+from tests.support.fakes import FakeJobs, FakeTwilio
+from tests.support.stack import Stack
 
 EXPLAINED = frozenset({"failed", "unconfirmed", "canceled"})
 """Outcomes that a message may have which Twilio never accepted: we said so, and why."""

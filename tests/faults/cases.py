@@ -11,7 +11,7 @@ import psutil
 from redis import Redis
 
 from tests.faults.load import Load
-from tests.stack import DATABASES, Database, Stack
+from tests.support.stack import DATABASES, Database, Stack
 
 Fault = Callable[[Stack, Load], None]
 

@@ -18,25 +18,25 @@ import structlog
 from sqlalchemy import select
 
 from dev.servers import PostgresServer
-from smsapp.domain.ids import callback_url, new_id
-from smsapp.domain.outbound import Outbound
-from smsapp.domain.phone import parse_recipient
-from smsapp.domain.segments import measure
-from smsapp.gateway.twilio import Submission, TwilioMessage
+from smsapp.callbacks.track import track_callbacks
+from smsapp.ids import callback_url, new_id
+from smsapp.keys.models import ApiKey
+from smsapp.maintenance import sweep
+from smsapp.messages.documents import message_view
+from smsapp.messages.segments import measure
+from smsapp.recipients.phone import parse_recipient
+from smsapp.reconciliation.reconcile import reconcile
 from smsapp.runtime import Runtime
-from smsapp.services.accept_message import Draft, accept_message
-from smsapp.services.reconcile import reconcile
-from smsapp.services.send_messages import send_messages
-from smsapp.services.sweep import sweep
-from smsapp.services.track_callbacks import track_callbacks
-from smsapp.store.tables import ApiKey
-from smsapp.stream import Callback
-from smsapp.web.views import message_view
-from tests.bulk import POSSIBLE_NUMBER
-from tests.environment import SENDER
-from tests.fakes import FakeClock, FakeTwilio
+from smsapp.sending.accept import Draft, accept_message
+from smsapp.submission.outbound import Outbound
+from smsapp.submission.send import send_messages
+from smsapp.twilio.callback import Callback
+from smsapp.twilio.client import Submission, TwilioMessage
 from tests.faults.audit import Audit, audit, make_runtime
-from tests.stack import Database, Stack
+from tests.support.bulk import POSSIBLE_NUMBER
+from tests.support.environment import SENDER
+from tests.support.fakes import FakeClock, FakeTwilio
+from tests.support.stack import Database, Stack
 
 STEP = timedelta(hours=1)
 _BATCH = 100

@@ -9,8 +9,8 @@ from typing import Self
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from smsapp.store.tables import Message
-from tests.stack import Stack
+from smsapp.messages.models import Message
+from tests.support.stack import Stack
 
 PATIENCE_S = 90.0
 """How long a caller repeats one request; longer than any outage of ours."""

@@ -9,19 +9,19 @@ from redis import Redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from smsapp.domain.ids import parse_public_id
-from smsapp.domain.phone import parse_recipient
-from smsapp.domain.segments import measure
-from smsapp.gateway.webhooks import WebhookPoster
-from smsapp.pacer import RedisPacer
+from smsapp.callbacks.stream import CallbackStream
+from smsapp.config import Settings
+from smsapp.ids import parse_public_id
+from smsapp.keys import queries as api_keys
+from smsapp.keys.models import ApiKey
+from smsapp.messages.documents import message_view
+from smsapp.messages.segments import measure
+from smsapp.pacing.pacer import RedisPacer
+from smsapp.recipients.phone import parse_recipient
 from smsapp.runtime import Runtime
-from smsapp.services.accept_message import Draft, accept_message
-from smsapp.settings import Settings
-from smsapp.store import api_keys
-from smsapp.store.tables import ApiKey
-from smsapp.stream import CallbackStream
-from smsapp.web.views import message_view
-from tests.fakes import FakeClock, FakeJobs, FakeTwilio
+from smsapp.sending.accept import Draft, accept_message
+from smsapp.webhooks.client import WebhookPoster
+from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio
 
 Accept = Callable[..., UUID]
 

@@ -16,14 +16,14 @@ from sqlalchemy import create_engine, inspect
 
 from celeryconfig import celery_settings
 from dev.processes import procfile_commands
-from smsapp.cli import alembic_config
-from smsapp.commands.openapi import FILE, render
-from smsapp.jobs import ROUTES, Job, Queue
-from smsapp.settings import Settings, load_settings
-from smsapp.store.engine import prepare_engine
-from smsapp.store.tables import Base
-from tests.environment import ACCOUNT_SID, AUTH_TOKEN, BASE_URL, SENDER, make_settings
-from tests.web import Api, problem, serving
+from smsapp.cli.main import alembic_config
+from smsapp.cli.openapi import FILE, render
+from smsapp.config import Settings, load_settings
+from smsapp.db.base import Base
+from smsapp.db.engine import prepare_engine
+from smsapp.queue.tasks import ROUTES, Job, Queue
+from tests.support.environment import ACCOUNT_SID, AUTH_TOKEN, BASE_URL, SENDER, make_settings
+from tests.support.web import Api, problem, serving
 
 ROOT = Path(__file__).parent.parent.parent
 NEEDED = {

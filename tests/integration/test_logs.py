@@ -17,25 +17,26 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from smsapp import logs
-from smsapp.domain.ids import public_id
-from smsapp.domain.outbound import Outbound
-from smsapp.gateway.twilio import Submission, TwilioUnavailableError
+from smsapp.callbacks import spool as inbox
+from smsapp.callbacks import track as track_module
+from smsapp.callbacks.replay import replay_dead_letters
+from smsapp.config import Settings
+from smsapp.ids import public_id
+from smsapp.maintenance import sweep
+from smsapp.reconciliation.check_ledger import check_histories, check_ledger
+from smsapp.reconciliation.reconcile import reconcile
+from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.runtime import Runtime
-from smsapp.services import send_messages as send_module
-from smsapp.services import track_callbacks as track_module
-from smsapp.services.check_ledger import check_histories, check_ledger
-from smsapp.services.reconcile import reconcile
-from smsapp.services.replay_dead_letters import replay_dead_letters
-from smsapp.services.send_messages import send_messages
-from smsapp.services.settle_unconfirmed import Decision, decide_unconfirmed
-from smsapp.services.sweep import expire_claims, sweep
-from smsapp.settings import Settings
-from smsapp.store import inbox
-from tests.environment import AUTH_TOKEN, SENDER, make_settings
-from tests.fakes import FakeClock, FakeTwilio, refuse
+from smsapp.submission import send as send_module
+from smsapp.submission.expire_claims import expire_claims
+from smsapp.submission.outbound import Outbound
+from smsapp.submission.send import send_messages
+from smsapp.twilio.client import Submission, TwilioUnavailableError
+from tests.integration.callbacks.test_track import append, callback, raw_callback, receive
 from tests.integration.conftest import Accept
-from tests.integration.test_send_messages import claim, stored
-from tests.integration.test_track_callbacks import append, callback, raw_callback, receive
+from tests.integration.submission.test_send import claim, stored
+from tests.support.environment import AUTH_TOKEN, SENDER, make_settings
+from tests.support.fakes import FakeClock, FakeTwilio, refuse
 
 Line = dict[str, Any]
 

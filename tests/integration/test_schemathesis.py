@@ -1,6 +1,6 @@
 """Generated requests against the live service: whatever is asked, it answers as the API document says.
 
-What no schema can say of a request is in `tests/schema_limits.py`. For a longer look:
+What no schema can say of a request is in `tests/support/schema_limits.py`. For a longer look:
 `SCHEMATHESIS_EXAMPLES=100 python -m pytest tests/integration/test_schemathesis.py`.
 """
 
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from smsapp.domain.callbacks import Inbound
-from smsapp.domain.ids import new_id
-from smsapp.store import inbound
-from smsapp.stream import Callback
-from tests.stack import HOST, ROOT, Stack
+from smsapp.ids import new_id
+from smsapp.inbound import queries as inbound
+from smsapp.inbound.rules import Inbound
+from smsapp.twilio.callback import Callback
+from tests.support.stack import HOST, ROOT, Stack
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
 """Random requests per operation and phase, besides those that follow from the document."""

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from smsapp.domain.addresses import is_allowed, url_fault
+from smsapp.addresses import is_allowed, url_fault
 
 PUBLIC = (
     "1.1.1.1",

@@ -11,8 +11,8 @@ import pytest
 
 from simulator.options import Behaviour
 from simulator.options import Settings as SimulatorSettings
-from smsapp.cli import main
-from smsapp.settings import Settings
+from smsapp.cli.main import main
+from smsapp.config import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -68,7 +68,7 @@ def test_every_variable_and_constant_exists(page: Path) -> None:
 
 @pages
 def test_every_metric_is_told(page: Path) -> None:
-    told = "".join((ROOT / "smsapp" / name).read_text() for name in ("metrics.py", "services/read_gauges.py"))
+    told = "".join((ROOT / "smsapp" / name).read_text() for name in ("metrics.py", "health/gauges.py"))
 
     for piece in code(page):
         for name in re.findall(r"\bsmsapp_[a-z_]+", piece):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapp.domain.ids import callback_url, new_id, parse_public_id, parse_target, public_id
+from smsapp.ids import callback_url, new_id, parse_public_id, parse_target, public_id
 
 BASE_URL = "https://sms.example.test"
 ID = UUID("01890a5d-96a0-7c4b-9f3e-2d1c0b0a0908")

@@ -1,0 +1,147 @@
+"""The web application: factory, request context, and the pieces put together."""
+
+import time
+from pathlib import Path
+
+from apiflask import APIFlask
+from flask import Response, g, request
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import sessionmaker
+
+from smsapp import __version__
+from smsapp.bulk import openapi as bulk_openapi
+from smsapp.bulk import views as jobs
+from smsapp.callbacks import receiver as callbacks
+from smsapp.callbacks import views as twilio
+from smsapp.callbacks.receiver import CallbackIntake
+from smsapp.config import Settings
+from smsapp.db.base import Base
+from smsapp.db.engine import engine_options, prepare_engine
+from smsapp.events import schemas as event_schemas
+from smsapp.events import views as events
+from smsapp.events.watch_feed import FeedWatch
+from smsapp.fastpath.short_sends import ShortSends
+from smsapp.health import schemas as health_schemas
+from smsapp.health import views as health
+from smsapp.inbound import schemas as inbound_schemas
+from smsapp.inbound import views as inbound
+from smsapp.lifecycle import schemas as lifecycle_schemas
+from smsapp.messages import schemas as message_schemas
+from smsapp.messages import views as messages
+from smsapp.queue.tasks import make_publisher
+from smsapp.runtime import Runtime, build_runtime
+from smsapp.sending import endpoint as send_endpoint
+from smsapp.sending import schemas as sending_schemas
+from smsapp.sending import views as sending
+from smsapp.sending.endpoint import SendEndpoint
+from smsapp.suppressions import import_views as suppression_imports
+from smsapp.suppressions import schemas as suppression_schemas
+from smsapp.suppressions import views as suppressions
+from smsapp.templates import schemas as template_schemas
+from smsapp.templates import views as text_templates
+from smsapp.web import auth, docs, openapi, problems
+from smsapp.web import schemas as web_schemas
+from smsapp.web.auth import KeyCache
+from smsapp.web.plain_http import EXTENSION, MAX_BODY_BYTES
+from smsapp.web.request_context import begin, end
+from smsapp.web.wiring import provide, provided
+from smsapp.webhooks import delivery_views as deliveries
+from smsapp.webhooks import schemas as webhook_schemas
+from smsapp.webhooks import views as subscriptions
+
+POSTGRES_CONNECTIONS = 10
+SQLITE_CONNECTIONS = 1
+"""In one process SQLite's calls block its whole event loop, so a second writer could only wait for itself."""
+
+_VIEWS = (
+    sending,
+    messages,
+    events,
+    jobs,
+    text_templates,
+    inbound,
+    suppressions,
+    suppression_imports,
+    subscriptions,
+    deliveries,
+    twilio,
+    health,
+)
+_DOCUMENTED = (
+    message_schemas,
+    sending_schemas,
+    event_schemas,
+    health_schemas,
+    web_schemas,
+    bulk_openapi,
+    template_schemas,
+    inbound_schemas,
+    suppression_schemas,
+    webhook_schemas,
+    lifecycle_schemas,
+)
+
+
+def create_app(settings: Settings) -> APIFlask:
+    """Return the application over real ports: it can be run by any WSGI server."""
+    app = APIFlask(
+        "smsapp.web",
+        title="smsapp",
+        version=__version__,
+        spec_path=None,
+        docs_path=None,
+        # Where Flask-SQLAlchemy looks for a relative SQLite path; the worker looks here, too.
+        instance_path=str(Path.cwd()),
+    )
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(
+            settings.database_url,
+            pool_size=SQLITE_CONNECTIONS if settings.is_sqlite else POSTGRES_CONNECTIONS,
+        ),
+    )
+    database = SQLAlchemy(metadata=Base.metadata)
+    database.init_app(app)
+    with app.app_context():
+        sessions = sessionmaker(prepare_engine(database.engine), expire_on_commit=False)
+    rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False)
+    endpoint = SendEndpoint(rt)
+    for part in (rt, endpoint, FeedWatch(rt)):
+        provide(app, part)
+    _register(app, rt)
+    intake = CallbackIntake(app.wsgi_app, rt)
+    app.wsgi_app = intake  # type: ignore[method-assign]
+    sends = ShortSends(app, provided(KeyCache, app), endpoint)
+    app.extensions[EXTENSION] = {callbacks.PREFIX: intake.take, send_endpoint.PATH: sends.answer}
+    return app
+
+
+def _register(app: APIFlask, rt: Runtime) -> None:
+    problems.init_app(app)
+    auth.init_app(app, rt)
+    openapi.init_app(app, [room.DOCUMENT for room in _DOCUMENTED])
+    docs.init_app(app)
+    for views in _VIEWS:
+        app.register_blueprint(views.bp)
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    g.request_id = begin(request.headers.get("X-Request-Id", ""))
+
+
+def _end(response: Response) -> Response:
+    headers = end(
+        g.request_id,
+        request.method,
+        request.endpoint or "none",
+        response.status_code,
+        began=g.began,
+        message_id=g.get("message_id"),
+    )
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,219 @@
+"""Take an upload of many texts: check every row, store them all, and send none before somebody says so."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from smsapp.bulk import queries as sms_jobs
+from smsapp.bulk import row_queries as job_rows
+from smsapp.bulk.models import JobRow, SmsJob
+from smsapp.bulk.queries import JobState
+from smsapp.bulk.rows import CheckedRow, RowState, check_rows
+from smsapp.db import idempotency
+from smsapp.db.idempotency import Idempotent
+from smsapp.ids import new_id
+from smsapp.queue.tasks import Job
+from smsapp.runtime import Runtime
+from smsapp.sending.accept import Accepted, IdempotencyConflictError, UntimelyError, given_before
+from smsapp.sending.draft import time_fault
+from smsapp.sending.prices import ANYWHERE
+from smsapp.sending.sender_pool import sender_for
+from smsapp.suppressions.check import opted_out
+from smsapp.templates.rules import Template
+from smsapp.uploads.rows import RawRow
+
+_BATCH = 500
+"""Rows in one transaction: long ones would keep everybody else from writing to SQLite."""
+
+MAX_FAULTS = 100
+"""Faulty rows in an answer; all of them are in the results."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDraft:
+    """A valid request for a job; without `sender` and `messaging_service_sid` the configured sender is used."""
+
+    api_key_id: UUID
+    body: str
+    template: Template
+    template_name: str | None
+    template_version: int | None
+    sender: str | None
+    messaging_service_sid: str | None
+    on_unconfirmed: str
+    resend_after_failure: bool
+    name: str | None = None
+    tags: list[str] | None = None
+    callback_url: str | None = None
+    on_failure: dict[str, Any] | None = None
+    sensitive: bool = False
+    send_at: datetime | None = None
+    deliver_by: datetime | None = None
+    quiet_hours: str | None = None
+    ignored_columns: Sequence[str] | None = None
+    allow_duplicates: bool = False
+    start: bool = False
+    request_id: str | None = None
+
+
+class _KeyTakenError(IdempotencyConflictError):
+    """Another request with the same Idempotency-Key was faster."""
+
+
+Render = Callable[[SmsJob, Sequence[JobRow]], dict[str, Any]]
+
+
+def create_job(
+    rt: Runtime, draft: JobDraft, rows: Iterable[RawRow], *, render: Render, request: Idempotent | None = None
+) -> Accepted:
+    """Store a job with all its rows, or nothing.
+
+    Rows come as a stream and are stored in short transactions; the last one makes the job visible, keeps the answer
+    with the Idempotency-Key, and starts it if that was asked for. A process that dies before leaves rows that belong to
+    no visible job, and the sweep removes them.
+
+    Raises:
+        UnreadableUpload: the upload cannot be used; nothing is stored.
+        IdempotencyConflictError: the key was used for another request.
+        UntimelyError: the clock forbids one of its times.
+    """
+    now = rt.clock()
+    if fault := time_fault(draft.send_at, draft.deliver_by, now):
+        raise UntimelyError(fault)
+    job_id = new_id()
+    with rt.sessions.begin() as session:
+        sms_jobs.add(session, _values(draft, job_id, now))
+    try:
+        values = _store_rows(rt, job_id, draft, rows)
+        answer = _publish(rt, job_id, values | _state(draft, rt.clock()), render, request)
+    except BaseException as error:
+        with suppress(SQLAlchemyError):  # else the sweep does it
+            discard_upload(rt, job_id)
+        if isinstance(error, _KeyTakenError) and (other := given_before(rt, request)):
+            return other
+        raise
+    if draft.start:
+        rt.jobs.wake(Job.FEED_JOBS)
+    return Accepted(answer, replayed=False)
+
+
+def discard_upload(rt: Runtime, job_id: UUID) -> None:
+    """Remove a job that was never visible."""
+    with rt.sessions.begin() as session:
+        job_rows.remove(session, job_id)
+        sms_jobs.remove(session, job_id)
+
+
+def _store_rows(rt: Runtime, job_id: UUID, draft: JobDraft, rows: Iterable[RawRow]) -> dict[str, Any]:
+    """Store every row and return the job's counts."""
+    states, segments = Counter[str](), Counter[str]()
+    checked = check_rows(rows, draft.template, allow_duplicates=draft.allow_duplicates)
+    for batch in _in_batches(checked):
+        with rt.sessions.begin() as session:
+            values = []
+            for row in _without_opted_out(rt, session, draft, batch):
+                states[row.state.value] += 1
+                segments[row.region or ANYWHERE] += row.segments
+                values.append(_row_values(job_id, states.total(), row))
+            job_rows.insert(session, values)
+    return {
+        "rows": states.total(),
+        "segments": segments.total(),
+        "segments_by_country": dict(+segments),
+        **{state.value: states[state.value] for state in RowState},
+    }
+
+
+def _without_opted_out(
+    rt: Runtime, session: Session, draft: JobDraft, rows: Sequence[CheckedRow]
+) -> list[CheckedRow]:
+    """Return the rows, those marked whose recipients have opted out; it is looked at again before each is sent."""
+    good = [row for row in rows if row.state is RowState.WAITING]
+    refused = opted_out(rt, session, [_addresses(rt, draft, row.to or "") for row in good])
+    lines = {row.line for row, is_refused in zip(good, refused, strict=True) if is_refused}
+    return [row.refused(RowState.OPTED_OUT, "opted_out") if row.line in lines else row for row in rows]
+
+
+def _addresses(rt: Runtime, draft: JobDraft, to: str) -> dict[str, Any]:
+    sender, service = sender_for(rt.settings, to, draft.sender, draft.messaging_service_sid)
+    return {"to": to, "sender": sender, "messaging_service_sid": service}
+
+
+def _state(draft: JobDraft, now: datetime) -> dict[str, Any]:
+    state = JobState.RUNNING if draft.start else JobState.READY
+    return {"state": state.value, "started_at": now if draft.start else None, "updated_at": now}
+
+
+def _publish(
+    rt: Runtime, job_id: UUID, values: dict[str, Any], render: Render, request: Idempotent | None
+) -> dict[str, Any]:
+    """Make the job visible and return its answer.
+
+    Raises:
+        _KeyTakenError: another request with the same key was faster.
+    """
+    with rt.sessions.begin() as session:
+        sms_jobs.change(session, job_id, values)
+        job = sms_jobs.get(session, job_id)
+        assert job is not None
+        answer = render(job, job_rows.faulty(session, job_id, limit=MAX_FAULTS))
+        if request and not idempotency.remember(session, [(request, answer)], now=rt.clock()):
+            raise _KeyTakenError
+    return answer
+
+
+def _in_batches(rows: Iterator[CheckedRow]) -> Iterator[list[CheckedRow]]:
+    while batch := list(islice(rows, _BATCH)):
+        yield batch
+
+
+def _values(draft: JobDraft, job_id: UUID, now: datetime) -> dict[str, Any]:
+    return {
+        "id": job_id,
+        "api_key_id": draft.api_key_id,
+        "name": draft.name,
+        "state": JobState.UPLOADING.value,
+        # Its rows have the text filled in, for as long as they need it; nobody else does.
+        "body": "" if draft.sensitive else draft.body,
+        "template": draft.template_name,
+        "template_version": draft.template_version,
+        "sender": draft.sender,
+        "messaging_service_sid": draft.messaging_service_sid,
+        "tags": draft.tags,
+        "on_unconfirmed": draft.on_unconfirmed,
+        "resend_after_failure": draft.resend_after_failure,
+        "callback_url": draft.callback_url,
+        "on_failure": draft.on_failure,
+        "sensitive": draft.sensitive,
+        "send_at": draft.send_at,
+        "deliver_by": draft.deliver_by,
+        "quiet_hours": draft.quiet_hours,
+        "ignored_columns": None if draft.ignored_columns is None else list(draft.ignored_columns),
+        "request_id": draft.request_id,
+        "created_at": now,
+        "updated_at": now,
+        "segments_by_country": {},
+        **dict.fromkeys(("rows", "segments", *(state.value for state in RowState)), 0),
+    }
+
+
+def _row_values(job_id: UUID, number: int, row: CheckedRow) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "number": number,
+        "line": row.line,
+        "state": row.state.value,
+        "to": row.to,
+        "body": row.body,
+        "client_reference": row.client_reference,
+        "reason": row.reason,
+        "column": row.column,
+    }

@@ -1,0 +1,79 @@
+"""From the upload of a request to the job that it asks for."""
+
+from flask import g, request
+
+from smsapp.bulk.create import JobDraft, create_job
+from smsapp.bulk.documents import job_view
+from smsapp.bulk.queries import Progress
+from smsapp.bulk.uploads import Upload
+from smsapp.runtime import Runtime
+from smsapp.sending.accept import Accepted, IdempotencyConflictError, UntimelyError, given_before
+from smsapp.templates.fill import stored_text
+from smsapp.templates.rules import MalformedTemplate, parse_template
+from smsapp.templates.views import TEMPLATE_FAULTS
+from smsapp.web.consumer_urls import checked_url
+from smsapp.web.pages import idempotent, key_reused
+from smsapp.web.problems import Fault, invalid_request
+from smsapp.web.uploads import in_turns
+
+
+def make_job(rt: Runtime, upload: Upload, key: str | None) -> Accepted:
+    """Store the job that an upload describes, for the caller of this request.
+
+    Raises:
+        ProblemError: an option cannot be met, or the Idempotency-Key belongs to another request.
+        UnreadableUpload: the upload cannot be used.
+    """
+    asked = idempotent(g.caller.key_id, key, request.path, upload.content)
+    try:
+        # First of all: its template may be another one by now, or its time over.
+        return given_before(rt, asked) or create_job(
+            rt,
+            _draft(rt, upload),
+            in_turns(upload.rows),
+            render=lambda job, faulty: job_view(job, Progress(), faulty, rt.settings),
+            request=asked,
+        )
+    except IdempotencyConflictError:
+        raise key_reused() from None
+    except UntimelyError as error:
+        late = error.fault
+        raise invalid_request(Fault(upload.pointer(late.field), late.code, late.sentence)) from None
+
+
+def _draft(rt: Runtime, upload: Upload) -> JobDraft:
+    options = upload.options
+    settings = rt.settings
+    body, version = options.body or "", None
+    if options.template is not None:
+        stored = stored_text(rt, options.template, options.template_version, upload.pointer("template"))
+        body, version = stored.body, stored.version
+    try:
+        template = parse_template(body)
+    except MalformedTemplate as error:
+        raise invalid_request(
+            Fault(upload.pointer("body"), error.reason, TEMPLATE_FAULTS[error.reason])
+        ) from None
+    return JobDraft(
+        api_key_id=g.caller.key_id,
+        body=body,
+        template=template,
+        template_name=options.template,
+        template_version=version,
+        sender=options.sender,
+        messaging_service_sid=options.messaging_service_sid,
+        on_unconfirmed=options.on_unconfirmed or settings.on_unconfirmed,
+        resend_after_failure=options.resends(settings),
+        on_failure=options.plan,
+        name=options.name,
+        tags=options.tags,
+        callback_url=checked_url(settings, options.callback_url, upload.pointer("callback_url")),
+        sensitive=options.sensitive,
+        send_at=options.send_at,
+        deliver_by=options.deliver_by,
+        quiet_hours=None if options.urgent else options.quiet_hours or g.caller.quiet_hours,
+        ignored_columns=upload.unused_columns(template),
+        allow_duplicates=options.allow_duplicates,
+        start=options.start,
+        request_id=g.request_id,
+    )

@@ -1,0 +1,218 @@
+"""Make messages of the rows of running jobs, a few ahead of what is sent, and notice when a job is done."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from smsapp.bulk import queries as sms_jobs
+from smsapp.bulk import row_queries as job_rows
+from smsapp.bulk.models import JobRow, SmsJob
+from smsapp.bulk.queries import JobState
+from smsapp.bulk.rows import RowState
+from smsapp.db.sessions import reading
+from smsapp.events import outbox
+from smsapp.events.types import EventType, Outgoing
+from smsapp.ids import new_id, public_job_id
+from smsapp.messages.queries import StaleMessageError
+from smsapp.messages.segments import measure
+from smsapp.queue.drain import draining, outlast
+from smsapp.queue.lanes import Lane
+from smsapp.queue.tasks import Job
+from smsapp.recipients.phone import parse_recipient
+from smsapp.runtime import Runtime
+from smsapp.sending.accept import Candidate, prepare, store_together
+from smsapp.sending.cancel import cancel_pending
+from smsapp.sending.draft import Draft
+from smsapp.sending.sender_pool import sender_for
+from smsapp.suppressions.check import RecipientOptedOutError
+
+log = structlog.get_logger(__name__)
+
+Result = dict[str, Any]
+
+_BATCH = 500
+_SOON = timedelta(minutes=30)
+"""Messages that wait for longer, for the end of somebody's quiet hours, must not hold up those to people awake."""
+
+_LOOK_EVERY_S = 0.1
+_IDLE_S = 2.0
+"""A feeder that could do nothing for so long ends; the sweep wakes the next while there are jobs."""
+
+
+class _RowsTakenError(Exception):
+    """The job was paused or canceled, or another feeder was faster; nothing may be committed."""
+
+
+def feed_jobs(rt: Runtime, slot: int = 0) -> int:
+    """Hand on rows of every running job, and stop canceled ones, until nothing moves; return how much did.
+
+    Of each job at most `job_window` messages wait at a time, so that a long one floods nobody's queue.
+    """
+    total = 0
+    with draining(rt, Job.FEED_JOBS, slot) as again:
+        last_work = time.monotonic()
+        while again() and time.monotonic() - last_work < _IDLE_S:
+            moved, left = outlast(rt, partial(_round, rt))
+            total += moved
+            if not left:
+                break
+            if moved:
+                last_work = time.monotonic()
+            else:
+                rt.stopping.wait(_LOOK_EVERY_S)
+    return total
+
+
+def _round(rt: Runtime) -> tuple[int, bool]:
+    """Give each job its turn; return how many rows or messages were moved, and whether there is more to do."""
+    with reading(rt.sessions) as session:
+        jobs = sms_jobs.unfinished(session, now=rt.clock())
+    moved = 0
+    for job in jobs:
+        if job.waiting and job.state == JobState.RUNNING:
+            moved += _feed(rt, job)
+            continue
+        if job.state == JobState.CANCELED:
+            moved += _cancel(rt, job.id)
+        _finish(rt, job.id)
+    return moved, moved > 0 or any(job.waiting for job in jobs)
+
+
+def _feed(rt: Runtime, job: SmsJob) -> int:
+    now = rt.clock()
+    window = rt.settings.job_window
+    with reading(rt.sessions) as session:
+        room = window - sms_jobs.pending(session, job.id, until=now + _SOON)
+        if room < min(_BATCH, window) // 2 and room < job.waiting:
+            return 0  # a larger batch, soon, costs less than many small ones
+        rows = job_rows.next_waiting(session, job.id, limit=min(room, _BATCH))
+    try:
+        if job.deliver_by and job.deliver_by <= now:
+            _refuse(rt, job.id, rows, "deadline_passed")
+        else:
+            _store(rt, job, rows, now)
+    except _RowsTakenError:
+        return 0
+    return len(rows)
+
+
+def _store(rt: Runtime, job: SmsJob, rows: Sequence[JobRow], now: datetime) -> None:
+    """Store rows as messages: each in the transaction that says so in the row, so that none is stored twice."""
+    candidates = [prepare(_draft(rt, job, row), now) for row in rows]
+    numbers = {candidate.values["id"]: row.number for candidate, row in zip(candidates, rows, strict=True)}
+
+    def also(session: Session, stored: list[Candidate]) -> None:
+        _settle(session, job.id, [_result(numbers[c.values["id"]], c) for c in stored], now)
+
+    store_together(rt, candidates, also=also)
+    # A candidate that the database cannot hold was rolled back, and its row with it.
+    broken = [
+        row
+        for row, c in zip(rows, candidates, strict=True)
+        if isinstance(c.error, DataError | IntegrityError)
+    ]
+    if broken:
+        _refuse(rt, job.id, broken, "not_storable")
+
+
+def _refuse(rt: Runtime, job_id: UUID, rows: Sequence[JobRow], reason: str) -> None:
+    results = [{"number": row.number, "state": RowState.REFUSED.value, "reason": reason} for row in rows]
+    with rt.sessions.begin() as session:
+        _settle(session, job_id, results, rt.clock())
+
+
+def _settle(session: Session, job_id: UUID, results: Sequence[Result], now: datetime) -> None:
+    """Write down what became of rows, while the job is held and still wants it.
+
+    Raises:
+        _RowsTakenError: it does not, or some of the rows were taken by another feeder.
+    """
+    job = sms_jobs.lock(session, job_id)
+    numbers = [result["number"] for result in results]
+    if job is None or job.state != JobState.RUNNING:
+        raise _RowsTakenError
+    if job_rows.still_waiting(session, job_id, numbers) != set(numbers):
+        raise _RowsTakenError
+    job_rows.settle(session, job_id, results)
+    counts = Counter(str(result["state"]) for result in results)
+    sms_jobs.count(session, job_id, now=now, waiting=-len(results), **counts)
+
+
+def _result(number: int, candidate: Candidate) -> Result:
+    if isinstance(candidate.error, RecipientOptedOutError):
+        return {"number": number, "state": RowState.OPTED_OUT.value, "reason": "opted_out"}
+    if candidate.error:
+        return {"number": number, "state": RowState.REFUSED.value, "reason": "not_storable"}
+    return {"number": number, "state": RowState.STORED.value, "message_id": candidate.values["id"]}
+
+
+def _draft(rt: Runtime, job: SmsJob, row: JobRow) -> Draft:
+    assert row.to is not None
+    assert row.body is not None
+    sender, service = sender_for(rt.settings, row.to, job.sender, job.messaging_service_sid)
+    return Draft(
+        recipient=parse_recipient(row.to),
+        sender=sender,
+        messaging_service_sid=service,
+        body=row.body,
+        measure=measure(row.body),
+        api_key_id=job.api_key_id,
+        client_reference=row.client_reference,
+        tags=job.tags,
+        request_id=job.request_id,
+        on_unconfirmed=job.on_unconfirmed,
+        resend_after_failure=job.resend_after_failure,
+        callback_url=job.callback_url,
+        on_failure=job.on_failure,
+        sensitive=job.sensitive,
+        deliver_by=job.deliver_by,
+        quiet_hours=job.quiet_hours,
+        job_id=job.id,
+        lane=Lane.BULK,
+    )
+
+
+def _cancel(rt: Runtime, job_id: UUID) -> int:
+    """Cancel messages of a canceled job that no sender has taken yet."""
+    with reading(rt.sessions) as session:
+        ids = sms_jobs.pending_ids(session, job_id, limit=_BATCH)
+    try:
+        return cancel_pending(rt, ids) if ids else 0
+    except StaleMessageError:
+        return 0  # some were taken meanwhile; the next round looks again
+
+
+def _finish(rt: Runtime, job_id: UUID) -> None:
+    """Close a job whose rows are all settled and whose messages all have an outcome."""
+    with reading(rt.sessions) as session:
+        if sms_jobs.has_open_messages(session, job_id):
+            return
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        job = sms_jobs.lock(session, job_id)
+        if job is None or job.finished_at or job.waiting or sms_jobs.has_open_messages(session, job_id):
+            return
+        state = JobState.CANCELED if job.state == JobState.CANCELED else JobState.COMPLETED
+        sms_jobs.change(session, job_id, {"state": state.value, "finished_at": now, "updated_at": now})
+        outbox.add(session, _completed(session, job, state, now))
+    log.info("job_finished", job_id=public_job_id(job_id), state=state)
+
+
+def _completed(session: Session, job: SmsJob, state: JobState, now: datetime) -> Outgoing:
+    data = {
+        "id": public_job_id(job.id),
+        "name": job.name,
+        "state": state.value,
+        "rows": job.rows,
+        "counts": {row_state.value: getattr(job, row_state) for row_state in RowState},
+        "outcomes": sms_jobs.progress(session, job.id).outcomes,
+    }
+    return Outgoing(EventType.JOB_COMPLETED, new_id(), now, data=data)

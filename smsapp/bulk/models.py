@@ -1,0 +1,95 @@
+"""The tables of bulk sending: jobs, their rows, and stored templates."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, false, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from smsapp.db.base import Base
+
+
+class SmsJob(Base):
+    """Many texts from one upload. `body` is the template that its rows were filled into, whatever became of that since,
+    and empty when they are sensitive. `send_at` is when rows may become messages.
+
+    The counts are of rows and change in the transactions that change rows; what became of the messages that rows
+    became is asked of `messages`, by `job_id`.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
+    name: Mapped[str | None] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(16))
+    body: Mapped[str]
+    template: Mapped[str | None] = mapped_column(String(64))
+    template_version: Mapped[int | None]
+    sender: Mapped[str | None] = mapped_column(String(64))
+    messaging_service_sid: Mapped[str | None] = mapped_column(String(34))
+    tags: Mapped[list[str] | None]
+    on_unconfirmed: Mapped[str] = mapped_column(String(8))
+    resend_after_failure: Mapped[bool]
+    callback_url: Mapped[str | None]
+    on_failure: Mapped[dict[str, Any] | None]
+    sensitive: Mapped[bool] = mapped_column(server_default=false())
+    send_at: Mapped[datetime | None]
+    deliver_by: Mapped[datetime | None]
+    quiet_hours: Mapped[str | None] = mapped_column(String(11))
+    ignored_columns: Mapped[list[str] | None]
+    request_id: Mapped[str | None] = mapped_column(String(64))
+
+    rows: Mapped[int]
+    segments: Mapped[int]
+    segments_by_country: Mapped[dict[str, Any]]
+    faulty: Mapped[int]
+    duplicate: Mapped[int]
+    opted_out: Mapped[int]
+    waiting: Mapped[int]
+    stored: Mapped[int]
+    refused: Mapped[int]
+    canceled: Mapped[int]
+
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (
+        # Only jobs that somebody must look after are in it.
+        Index(
+            "ix_jobs_unfinished",
+            "id",
+            postgresql_where=text("finished_at IS NULL"),
+            sqlite_where=text("finished_at IS NULL"),
+        ),
+    )
+
+
+class JobRow(Base):
+    """One row of an upload. `body` is the finished text, until a message has it."""
+
+    __tablename__ = "job_rows"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    line: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    to: Mapped[str | None] = mapped_column(String(64))
+    body: Mapped[str | None]
+    client_reference: Mapped[str | None] = mapped_column(String(255))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    column: Mapped[str | None] = mapped_column(String(64))
+    message_id: Mapped[UUID | None]
+
+    __table_args__ = (
+        Index(
+            "ix_job_rows_waiting",
+            "job_id",
+            "number",
+            postgresql_where=text("state = 'waiting'"),
+            sqlite_where=text("state = 'waiting'"),
+        ),
+    )

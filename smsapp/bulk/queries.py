@@ -1,0 +1,145 @@
+"""Jobs: their states and counts. Whoever changes one holds its row, so that a job is changed by one at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table, and_, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from smsapp.bulk.models import SmsJob
+from smsapp.messages.models import Message
+from smsapp.messages.status import Status
+
+_JOBS: Table = SmsJob.__table__  # type: ignore[assignment]
+
+
+class JobState(StrEnum):
+    """What a job is doing."""
+
+    UPLOADING = "uploading"  # not shown to anybody
+    READY = "ready"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+    COMPLETED = "completed"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How many of a job's messages have each status, and how many each outcome."""
+
+    statuses: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many messages have no outcome yet."""
+        return sum(self.statuses.values()) - sum(self.outcomes.values())
+
+
+def add(session: Session, values: dict[str, Any]) -> None:
+    """Add a job."""
+    session.execute(insert(_JOBS).values(values))
+
+
+def change(session: Session, job_id: UUID, values: dict[str, Any]) -> None:
+    """Write some columns of a job."""
+    session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(values))
+
+
+def count(session: Session, job_id: UUID, *, now: datetime, **added: int) -> None:
+    """Add to counts of a job."""
+    raised = {name: _JOBS.c[name] + amount for name, amount in added.items()}
+    session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(updated_at=now, **raised))
+
+
+def get(session: Session, job_id: UUID) -> SmsJob | None:
+    """Return the job, or None; one that is still uploaded does not count as there."""
+    query = select(SmsJob).where(SmsJob.id == job_id, SmsJob.state != JobState.UPLOADING)
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+
+
+def lock(session: Session, job_id: UUID) -> SmsJob | None:
+    """Return the job, held until the transaction ends; None when there is none."""
+    query = select(SmsJob).where(SmsJob.id == job_id, SmsJob.state != JobState.UPLOADING).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+
+
+def find(session: Session, *, limit: int, before: UUID | None, state: str | None) -> Sequence[SmsJob]:
+    """Return jobs, newest first; `before` is the id after which the last page ended."""
+    query = select(SmsJob).where(SmsJob.state != JobState.UPLOADING).order_by(SmsJob.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(SmsJob.id < before)
+    if state is not None:
+        query = query.where(SmsJob.state == state)
+    return session.scalars(query).all()
+
+
+def unfinished(session: Session, *, now: datetime) -> Sequence[SmsJob]:
+    """Return jobs that have something to do now, and do it by themselves, oldest first."""
+    in_time = or_(SmsJob.send_at.is_(None), SmsJob.send_at <= now)
+    going = or_(SmsJob.state == JobState.CANCELED, and_(SmsJob.state == JobState.RUNNING, in_time))
+    all_stored = and_(SmsJob.state.in_((JobState.RUNNING, JobState.PAUSED)), SmsJob.waiting == 0)
+    query = select(SmsJob).where(SmsJob.finished_at.is_(None), or_(going, all_stored)).order_by(SmsJob.id)
+    return session.scalars(query).all()
+
+
+def abandoned(session: Session, *, before: datetime) -> Sequence[UUID]:
+    """Return uploads that were begun before that time and never came to an end."""
+    query = select(SmsJob.id).where(
+        SmsJob.finished_at.is_(None), SmsJob.state == JobState.UPLOADING, SmsJob.created_at < before
+    )
+    return session.scalars(query).all()
+
+
+def remove(session: Session, job_id: UUID) -> None:
+    """Remove a job whose rows are gone already."""
+    session.execute(_JOBS.delete().where(_JOBS.c.id == job_id))
+
+
+def progress(session: Session, job_id: UUID) -> Progress:
+    """Count the job's messages by status and outcome, in one query that reads an index alone."""
+    query = (
+        select(Message.outcome, Message.status, func.count())
+        .where(Message.job_id == job_id)
+        .group_by(Message.outcome, Message.status)
+    )
+    found = Progress()
+    for outcome, status, amount in session.execute(query):
+        found.statuses[status] = found.statuses.get(status, 0) + amount
+        if outcome:
+            found.outcomes[outcome] = found.outcomes.get(outcome, 0) + amount
+    return found
+
+
+def pending(session: Session, job_id: UUID, *, until: datetime) -> int:
+    """Return how many of the job's messages wait to be submitted, and may be at that time."""
+    query = (
+        select(func.count())
+        .select_from(Message)
+        .where(
+            Message.job_id == job_id,
+            Message.outcome.is_(None),
+            Message.status == Status.PENDING,
+            Message.due_at <= until,
+        )
+    )
+    return session.scalar(query) or 0
+
+
+def pending_ids(session: Session, job_id: UUID, *, limit: int) -> Sequence[UUID]:
+    """Return messages of the job that nobody has begun to submit."""
+    query = select(Message.id).where(
+        Message.job_id == job_id, Message.outcome.is_(None), Message.status == Status.PENDING
+    )
+    return session.scalars(query.limit(limit)).all()
+
+
+def has_open_messages(session: Session, job_id: UUID) -> bool:
+    """Return whether any of the job's messages has no outcome yet."""
+    query = select(Message.id).where(Message.job_id == job_id, Message.outcome.is_(None)).limit(1)
+    return session.execute(query).first() is not None

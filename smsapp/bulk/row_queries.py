@@ -1,0 +1,129 @@
+"""Rows of jobs: written in batches, handed on in order, read page by page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Table, bindparam, delete, select, update
+from sqlalchemy.orm import Session
+
+from smsapp.bulk.models import JobRow
+from smsapp.bulk.rows import RowState
+from smsapp.db import bulk_writes as bulk
+from smsapp.messages.models import Message
+
+_ROWS: Table = JobRow.__table__  # type: ignore[assignment]
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]
+_RESULT = tuple(
+    _MESSAGES.c[name]
+    for name in (
+        "id",
+        "to",
+        "status",
+        "outcome",
+        "error_code",
+        "segments",
+        "num_segments",
+        "price",
+        "price_unit",
+        "finished_at",
+    )
+)
+
+_WAITING = _ROWS.c.state == RowState.WAITING.value
+
+
+def insert(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows."""
+    bulk.insert(session, _ROWS, rows)
+
+
+def remove(session: Session, job_id: UUID) -> None:
+    """Remove every row of a job."""
+    session.execute(delete(JobRow).where(JobRow.job_id == job_id))
+
+
+def next_waiting(session: Session, job_id: UUID, *, limit: int) -> list[JobRow]:
+    """Return the first rows that are no messages yet."""
+    query = (
+        select(JobRow)
+        .where(JobRow.job_id == job_id, JobRow.state == RowState.WAITING.value)
+        .order_by(JobRow.number)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def still_waiting(session: Session, job_id: UUID, numbers: Sequence[int]) -> set[int]:
+    """Return those of the rows that are no messages yet; the job must be locked."""
+    query = select(_ROWS.c.number).where(
+        _ROWS.c.job_id == job_id, _WAITING, _ROWS.c.number.between(min(numbers), max(numbers))
+    )
+    return set(session.scalars(query)) & set(numbers)
+
+
+def settle(session: Session, job_id: UUID, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write down what became of waiting rows: `number`, `state`, and `message_id` or `reason`.
+
+    The text is let go: the message has it, or nobody needs it any more.
+    """
+    statement = (
+        update(_ROWS)
+        .where(_ROWS.c.job_id == job_id, _ROWS.c.number == bindparam("b_number"))
+        .values(
+            state=bindparam("b_state"),
+            message_id=bindparam("b_message_id"),
+            reason=bindparam("b_reason"),
+            body=None,
+        )
+    )
+    session.connection().execute(
+        statement,
+        [
+            {
+                "b_number": result["number"],
+                "b_state": result["state"],
+                "b_message_id": result.get("message_id"),
+                "b_reason": result.get("reason"),
+            }
+            for result in results
+        ],
+    )
+
+
+def cancel_waiting(session: Session, job_id: UUID) -> int:
+    """Cancel every row that is no message yet; return how many there were."""
+    statement = update(_ROWS).where(_ROWS.c.job_id == job_id, _WAITING)
+    canceled = session.connection().execute(statement.values(state=RowState.CANCELED.value, body=None))
+    return int(canceled.rowcount)
+
+
+def faulty(session: Session, job_id: UUID, *, limit: int) -> Sequence[JobRow]:
+    """Return the first faulty rows."""
+    query = (
+        select(JobRow)
+        .where(JobRow.job_id == job_id, JobRow.state == RowState.FAULTY.value)
+        .order_by(JobRow.number)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def results(
+    session: Session, job_id: UUID, *, after: int, limit: int
+) -> list[tuple[Row[Any], Row[Any] | None]]:
+    """Return rows in their order, each with what its message has come to.
+
+    Two queries, not a join: each is a walk along an index, whatever the planner makes of two large tables.
+    """
+    rows = session.execute(
+        select(_ROWS)
+        .where(_ROWS.c.job_id == job_id, _ROWS.c.number > after)
+        .order_by(_ROWS.c.number)
+        .limit(limit)
+    ).all()
+    ids = [row.message_id for row in rows if row.message_id]
+    found = session.execute(select(*_RESULT).where(_MESSAGES.c.id.in_(ids))).all() if ids else []
+    by_id = {message.id: message for message in found}
+    return [(row, by_id.get(row.message_id)) for row in rows]

@@ -1,0 +1,151 @@
+"""From a row as it was uploaded to a text that can be sent, or to the reason why not."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from smsapp.messages.segments import MAX_BODY_CHARS, measure
+from smsapp.recipients.phone import PHONE_FAULTS, InvalidPhoneNumber, Recipient, parse_recipient
+from smsapp.templates.rules import MissingValue, Template
+from smsapp.uploads.rows import MAX_ROWS, RawRow, UnreadableUpload
+
+MAX_REFERENCE_CHARS = 255
+TO = "to"
+REFERENCE = "client_reference"
+
+_MAX_SHOWN_CHARS = 64
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # neither can be stored
+
+
+class RowState(StrEnum):
+    """What became of a row until it is a message; from then on the message says it."""
+
+    FAULTY = "faulty"
+    DUPLICATE = "duplicate"  # an earlier row has the same number and text
+    OPTED_OUT = "opted_out"
+    WAITING = "waiting"
+    STORED = "stored"  # as a message
+    REFUSED = "refused"  # it was well when it came, but no message could be made of it
+    CANCELED = "canceled"
+
+
+class _FaultyRow(ValueError):
+    def __init__(self, reason: str, column: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A row with its text when it can be sent, else with the reason why not.
+
+    `region` is the recipient's country (ISO 3166-1 alpha-2), None for numbers of none.
+    """
+
+    line: int
+    state: RowState
+    to: str | None
+    body: str | None = None
+    segments: int = 0
+    client_reference: str | None = None
+    region: str | None = None
+    reason: str | None = None
+    column: str | None = None
+
+    def refused(self, state: RowState, reason: str) -> "CheckedRow":
+        """Return the row as one that is not sent."""
+        return replace(self, state=state, reason=reason, body=None, segments=0)
+
+
+def check_rows(rows: Iterable[RawRow], template: Template, *, allow_duplicates: bool) -> Iterator[CheckedRow]:
+    """Yield each row checked, in order.
+
+    Raises:
+        UnreadableUpload: there are too many, or none.
+    """
+    seen: set[bytes] = set()
+    count = 0
+    for raw in rows:
+        count += 1
+        if count > MAX_ROWS:
+            raise UnreadableUpload(
+                "too_many_rows", f"A job has at most {MAX_ROWS:,} rows; send several jobs."
+            )
+        checked = _check(raw, template)
+        if checked.state is RowState.WAITING and not allow_duplicates:
+            mark = hashlib.blake2b(f"{checked.to}\0{checked.body}".encode(), digest_size=16).digest()
+            if mark in seen:
+                checked = _refused(raw, RowState.DUPLICATE, "repeated")
+            seen.add(mark)
+        yield checked
+    if not count:
+        raise UnreadableUpload("no_rows", "There are no rows.")
+
+
+def explain_row(reason: str, column: str | None) -> str:
+    """Return in a sentence why a row is not sent."""
+    phone = PHONE_FAULTS.get(reason) if column == TO else None
+    sentence = phone or _SENTENCES.get(reason, "cannot be sent")
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _check(raw: RawRow, template: Template) -> CheckedRow:
+    try:
+        return _well_formed(raw, template)
+    except InvalidPhoneNumber as error:
+        return _refused(raw, RowState.FAULTY, error.reason, TO)
+    except MissingValue as error:
+        return _refused(raw, RowState.FAULTY, "missing_value", error.names[0])
+    except _FaultyRow as fault:
+        return _refused(raw, RowState.FAULTY, fault.reason, fault.column)
+
+
+def _well_formed(raw: RawRow, template: Template) -> CheckedRow:
+    if raw.fault:
+        raise _FaultyRow(raw.fault, raw.column)
+    if any(_UNSENDABLE.search(cell) for cell in raw.cells.values()):
+        raise _FaultyRow("bad_character")
+    recipient = _recipient(raw.cells.get(TO, ""))
+    body = template.render(raw.cells)
+    if len(body) > MAX_BODY_CHARS:
+        raise _FaultyRow("text_too_long")
+    reference = raw.cells.get(REFERENCE) or None
+    if reference and len(reference) > MAX_REFERENCE_CHARS:
+        raise _FaultyRow("too_long", REFERENCE)
+    return CheckedRow(
+        raw.line, RowState.WAITING, recipient.e164, body, measure(body).segments, reference, recipient.region
+    )
+
+
+def _recipient(cell: str) -> Recipient:
+    if not cell.strip():
+        raise MissingValue(TO)
+    return parse_recipient(cell)
+
+
+def _refused(raw: RawRow, state: RowState, reason: str, column: str | None = None) -> CheckedRow:
+    shown = _UNSENDABLE.sub("", raw.cells.get(TO, ""))[:_MAX_SHOWN_CHARS]
+    reference = _UNSENDABLE.sub("", raw.cells.get(REFERENCE, ""))[:MAX_REFERENCE_CHARS]
+    return CheckedRow(
+        raw.line, state, shown or None, client_reference=reference or None, reason=reason, column=column
+    )
+
+
+_SENTENCES = MappingProxyType(
+    {
+        "bad_character": "contains NUL, or half of a character",
+        "deadline_passed": "deliver_by was over before it was this row's turn",
+        "missing_value": "has no value",
+        "not_possible": "is not a possible phone number",
+        "opted_out": "the recipient does not want texts from this sender",
+        "repeated": "an earlier row has the same number and the same text",
+        "text_too_long": f"the text is longer than {MAX_BODY_CHARS} characters",
+        "too_long": "is too long",
+        "too_many_cells": "has more cells than there are columns",
+        "wrong_type": "must be a string or a whole number",
+    }
+)

@@ -1,0 +1,113 @@
+"""Answers about jobs and templates as pydantic models."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+
+class RowFault(BaseModel):
+    """Why a row is not sent."""
+
+    line: Annotated[
+        int, Field(description="Where the row begins: in CSV the line, in JSON its number; from 1.")
+    ]
+    column: Annotated[str | None, Field(description="The cell at fault; null for the whole row.")]
+    code: Annotated[str, Field(examples=["missing_value"])]
+    detail: str
+
+
+class RowCounts(BaseModel):
+    """Where the rows are. They add up to `rows`."""
+
+    faulty: int
+    duplicate: Annotated[int, Field(description="The same number and text as an earlier row; not sent.")]
+    opted_out: Annotated[int, Field(description="The recipient wants no texts from this sender; not sent.")]
+    waiting: Annotated[int, Field(description="Not a message yet.")]
+    stored: Annotated[int, Field(description="A message now: see `statuses` and `outcomes`.")]
+    refused: Annotated[int, Field(description="Well when it came, but it could not become a message.")]
+    canceled: int
+
+
+class CostEstimate(BaseModel):
+    """What the segments will cost. Those to countries without a price are counted, and not in the amount."""
+
+    amount: Annotated[str, Field(examples=["16.60"])]
+    currency: Annotated[str, Field(examples=["USD"])]
+    unpriced_segments: int
+
+
+class JobDocument(BaseModel):
+    """A job and how far it has come. Enumerations are open: expect new words."""
+
+    id: Annotated[str, Field(examples=["job_01890a5d96a07c4b9f3e2d1c0b0a0908"])]
+    state: Annotated[
+        str, Field(description="`ready`, `running`, `paused`, `canceled`, `completed`.", examples=["ready"])
+    ]
+    name: str | None
+    body: Annotated[
+        str | None, Field(description="The text with its placeholders; null for a sensitive one.")
+    ]
+    template: str | None
+    template_version: int | None
+    sender: Annotated[str | None, Field(alias="from")]
+    messaging_service_sid: str | None
+    tags: list[str] | None
+    on_unconfirmed: str
+    resend_after_failure: bool
+    callback_url: str | None
+    on_failure: dict[str, Any] | None
+    sensitive: bool
+    send_at: Annotated[datetime | None, Field(description="Until then, none of its rows is a message.")]
+    deliver_by: datetime | None
+    quiet_hours: str | None
+    rows: int
+    counts: RowCounts
+    segments: Annotated[int, Field(description="How many parts all rows take that can be sent.")]
+    segments_by_country: Annotated[
+        dict[str, int], Field(description="By ISO 3166-1 alpha-2; `*` is numbers of no country.")
+    ]
+    cost_estimate: Annotated[
+        CostEstimate | None, Field(description="By the operator's price list; null without one.")
+    ]
+    statuses: Annotated[dict[str, int], Field(description="Messages of the job by status.")]
+    outcomes: Annotated[
+        dict[str, int], Field(description="Messages of the job by outcome, once they have one.")
+    ]
+    in_flight: Annotated[int, Field(description="Messages of the job without an outcome yet.")]
+    faults: Annotated[list[RowFault], Field(description="The first 100 faulty rows; all are in the results.")]
+    ignored_columns: Annotated[
+        list[str] | None, Field(description="Columns that the text does not use; null for JSON.")
+    ]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: Annotated[
+        datetime | None, Field(description="When every row was settled and every message had an outcome.")
+    ]
+    updated_at: datetime
+
+
+class JobSummary(BaseModel):
+    """A job in a list, without what has to be counted."""
+
+    id: str
+    state: str
+    name: str | None
+    template: str | None
+    template_version: int | None
+    rows: int
+    counts: RowCounts
+    segments: int
+    segments_by_country: dict[str, int]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+
+
+class JobList(BaseModel):
+    """A page of jobs, newest first."""
+
+    data: list[JobSummary]
+    has_more: bool
+    next_cursor: str | None

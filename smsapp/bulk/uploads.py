@@ -1,0 +1,145 @@
+"""Reading the upload of a job: kept on disk until all of it has come, then read row by row.
+
+A cut connection therefore leaves nothing behind, and memory does not grow with the upload.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, Literal
+
+from flask import request
+from pydantic import ValidationError
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from smsapp.bulk.requests import JobOptions
+from smsapp.bulk.rows import REFERENCE, TO
+from smsapp.templates.rules import Template
+from smsapp.uploads.csv_rows import CsvRows
+from smsapp.uploads.json_rows import read_options, read_rows
+from smsapp.uploads.rows import RawRow, UnreadableUpload
+from smsapp.web.inputs import refusal
+from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.uploads import _BLOCK, MAX_UPLOAD_BYTES, Patient, take
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A whole upload: its options, its rows, and a digest of both."""
+
+    options: JobOptions
+    rows: Iterable[RawRow]
+    columns: Sequence[str] | None
+    content: bytes
+    options_in: Literal["body", "query"] = "body"
+
+    def pointer(self, name: str) -> str:
+        """Return where an option stands."""
+        return f"?{name}" if self.options_in == "query" else f"/{name}"
+
+    def unused_columns(self, template: Template) -> list[str] | None:
+        """Return columns that nothing is made of; None for JSON, whose rows name theirs one by one.
+
+        Raises:
+            UnreadableUpload: a placeholder has no column.
+        """
+        if self.columns is None:
+            return None
+        missing = [name for name in template.placeholders if name not in self.columns]
+        if missing:
+            names = ", ".join(missing)
+            raise UnreadableUpload("missing_column", f"The text has placeholders without a column: {names}.")
+        return [name for name in self.columns if name not in {TO, REFERENCE, *template.placeholders}]
+
+
+def read_upload(spool: IO[bytes]) -> Upload:
+    """Take the request's body into `spool` and return what it holds.
+
+    Raises:
+        ProblemError: faulty options, or another kind of body than JSON, CSV or a form with a CSV file.
+        UnreadableUpload: no rows can be found in it.
+    """
+    request.max_content_length = MAX_UPLOAD_BYTES
+    try:
+        if request.mimetype == "application/json":
+            return _read_json(spool)
+        if request.mimetype == "text/csv":
+            return _read_csv(spool)
+        if request.mimetype == "multipart/form-data":
+            return _read_form()
+    except RequestEntityTooLarge:
+        raise ProblemError(413, "too_large", "The upload is larger than 64 MiB; send several jobs.") from None
+    except OSError:
+        raise ClientDisconnected from None
+    raise ProblemError(
+        415,
+        "unsupported_media_type",
+        "Send application/json, text/csv, or multipart/form-data with a CSV file.",
+    )
+
+
+def _without_query() -> None:
+    """Refuse options that would be ignored: they have their place in the body."""
+    faults = [
+        Fault(f"?{name}", "unknown_field", "Only with CSV do options stand in the query.")
+        for name in request.args
+    ]
+    if faults:
+        raise ProblemError(400, "invalid_request", faults[0].detail, faults)
+
+
+def _read_json(spool: IO[bytes]) -> Upload:
+    _without_query()
+    digest = take(spool)
+    raw = json.dumps(read_options(Patient(spool)))
+    try:
+        options = JobOptions.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        raise refusal(error, "json") from None
+    return Upload(options, read_rows(spool), None, digest)
+
+
+def _read_csv(spool: IO[bytes]) -> Upload:
+    options = _options(request.args.to_dict(flat=False), "query")
+    digest = take(spool)
+    rows = CsvRows(spool, charset=request.mimetype_params.get("charset", "utf-8"))
+    return Upload(options, rows, rows.columns, request.query_string + b"\n" + digest, "query")
+
+
+def _read_form() -> Upload:
+    _without_query()
+    options = _options(request.form.to_dict(flat=False), "form")
+    file = request.files.get("file")
+    if file is None:
+        raise invalid_request(Fault("/file", "required", "This field is required, as a file."))
+    digest = hashlib.sha256()
+    for block in iter(lambda: file.stream.read(_BLOCK), b""):
+        digest.update(block)
+    file.stream.seek(0)
+    rows = CsvRows(file.stream, charset=file.mimetype_params.get("charset", "utf-8"))
+    fields = json.dumps(sorted(request.form.items(multi=True))).encode()
+    return Upload(options, rows, rows.columns, fields + b"\n" + digest.digest())
+
+
+def _options(given: dict[str, list[str]], location: str) -> JobOptions:
+    values: dict[str, Any] = {
+        name: texts if name == "tags" else texts[0] for name, texts in given.items() if name != "file"
+    }
+    repeated = [name for name, texts in given.items() if len(texts) > 1 and name in values and name != "tags"]
+    if repeated:
+        raise invalid_request(Fault(f"?{repeated[0]}", "repeated", "Give this parameter once."))
+    if "on_failure" in values:
+        values["on_failure"] = _decoded(values["on_failure"])
+    try:
+        return JobOptions.model_validate(values)
+    except ValidationError as error:
+        raise refusal(error, "query" if location == "query" else "json") from None
+
+
+def _decoded(text: str) -> object:
+    """Return what a JSON document says; what is none is left as it is, and faulty as that."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

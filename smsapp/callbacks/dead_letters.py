@@ -1,0 +1,37 @@
+"""Callbacks and jobs that could not be processed, with the cause."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from smsapp.callbacks.models import DeadLetter
+
+
+def add(session: Session, *, id: UUID, kind: str, payload: dict[str, Any], cause: str, now: datetime) -> None:  # noqa: A002 - the column's name
+    """Keep one."""
+    session.add(DeadLetter(id=id, kind=kind, payload=payload, cause=cause, created_at=now))
+
+
+def waiting(session: Session, *, limit: int, only: Sequence[UUID] = ()) -> Sequence[DeadLetter]:
+    """Return those not replayed yet, oldest first; `only` these when any are named."""
+    query = select(DeadLetter).where(DeadLetter.replayed_at.is_(None)).order_by(DeadLetter.id).limit(limit)
+    if only:
+        query = query.where(DeadLetter.id.in_(only))
+    return session.scalars(query).all()
+
+
+def count(session: Session) -> int:
+    """Return how many wait for somebody."""
+    return (
+        session.scalar(select(func.count()).select_from(DeadLetter).where(DeadLetter.replayed_at.is_(None)))
+        or 0
+    )
+
+
+def mark_replayed(session: Session, letter_id: UUID, *, now: datetime) -> None:
+    """Note that it was processed after all."""
+    session.execute(update(DeadLetter).where(DeadLetter.id == letter_id).values(replayed_at=now))

@@ -1,0 +1,232 @@
+"""The addresses that Twilio calls: the hottest path of the service.
+
+Verify, hand to Redis (or the inbox table, or refuse so that Twilio repeats), answer. Nothing else happens here: what a
+callback means is decided by a worker. Our own trouble never shows to Twilio as long as one place can keep the callback.
+`smsapp.fastpath` brings plain requests here without WSGI; all others come through the WSGI branch in front of Flask.
+"""
+
+import time
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsapp.callbacks import spool as inbox
+from smsapp.callbacks.stream import StreamUnavailableError
+from smsapp.ids import new_id
+from smsapp.metrics import CALLBACKS_RECEIVED
+from smsapp.queue.group_commit import GroupCommit
+from smsapp.queue.tasks import FLAG_TTL_MS, Job, flag_of
+from smsapp.runtime import Runtime
+from smsapp.twilio.callback import Callback, Kind
+from smsapp.twilio.forms import Form, parse_form
+from smsapp.twilio.signature import SignatureVerifier
+from smsapp.web.plain_http import MAX_BODY_BYTES, Answer, PlainRequest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "/twilio/"
+_EMPTY_TWIML = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+_PAUSE_AFTER_FAILURE_S = 1.0
+_FORM = "application/x-www-form-urlencoded"
+_MAX_TOGETHER = 500
+_ACCEPTED = {kind: CALLBACKS_RECEIVED.labels(kind, "accepted") for kind in ("status", "inbound")}
+_ANSWERS = {
+    "status": Answer("204 No Content", [], b""),
+    "inbound": Answer(
+        "200 OK",
+        [("Content-Type", "text/xml"), ("Content-Length", str(len(_EMPTY_TWIML)))],
+        _EMPTY_TWIML,
+    ),
+}
+
+
+class _Refused(Exception):
+    """A request that is answered with a problem document."""
+
+    def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+class CallbackIntake:
+    """Answers Twilio's requests; everything else goes to the wrapped application."""
+
+    def __init__(self, app: "WSGIApplication", rt: Runtime) -> None:
+        self._app = app
+        self._rt = rt
+        self._verifier = SignatureVerifier(rt.settings.app_base_url, rt.settings.auth_tokens)
+        self._redis_paused_until = 0.0
+        self._somebody_must_wake = False
+        self._keeping = GroupCommit(self._keep, limit=_MAX_TOGETHER)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request, the WSGI way."""
+        path: str = environ.get("PATH_INFO", "")
+        if not path.startswith(PREFIX) or environ["REQUEST_METHOD"] != "POST":
+            return self._app(environ, start_response)
+        kind, _ = _route(path)
+        if kind is None:
+            return self._app(environ, start_response)
+        try:
+            answer = self.take(_plain(environ))
+            assert answer is not None  # the address is one of these
+        except _Refused as refused:
+            answer = _refusal(kind, refused, new_id())
+        start_response(answer.status, answer.headers)
+        return [answer.body] if answer.body else []
+
+    def take(self, request: PlainRequest) -> Answer | None:
+        """Keep a callback if it is Twilio's, and return what to answer; None for an address that is none of these."""
+        kind, target = _route(request.path)
+        if kind is None:
+            return None
+        receipt_id = new_id()
+        try:
+            body = self._verified(request, kind)
+            self._keeping.add(
+                Callback(
+                    receipt_id=receipt_id,
+                    kind=kind,
+                    target=target,
+                    body=body,
+                    idempotency_token=request.fields.get("i-twilio-idempotency-token", "")[:64] or None,
+                    received_at=self._rt.clock(),
+                )
+            )
+        except _Refused as refused:
+            return _refusal(kind, refused, receipt_id)
+        if self._somebody_must_wake:
+            self._somebody_must_wake = False
+            self._rt.jobs.publish(Job.TRACK_CALLBACKS)
+        _ACCEPTED[kind].inc()
+        return _ANSWERS[kind]
+
+    def _verified(self, request: PlainRequest, kind: Kind) -> str:
+        """Return the form as it came, once it is certain that Twilio sent it."""
+        signature = request.fields.get("x-twilio-signature")
+        if not signature:
+            raise _Refused(
+                HTTPStatus.FORBIDDEN, "signature_missing", "There is no X-Twilio-Signature header."
+            )
+        if not request.fields.get("content-type", "").startswith(_FORM):
+            raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", f"Send {_FORM}.")
+        body, form = _form(request.body)
+        if not self._verifier.verify(request.raw_target, form, signature):
+            log.warning("callback_refused", kind=kind, raw_target=request.raw_target.partition("?")[0][:200])
+            raise _Refused(
+                HTTPStatus.FORBIDDEN,
+                "signature_invalid",
+                "The signature does not fit this address and these parameters.",
+            )
+        return body
+
+    def _keep(self, callbacks: list[Callback]) -> None:
+        """Put callbacks in a durable place: the stream, else the inbox table.
+
+        Raises:
+            _Refused: no place took them; Twilio repeats on a 5xx, as our callback address asks it to.
+        """
+        if time.monotonic() >= self._redis_paused_until:
+            try:
+                flag_was_down = self._rt.stream.append(
+                    callbacks, flag=flag_of(Job.TRACK_CALLBACKS), flag_ttl_ms=FLAG_TTL_MS
+                )
+            except StreamUnavailableError as error:
+                self._redis_paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
+                log.warning("stream_unavailable", error=str(error))
+            else:
+                self._somebody_must_wake = self._somebody_must_wake or flag_was_down
+                return
+        try:
+            with self._rt.sessions.begin() as session:
+                for callback in callbacks:
+                    inbox.add(session, callback, reason=inbox.REDIS_UNAVAILABLE)
+        except SQLAlchemyError as error:
+            log.warning("callbacks_not_kept", count=len(callbacks), error=type(error).__name__)
+            raise _Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Neither Redis nor the database took the callback.",
+            ) from None
+
+
+def _route(path: str) -> tuple[Kind | None, str | None]:
+    """Return the kind of callback and the last part of its path, which names a message."""
+    rest = path[len(PREFIX) :]
+    if rest == "status":
+        return "status", None
+    if rest == "inbound":
+        return "inbound", None
+    head, _, target = rest.partition("/")
+    if head == "status" and target and "/" not in target:
+        return "status", target[:64]
+    return None, None
+
+
+def _plain(environ: "WSGIEnvironment") -> PlainRequest:
+    signature = environ.get("HTTP_X_TWILIO_SIGNATURE", "")
+    return PlainRequest(
+        path=environ["PATH_INFO"],
+        raw_target=environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"],
+        fields={
+            "x-twilio-signature": signature,
+            "content-type": environ.get("CONTENT_TYPE", ""),
+            "i-twilio-idempotency-token": environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", ""),
+        },
+        body=_read(environ) if signature else b"",
+    )
+
+
+def _read(environ: "WSGIEnvironment") -> bytes:
+    try:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        raise _Refused(
+            HTTPStatus.BAD_REQUEST, "bad_content_length", "Content-Length is not a number."
+        ) from None
+    if length > MAX_BODY_BYTES:
+        raise _too_large()
+    body: bytes = environ["wsgi.input"].read(length or MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> _Refused:
+    return _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than 64 KiB.")
+
+
+def _form(raw: bytes) -> tuple[str, Form]:
+    """Return the body as text and as parameters."""
+    try:
+        body = raw.decode()
+        return body, parse_form(body)
+    except ValueError:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "malformed_form", "The body is not a form.") from None
+
+
+def _refusal(kind: Kind, refused: _Refused, request_id: UUID) -> Answer:
+    CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": refused.status.phrase,
+        "status": refused.status.value,
+        "code": refused.code,
+        "detail": refused.detail,
+        "request_id": str(request_id),
+    }
+    body = orjson.dumps(document)
+    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+    if refused.status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append(("Retry-After", "2"))
+    return Answer(f"{refused.status.value} {refused.status.phrase}", headers, body)

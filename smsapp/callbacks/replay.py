@@ -1,0 +1,56 @@
+"""Process what could not be processed before, once its cause is mended."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from smsapp.callbacks import dead_letters
+from smsapp.callbacks.track import store_callbacks
+from smsapp.lifecycle.log_changes import log_changes
+from smsapp.runtime import Runtime
+from smsapp.twilio.callback import Callback
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 1000
+
+
+def replay_dead_letters(rt: Runtime, letter_ids: Sequence[UUID] = ()) -> tuple[int, int]:
+    """Process these letters again, all that wait when none is named; return how many succeeded and failed.
+
+    Each in its own transaction, together with the note that it was replayed; one that was processed meanwhile is
+    recognised by its receipt and changes nothing.
+    """
+    with rt.sessions() as session:
+        waiting = dead_letters.waiting(session, limit=_BATCH, only=letter_ids)
+    replayed = 0
+    for letter in waiting:
+        try:
+            with rt.sessions.begin() as session:
+                changes = store_callbacks(rt, session, [_callback(letter.payload)])
+                dead_letters.mark_replayed(session, letter.id, now=rt.clock())
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter must not keep the others
+            log.warning("dead_letter_still_dead", id=str(letter.id), error=type(error).__name__)
+        else:
+            log_changes(changes)
+            replayed += 1
+    return replayed, len(waiting) - replayed
+
+
+def _callback(payload: dict[str, Any]) -> Callback:
+    """Return the callback that a letter holds.
+
+    Raises:
+        KeyError, ValueError: it was buried because it could not be read, and still cannot.
+    """
+    return Callback(
+        receipt_id=UUID(hex=payload["receipt_id"]),
+        kind=payload["kind"],
+        target=payload["target"],
+        body=payload["body"],
+        idempotency_token=payload["idempotency_token"],
+        received_at=datetime.fromisoformat(payload["received_at"]),
+    )

@@ -1,0 +1,75 @@
+"""Verified callbacks that wait in the database: Redis could not take them, or their message is not known (yet)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from smsapp.callbacks.models import InboxEntry
+from smsapp.messages.models import FormerSid, Message
+from smsapp.twilio.callback import Callback
+
+REDIS_UNAVAILABLE = "redis_unavailable"
+UNKNOWN_MESSAGE = "unknown_message"
+
+
+def add(session: Session, callback: Callback, *, reason: str, twilio_sid: str | None = None) -> None:
+    """Keep a callback; one that is here already is not kept twice."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(
+        dialect.insert(InboxEntry)
+        .values(
+            receipt_id=callback.receipt_id,
+            kind=callback.kind,
+            target=callback.target,
+            twilio_sid=twilio_sid,
+            body=callback.body.replace("\x00", "%00"),
+            idempotency_token=callback.idempotency_token,
+            received_at=callback.received_at,
+            reason=reason,
+        )
+        .on_conflict_do_nothing(index_elements=[InboxEntry.receipt_id])
+    )
+
+
+def ready(session: Session, *, limit: int, orphans_since: datetime) -> Sequence[InboxEntry]:
+    """Return entries that can be processed now: all that Redis missed, and orphans whose message has appeared."""
+    appeared = or_(
+        select(Message.id).where(Message.twilio_sid == InboxEntry.twilio_sid).exists(),
+        select(FormerSid.twilio_sid).where(FormerSid.twilio_sid == InboxEntry.twilio_sid).exists(),
+    )
+    query = select(InboxEntry).where(
+        or_(
+            InboxEntry.reason == REDIS_UNAVAILABLE,
+            and_(InboxEntry.reason == UNKNOWN_MESSAGE, InboxEntry.received_at >= orphans_since, appeared),
+        )
+    )
+    return session.scalars(
+        query.order_by(InboxEntry.receipt_id).limit(limit).with_for_update(skip_locked=True)
+    ).all()
+
+
+def remove(session: Session, receipt_ids: Sequence[UUID]) -> None:
+    """Forget entries that were processed in this transaction."""
+    session.execute(delete(InboxEntry).where(InboxEntry.receipt_id.in_(receipt_ids)))
+
+
+def as_callback(entry: InboxEntry) -> Callback:
+    """Return the callback as it came."""
+    return Callback(
+        receipt_id=entry.receipt_id,
+        kind="inbound" if entry.kind == "inbound" else "status",
+        target=entry.target,
+        body=entry.body,
+        idempotency_token=entry.idempotency_token,
+        received_at=entry.received_at,
+    )
+
+
+def count(session: Session) -> dict[str, int]:
+    """Return how many callbacks wait, by reason."""
+    query = select(InboxEntry.reason, func.count()).group_by(InboxEntry.reason)
+    return dict(session.execute(query).all())

@@ -1,0 +1,202 @@
+"""Persist verified callbacks: drain the stream in batches, one transaction each, acknowledged after the commit."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from smsapp.callbacks import dead_letters
+from smsapp.callbacks import spool as inbox
+from smsapp.callbacks.rules import InvalidCallbackError, inbound_from, report_from
+from smsapp.callbacks.stream import Entry
+from smsapp.ids import new_id
+from smsapp.inbound import queries as inbound
+from smsapp.inbound.rules import Inbound
+from smsapp.lifecycle.log_changes import log_changes
+from smsapp.lifecycle.record_reports import Addressed, record_reports
+from smsapp.messages.queries import Change, StaleMessageError
+from smsapp.metrics import CALLBACKS_PERSISTED
+from smsapp.queue.drain import DATABASE_AWAY, draining, outlast
+from smsapp.queue.tasks import Job
+from smsapp.runtime import Runtime
+from smsapp.suppressions.record import record_keywords
+from smsapp.twilio.callback import Callback
+
+log = structlog.get_logger(__name__)
+
+_CONFLICTS = 5
+_MAX_SLOTS = 4
+
+_IDLE = timedelta(milliseconds=200)
+"""A drain that finds nothing for so long ends: waking one costs more than waiting a little."""
+
+_GATHER_S = 0.1
+"""A pause after a small batch, so that the next one is larger: a transaction costs as much as dozens of its rows."""
+
+
+def track_callbacks(rt: Runtime, slot: int = 0) -> int:
+    """Persist everything that waits in the stream and return how many callbacks that was.
+
+    A drain that finds full batches calls for help in the next slot, so several worker processes share a burst.
+    """
+    total = 0
+    batch = rt.settings.callback_batch
+    while True:
+        with draining(rt, Job.TRACK_CALLBACKS, slot) as again:
+            while again() and (entries := rt.stream.read(batch, wait=_IDLE)):
+                if len(entries) == batch and slot + 1 < _MAX_SLOTS:
+                    rt.jobs.wake(Job.TRACK_CALLBACKS, slot + 1)
+                persist_entries(rt, entries)
+                total += len(entries)
+                if len(entries) < batch // 4:
+                    rt.stopping.wait(_GATHER_S)
+        if rt.stopping.is_set() or not (entries := rt.stream.read(batch)):
+            return total
+        persist_entries(rt, entries)
+        total += len(entries)
+
+
+def reclaim_callbacks(rt: Runtime) -> int:
+    """Persist callbacks that a dead worker took and never acknowledged."""
+    total = 0
+    while not rt.stopping.is_set():
+        entries = rt.stream.reclaim(rt.settings.callback_batch, idle=rt.settings.stream_reclaim_after)
+        if not entries:
+            break
+        persist_entries(rt, entries)
+        total += len(entries)
+    return total
+
+
+def persist_entries(rt: Runtime, entries: Sequence[Entry]) -> None:
+    """Commit a batch and acknowledge it; what cannot be processed becomes a dead letter and blocks nothing."""
+    readable = [entry.callback for entry in entries if entry.callback]
+    outlast(rt, lambda: _persist(rt, readable))
+    for entry in entries:
+        if entry.callback is None:
+            with rt.sessions.begin() as session:
+                _keep_letter(
+                    rt, session, {"raw": entry.raw.replace("\x00", "\\0")}, "unreadable stream entry"
+                )
+    rt.stream.acknowledge(entry.entry_id for entry in entries)
+
+
+def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
+    """Commit the callbacks together; if one of them cannot be, halve the batch until it stands alone.
+
+    Raises:
+        OperationalError: the database is away; nothing is acknowledged and everything comes again.
+    """
+    if not callbacks:
+        return
+    try:
+        _persist_together(rt, callbacks)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001 - a poison callback must cost only itself, whatever it breaks
+        if len(callbacks) == 1:
+            with rt.sessions.begin() as session:
+                bury(rt, session, callbacks[0], error)
+            return
+        middle = len(callbacks) // 2
+        _persist(rt, callbacks[:middle])
+        _persist(rt, callbacks[middle:])
+    else:
+        CALLBACKS_PERSISTED.inc(len(callbacks))
+
+
+def _persist_together(rt: Runtime, callbacks: Sequence[Callback]) -> None:
+    for conflict in range(_CONFLICTS):
+        try:
+            with rt.sessions.begin() as session:
+                changes = store_callbacks(rt, session, callbacks)
+        except (StaleMessageError, DBAPIError) as error:
+            if conflict == _CONFLICTS - 1 or not _is_conflict(error):
+                raise
+            time.sleep(rt.rng() * 0.05)
+        else:
+            log_changes(changes)
+            return
+
+
+def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> list[Change]:
+    """Store callbacks within the caller's transaction and return what they changed.
+
+    Those about no message that we know (yet) wait in the inbox.
+    """
+    reports: list[Addressed] = []
+    texts: list[tuple[Inbound, Callback]] = []
+    origin: dict[Any, Callback] = {}
+    for callback in callbacks:
+        if callback.kind == "inbound":
+            text = inbound_from(callback.body)
+            if inbound.add(session, text, receipt=callback):
+                texts.append((text, callback))
+            continue
+        message_id, report = report_from(
+            callback.body,
+            target=callback.target,
+            receipt_id=callback.receipt_id,
+            received_at=callback.received_at,
+            idempotency_token=callback.idempotency_token,
+        )
+        origin[callback.receipt_id] = callback
+        reports.append(Addressed(message_id, report))
+    changes, unknown = record_reports(rt, session, reports) if reports else ([], [])
+    record_keywords(rt, session, texts)
+    for item in unknown:
+        inbox.add(
+            session,
+            origin[item.report.receipt_id],
+            reason=inbox.UNKNOWN_MESSAGE,
+            twilio_sid=item.report.twilio_sid,
+        )
+    return changes
+
+
+def bury(rt: Runtime, session: Session, callback: Callback, error: Exception) -> None:
+    """Keep what could not be processed, with its cause, for somebody to look at and replay."""
+    _keep_letter(rt, session, _letter(callback), f"{type(error).__name__}: {_cause(error)}")
+
+
+def _keep_letter(rt: Runtime, session: Session, payload: dict[str, Any], cause: str) -> None:
+    log.error("dead_letter", kind="callback", message_id=payload.get("target"), cause=cause)
+    dead_letters.add(session, id=new_id(), kind="callback", payload=payload, cause=cause, now=rt.clock())
+
+
+def _is_conflict(error: Exception) -> bool:
+    """Return whether trying again can help: a lost race, a deadlock (40P01) or a serialization failure (40001)."""
+    if isinstance(error, StaleMessageError):
+        return True
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in {"40P01", "40001"}
+
+
+def _cause(error: Exception) -> str:
+    """Return the failure without its parameters, which are personal data."""
+    text = (
+        str(getattr(error, "orig", None) or error)
+        if not isinstance(error, InvalidCallbackError)
+        else str(error)
+    )
+    return text.splitlines()[0][:200] if text else ""
+
+
+def _letter(callback: Callback) -> dict[str, Any]:
+    """Return the callback for keeping; NUL, which no PostgreSQL text can hold, would make the letter poison, too."""
+    return {
+        "receipt_id": callback.receipt_id.hex,
+        "kind": callback.kind,
+        "target": callback.target and callback.target.replace("\x00", "\\0"),
+        "body": callback.body.replace("\x00", "\\0"),
+        "idempotency_token": callback.idempotency_token,
+        "received_at": callback.received_at.isoformat(),
+    }
+
+
+def wake_for_callbacks(rt: Runtime) -> int:
+    """Wake a drain when callbacks wait in the stream."""
+    return int(rt.stream.length() > 0 and rt.jobs.wake(Job.TRACK_CALLBACKS))

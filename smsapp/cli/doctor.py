@@ -1,0 +1,139 @@
+"""`python -m smsapp doctor`: is everything there that the service needs, and if not, what to do about it."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import click
+import urllib3
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsapp.callbacks import dead_letters
+from smsapp.cli.runtime import command_runtime
+from smsapp.db.sessions import reading
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.queue.tasks import make_publisher
+from smsapp.runtime import Runtime
+
+_TIMEOUT_S = 5.0
+_PING_S = 2.0
+_LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 - names to recognise, nothing is bound
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: `fault` is None when all is well, else what is wrong, and `remedy` what to do."""
+
+    name: str
+    fault: str | None = None
+    remedy: str = ""
+
+
+@click.command()
+def doctor() -> None:
+    """Check configuration, database, Redis, Twilio and the public address; exits 1 when one of them is not well."""
+    rt = command_runtime()
+    click.echo("ok    configuration")
+    findings = [check(rt) for check in CHECKS]
+    for finding in findings:
+        if finding.fault is None:
+            click.echo(f"ok    {finding.name}")
+        else:
+            click.echo(f"FAIL  {finding.name}: {finding.fault}\n      {finding.remedy}")
+    if any(finding.fault for finding in findings):
+        sys.exit(1)
+
+
+def _database(rt: Runtime) -> Finding:
+    from smsapp.cli.main import alembic_config  # noqa: PLC0415 - the command line imports its commands
+
+    head = ScriptDirectory.from_config(alembic_config(rt.settings)).get_current_head()
+    try:
+        with reading(rt.sessions) as session:
+            current = MigrationContext.configure(session.connection()).get_current_revision()
+    except SQLAlchemyError as error:
+        return Finding(
+            "database", f"it does not answer ({type(error).__name__})", "Check DATABASE_URL and the server."
+        )
+    if current != head:
+        return Finding("database", "its tables are not up to date", "Run `python -m smsapp db upgrade`.")
+    return Finding("database")
+
+
+def _redis(rt: Runtime) -> Finding:
+    try:
+        rt.stream.length()
+    except (RedisError, OSError) as error:
+        return Finding(
+            "redis", f"it does not answer ({type(error).__name__})", "Check REDIS_URL and the server."
+        )
+    return Finding("redis")
+
+
+def _twilio(rt: Runtime) -> Finding:
+    answer = rt.gateway.probe()
+    if answer.judgement:
+        return Finding("twilio", answer.judgement.failure.sentence, answer.judgement.failure.advice)
+    if answer.cause:
+        return Finding("twilio", answer.cause, "Look at the account in Twilio's console.")
+    return Finding("twilio")
+
+
+def _public_address(rt: Runtime) -> Finding:
+    url = rt.settings.app_base_url
+    at_twilio = rt.settings.twilio_api_base_url == "https://api.twilio.com"
+    if at_twilio and urlsplit(url).hostname in _LOCAL:
+        return Finding(
+            "public address", f"Twilio cannot reach {url}", "Set APP_BASE_URL to an address on the internet."
+        )
+    try:
+        answer = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False).request("GET", f"{url}/livez")
+    except urllib3.exceptions.HTTPError as error:
+        return Finding(
+            "public address",
+            f"{url} does not answer ({type(error).__name__})",
+            "Is the web process up, and APP_BASE_URL right?",
+        )
+    if answer.status != 200:
+        return Finding(
+            "public address", f"{url}/livez answers {answer.status}", "APP_BASE_URL leads somewhere else."
+        )
+    return Finding("public address")
+
+
+def _workers(rt: Runtime) -> Finding:
+    remedy = "Start one: `python -m celery -A worker.app worker`."
+    try:
+        alive = make_publisher(rt.settings.redis_url).control.ping(timeout=_PING_S)
+    except (RedisError, OperationalError, OSError):
+        return Finding("workers")  # Redis' own check says it
+    return Finding("workers") if alive else Finding("workers", "none answers", remedy)
+
+
+def _sending(rt: Runtime) -> Finding:
+    try:
+        with reading(rt.sessions) as session:
+            closed = [breaker.scope for breaker in breakers.all_of(session) if breaker.parked]
+            dead = dead_letters.count(session)
+    except SQLAlchemyError:
+        return Finding("sending")  # the database's own check says it
+    if closed:
+        return Finding("sending", f"parked for {', '.join(closed)}", "See `python -m smsapp breaker list`.")
+    if dead:
+        return Finding("sending", f"{dead} dead letters wait", "See `python -m smsapp dead list`.")
+    return Finding("sending")
+
+
+CHECKS: tuple[Callable[[Runtime], Finding], ...] = (
+    _database,
+    _redis,
+    _workers,
+    _twilio,
+    _public_address,
+    _sending,
+)

@@ -1,0 +1,169 @@
+"""For whoever runs the service: the books, dead letters, parked sending, and messages that nobody can be sure of."""
+
+import sys
+from uuid import UUID
+
+import click
+
+from smsapp.callbacks import dead_letters
+from smsapp.callbacks.replay import replay_dead_letters
+from smsapp.cli.runtime import command_runtime
+from smsapp.db.sessions import reading
+from smsapp.ids import parse_public_id, public_id
+from smsapp.messages import reads
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.pacing import tallies
+from smsapp.pacing.wake_senders import wake_senders
+from smsapp.reconciliation import check_ledger as books
+from smsapp.reconciliation.settle import Decision, decide_unconfirmed
+from smsapp.submission.guard import open_country, release_held
+from smsapp.twilio.error_codes import OwnCode
+
+
+@click.command()
+def ledger() -> None:
+    """Count messages by outcome; exits 1 and names ids when one is not accounted for."""
+    found = books.check_ledger(command_runtime())
+    click.echo(f"accepted      {found.accepted}")
+    for outcome, count in sorted(found.by_outcome.items()):
+        click.echo(f"  {outcome:12}{count}")
+    if not found.balanced:
+        click.echo("not accounted for: " + (", ".join(found.astray) or "the sums differ"), err=True)
+        sys.exit(1)
+    click.echo("The books balance.")
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Exit 1 on any difference.")
+def refold(check: bool) -> None:
+    """Recompute every status from its events and report differences; changes nothing."""
+    checked, differences = books.check_histories(command_runtime())
+    for difference in differences:
+        click.echo(
+            f"{difference.id} {difference.field}: stored {difference.stored}, refolded {difference.refolded}"
+        )
+    click.echo(f"{checked} messages recomputed, {len(differences)} differences")
+    if check and differences:
+        sys.exit(1)
+
+
+@click.group()
+def dead() -> None:
+    """Look at what could not be processed, and process it after all."""
+
+
+@dead.command("list")
+@click.option("--limit", default=50, show_default=True)
+def dead_list(limit: int) -> None:
+    """List dead letters, oldest first."""
+    with reading(command_runtime().sessions) as session:
+        letters = dead_letters.waiting(session, limit=limit)
+        for letter in letters:
+            click.echo(f"{letter.id}  {letter.created_at:%Y-%m-%dT%H:%M:%SZ}  {letter.kind}  {letter.cause}")
+        if not letters:
+            click.echo("There are none.")
+
+
+@dead.command("replay")
+@click.argument("letter_ids", nargs=-1, type=UUID)
+@click.option("--all", "everything", is_flag=True, help="Replay all that wait.")
+def dead_replay(letter_ids: tuple[UUID, ...], everything: bool) -> None:
+    """Process dead letters again; exits 1 when one still cannot be."""
+    if bool(letter_ids) == everything:
+        raise click.UsageError("name letters, or give --all")
+    replayed, failed = replay_dead_letters(command_runtime(), letter_ids)
+    click.echo(f"{replayed} replayed, {failed} still cannot be processed")
+    if failed:
+        sys.exit(1)
+
+
+@click.group()
+def breaker() -> None:
+    """See where sending is parked, and release it."""
+
+
+@breaker.command("list")
+def breaker_list() -> None:
+    """List what is closed to sending."""
+    with reading(command_runtime().sessions) as session:
+        closed = breakers.all_of(session)
+        for item in closed:
+            state = "parked" if item.parked else "slowed"
+            click.echo(
+                f"{item.scope}  {state} until {item.probe_at:%H:%M:%SZ}  {item.error_code}  {item.reason}"
+            )
+        if not closed:
+            click.echo("Sending is open everywhere.")
+
+
+@breaker.command("release")
+@click.argument("scope")
+def breaker_release(scope: str) -> None:
+    """Open a scope (`account`, a sender, or `country:GB`) at once."""
+    rt = command_runtime()
+    country = breakers.country_of(scope)
+    if country:
+        released = open_country(rt, country)
+    else:
+        with rt.sessions.begin() as session:
+            released = breakers.release(session, scope)
+    if not released:
+        raise click.ClickException("nothing is closed by that name")
+    wake_senders(rt)
+    click.echo("Released.")
+
+
+@click.group()
+def held() -> None:
+    """See what the caps and parked countries hold back, and let it go."""
+
+
+@held.command("list")
+def held_list() -> None:
+    """Count messages that are held, by reason and country."""
+    with reading(command_runtime().sessions) as session:
+        waiting = tallies.held(session)
+    for item in waiting:
+        reason = OwnCode(item.code).name.lower()
+        click.echo(f"{item.country or '-'}  {reason}  {item.count}  until {item.until:%Y-%m-%dT%H:%M:%SZ}")
+    if not waiting:
+        click.echo("Nothing is held.")
+
+
+@held.command("release")
+@click.option("--country", help="Only messages to this one, as `held list` names it.")
+def held_release(country: str | None) -> None:
+    """Send what is held at once; today's caps rise by as many. A parked country is opened by `breaker release`."""
+    click.echo(f"{release_held(command_runtime(), country)} released")
+
+
+@click.group()
+def unconfirmed() -> None:
+    """Decide on messages of which nobody can say whether Twilio took them."""
+
+
+@unconfirmed.command("list")
+@click.option("--limit", default=50, show_default=True)
+def unconfirmed_list(limit: int) -> None:
+    """List messages that are held."""
+    with reading(command_runtime().sessions) as session:
+        held = reads.find(session, status="unconfirmed", limit=limit)
+        for message in held:
+            click.echo(
+                f"{public_id(message.id)}  since {message.updated_at:%Y-%m-%dT%H:%M:%SZ}  "
+                f"{message.client_reference or ''}"
+            )
+        if not held:
+            click.echo("There are none.")
+
+
+@unconfirmed.command("decide")
+@click.argument("decision", type=click.Choice([str(decision) for decision in Decision]))
+@click.argument("message_ids", nargs=-1, required=True)
+def unconfirmed_decide(decision: str, message_ids: tuple[str, ...]) -> None:
+    """Send held messages again (`resend`), or give them up (`fail`)."""
+    rt = command_runtime()
+    for text in message_ids:
+        message_id = parse_public_id(text)
+        done = message_id is not None and decide_unconfirmed(rt, message_id, Decision(decision))
+        click.echo(f"{text}: {'done' if done else 'is not unconfirmed'}")

@@ -1,0 +1,31 @@
+"""The runtime that a command works with: the same ports as a worker's."""
+
+import os
+import sys
+
+import click
+
+from smsapp import logs
+from smsapp.config import ConfigurationError, Settings, load_settings
+from smsapp.db.engine import make_sessions
+from smsapp.queue.tasks import make_publisher
+from smsapp.runtime import Runtime, build_runtime
+
+
+def settings_or_exit() -> Settings:
+    """Return the settings, or end the process with every fault on stderr."""
+    try:
+        return load_settings()
+    except ConfigurationError as error:
+        click.echo(str(error), err=True)
+        sys.exit(os.EX_CONFIG)
+
+
+def command_runtime() -> Runtime:
+    """Connect to the database, Redis and Twilio as configured."""
+    settings = settings_or_exit()
+    logs.configure(settings.model_copy(update={"log_level": "WARNING"}), stream=sys.stderr)
+    sessions = make_sessions(settings.database_url, pool_size=2)
+    return build_runtime(
+        settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False
+    )

@@ -1,1 +1,0 @@
-"""Commands by subject; `smsapp.cli` puts them together."""

@@ -1,0 +1,46 @@
+"""Numbers that count for all processes and survive restarts."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from smsapp.db.models import Counter
+
+_BOOK = "ledger:"
+_IS_BOOK = Counter.name.startswith(_BOOK, autoescape=True)
+
+
+def add(session: Session, name: str, amount: int) -> None:
+    """Raise a counter."""
+    raised = session.connection().execute(
+        update(Counter).where(Counter.name == name).values(value=Counter.value + amount)
+    )
+    if raised.rowcount:
+        return
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(
+        dialect.insert(Counter)
+        .values(name=name, value=amount)
+        .on_conflict_do_update(index_elements=[Counter.name], set_={"value": Counter.value + amount})
+    )
+
+
+def read(session: Session) -> dict[str, int]:
+    """Return every counter by name."""
+    return dict(session.execute(select(Counter.name, Counter.value).where(~_IS_BOOK)).all())
+
+
+def write_books(session: Session, books: Mapping[str, int]) -> None:
+    """Replace the last result of the ledger check, by outcome."""
+    session.execute(delete(Counter).where(_IS_BOOK))
+    session.execute(
+        insert(Counter), [{"name": _BOOK + name, "value": count} for name, count in books.items()]
+    )
+
+
+def read_books(session: Session) -> dict[str, int]:
+    """Return the last result of the ledger check; empty before the first."""
+    rows = session.execute(select(Counter.name, Counter.value).where(_IS_BOOK)).all()
+    return {name.removeprefix(_BOOK): count for name, count in rows}

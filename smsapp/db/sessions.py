@@ -1,0 +1,16 @@
+"""Transactions that only read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from smsapp.db.engine import READ_ONLY
+
+
+@contextmanager
+def reading(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    """Open a session that only reads; on SQLite it then waits for no writer, and no writer for it."""
+    with sessions() as session:
+        session.connection(execution_options=READ_ONLY)
+        yield session

@@ -1,0 +1,44 @@
+"""Tables of events for consumers."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    SmallInteger,
+    String,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from smsapp.db.base import Base
+
+
+class OutboxEvent(Base):
+    """One event for consumers, of one feed; `seq` has no gaps and is the order of the commits.
+
+    The payload is made when it is read, of the message and of the line of its history that `event_seq` names
+    (`data` where there is none). No foreign key: what is told stays told, also when a message is removed.
+    `written_at` is the database's clock, `occurred_at` that of the evidence, which may be days older.
+    """
+
+    __tablename__ = "outbox"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[UUID]
+    type: Mapped[str] = mapped_column(String(32))
+    message_id: Mapped[UUID | None]
+    event_seq: Mapped[int | None]
+    data: Mapped[dict[str, Any] | None]
+    occurred_at: Mapped[datetime]
+    written_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class OutboxHead(Base):
+    """The last number given in the outbox: one row, locked by each writer from its last statement to its commit."""
+
+    __tablename__ = "outbox_head"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    seq: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,186 @@
+"""Reading the outbox as one feed: what was told, and the rows that payloads are made of."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, and_, delete, func, literal, select
+from sqlalchemy.orm import Session
+
+from smsapp.db import bulk_writes as bulk
+from smsapp.events.models import OutboxEvent, OutboxHead
+from smsapp.events.types import EventType
+from smsapp.inbound.models import InboundMessage
+from smsapp.messages.models import Message, MessageEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The line of a message's history that an event tells of."""
+
+    status: str
+    reason: str | None
+    attempt: int | None
+    error_code: int | None
+    twilio_sid: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What events say of their message: what never changes."""
+
+    to: str
+    client_reference: str | None
+    tags: list[str] | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A text that somebody sent to us."""
+
+    twilio_sid: str
+    sender: str
+    to: str
+    messaging_service_sid: str | None
+    body: str
+    opt_out_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event of the outbox with the rows that it tells of; None for those that there are not (any more)."""
+
+    seq: int
+    id: UUID
+    type: str
+    occurred_at: datetime
+    message_id: UUID | None
+    data: dict[str, Any] | None
+    line: Line | None
+    message: Subject | None
+    received: Received | None
+
+
+_OWN = (
+    OutboxEvent.seq,
+    OutboxEvent.id,
+    OutboxEvent.type,
+    OutboxEvent.occurred_at,
+    OutboxEvent.message_id,
+    OutboxEvent.data,
+)
+_LINE = (
+    MessageEvent.status,
+    MessageEvent.reason,
+    MessageEvent.attempt,
+    MessageEvent.error_code,
+    MessageEvent.twilio_sid,
+    MessageEvent.source,
+)
+_SUBJECT = (Message.to, Message.client_reference, Message.tags, Message.created_at)
+_RECEIVED = (
+    InboundMessage.twilio_sid,
+    InboundMessage.sender,
+    InboundMessage.to,
+    InboundMessage.messaging_service_sid,
+    InboundMessage.body,
+    InboundMessage.opt_out_type,
+)
+
+
+def latest(session: Session) -> int:
+    """Return the number of the last event that was told, 0 before the first."""
+    return session.scalars(select(OutboxHead.seq)).one()
+
+
+def oldest(session: Session) -> int | None:
+    """Return the number of the oldest event that is kept, None without any."""
+    return session.scalar(select(func.min(OutboxEvent.seq)))
+
+
+def between(
+    session: Session,
+    *,
+    after: int,
+    until: int,
+    limit: int,
+    types: Collection[str] | None = None,
+    tags: Collection[str] | None = None,
+) -> list[Told]:
+    """Return up to `limit` events with numbers above `after` up to `until`, in their order.
+
+    Of these types, about messages with at least one of these tags; None for any.
+    """
+    query = _joined().where(OutboxEvent.seq > after, OutboxEvent.seq <= until).limit(limit)
+    if types is not None:
+        query = query.where(OutboxEvent.type.in_(types))
+    if tags is not None:
+        query = query.where(_has_any(session, tags))
+    return [_told(row) for row in session.execute(query)]
+
+
+def numbered(session: Session, seqs: Sequence[int]) -> list[Told]:
+    """Return the events with these numbers that are still kept, in their order."""
+    return [_told(row) for row in session.execute(_joined().where(OutboxEvent.seq.in_(seqs)))]
+
+
+def forget(session: Session, *, before: datetime, limit: int) -> int:
+    """Remove the oldest events, up to the first one written since `before`, at most `limit`; return how many.
+
+    Always from the beginning: what is kept has no gap.
+    """
+    first = select(OutboxEvent.seq, OutboxEvent.written_at).order_by(OutboxEvent.seq).limit(limit).subquery()
+    young = select(func.min(first.c.seq)).where(first.c.written_at >= before).scalar_subquery()
+    end = func.coalesce(young, select(func.max(first.c.seq) + 1).scalar_subquery())
+    border = session.scalar(select(end))
+    if border is None:
+        return 0
+    return session.connection().execute(delete(OutboxEvent).where(OutboxEvent.seq < border)).rowcount
+
+
+def oldest_written_at(session: Session) -> datetime | None:
+    """Return when the oldest event that is kept was written, None without any."""
+    return session.scalar(select(OutboxEvent.written_at).order_by(OutboxEvent.seq).limit(1))
+
+
+def _joined() -> Select[Any]:
+    received = and_(
+        OutboxEvent.type == EventType.MESSAGE_RECEIVED, InboundMessage.id == OutboxEvent.message_id
+    )
+    return (
+        select(*_OWN, *_LINE, *_SUBJECT, *_RECEIVED)
+        .outerjoin(
+            MessageEvent,
+            and_(
+                MessageEvent.message_id == OutboxEvent.message_id, MessageEvent.seq == OutboxEvent.event_seq
+            ),
+        )
+        .outerjoin(Message, Message.id == OutboxEvent.message_id)
+        .outerjoin(InboundMessage, received)
+        .order_by(OutboxEvent.seq)
+    )
+
+
+def _told(row: Row[Any]) -> Told:
+    line_at, subject_at = len(_OWN), len(_OWN) + len(_LINE)
+    received_at = subject_at + len(_SUBJECT)
+    line, subject, received = row[line_at:subject_at], row[subject_at:received_at], row[received_at:]
+    parts: list[Any] = [
+        *row[:line_at],
+        Line(*line) if line[0] is not None else None,
+        Subject(*subject) if subject[0] is not None else None,
+        Received(*received) if received[0] is not None else None,
+    ]
+    return Told(*parts)
+
+
+def _has_any(session: Session, tags: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that the message has one of these tags."""
+    if bulk.is_postgres(session):
+        return func.jsonb_exists_any(Message.tags, literal(list(tags), ARRAY(Text)))
+    each = func.json_each(Message.tags).table_valued("value")
+    return select(each.c.value).where(each.c.value.in_(tags)).exists()

@@ -1,0 +1,109 @@
+"""Which changes consumers hear of, and under which name: every event of the feed begins here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+from smsapp.messages.fold import Event, Tracked
+from smsapp.messages.refold import HELD, NEVER_CONFIRMED
+from smsapp.messages.status import Outcome, Status, outcome_of
+
+
+class EventType(StrEnum):
+    """What can be heard of. Consumers must expect new words."""
+
+    MESSAGE_ACCEPTED = "message.accepted"
+    MESSAGE_SENT = "message.sent"
+    MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_UNDELIVERED = "message.undelivered"
+    MESSAGE_FAILED = "message.failed"
+    MESSAGE_CANCELED = "message.canceled"
+    MESSAGE_UNCONFIRMED = "message.unconfirmed"
+    MESSAGE_REVISED = "message.revised"  # what was told as final has turned out otherwise
+    MESSAGE_DEADLINE_MISSED = "message.deadline_missed"
+    MESSAGE_RECEIVED = "message.received"
+    RECIPIENT_OPTED_OUT = "recipient.opted_out"
+    RECIPIENT_OPTED_IN = "recipient.opted_in"
+    JOB_COMPLETED = "job.completed"
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    FALLBACK_REQUESTED = "fallback.requested"
+
+
+OF_OUTCOME = MappingProxyType(
+    {
+        Outcome.DELIVERED: EventType.MESSAGE_DELIVERED,
+        Outcome.UNDELIVERED: EventType.MESSAGE_UNDELIVERED,
+        Outcome.FAILED: EventType.MESSAGE_FAILED,
+        Outcome.CANCELED: EventType.MESSAGE_CANCELED,
+        Outcome.UNCONFIRMED: EventType.MESSAGE_UNCONFIRMED,
+    }
+)
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One event for consumers, not numbered yet.
+
+    `id` tells it from every other, also when it is told twice. `event_seq` is the line of the message's history that
+    the payload is made of; for `message.received`, `message_id` is the inbound text's. `data` is the payload of what
+    has no such line. `reopens`: the message is under way again; when its end was announced in the same transaction,
+    nobody hears of either.
+    """
+
+    type: EventType
+    id: UUID
+    occurred_at: datetime
+    message_id: UUID | None = None
+    event_seq: int | None = None
+    data: dict[str, Any] | None = None
+    reopens: bool = False
+
+
+def announce(before: Tracked, after: Tracked, events: Sequence[Event]) -> Iterator[Outgoing]:
+    """Return what to tell of a message that these events brought from one state to another.
+
+    Each event counts by itself, so that what consumers hear does not depend on which callbacks came in one batch.
+    """
+    status, outcome = before.status, before.outcome
+    last = len(events)
+    for number, event in enumerate(events, start=1):
+        if not event.applied:
+            continue
+        was, ended = status, outcome
+        if number == last:
+            status, outcome = after.status, after.outcome
+        else:
+            status, outcome = _state_after(event, was, ended)
+        kind = _kind(was, ended, status, outcome)
+        if kind:
+            yield Outgoing(
+                kind,
+                event.receipt_id,
+                event.received_at,
+                after.id,
+                before.version + number,
+                reopens=outcome is None and ended is not None,
+            )
+
+
+def outcome_told(event_status: Status, reason: str | None) -> Outcome | None:
+    """Return the outcome that a line of a history brought, None while the message was under way after it."""
+    return Outcome.UNCONFIRMED if reason in {HELD, NEVER_CONFIRMED} else outcome_of(event_status)
+
+
+def _state_after(event: Event, was: Status, ended: Outcome | None) -> tuple[Status, Outcome | None]:
+    status = Status(event.word)
+    told = outcome_told(status, event.reason)
+    return status, told or (ended if status is was else None)
+
+
+def _kind(was: Status, ended: Outcome | None, status: Status, outcome: Outcome | None) -> EventType | None:
+    if outcome is not ended:
+        return EventType.MESSAGE_REVISED if ended else OF_OUTCOME[outcome] if outcome else None
+    if status is Status.SENT and was is not Status.SENT:
+        return EventType.MESSAGE_SENT
+    return None

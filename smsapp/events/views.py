@@ -1,0 +1,149 @@
+"""Events for consumers who come and get them: in pages, by waiting for the next ones, or as a stream."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import structlog
+from apiflask import APIBlueprint
+from flask import Response, request, url_for
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsapp.events import schemas
+from smsapp.events.read_feed import CursorExpiredError, CursorUnknownError, Page, Wanted, read_feed
+from smsapp.events.watch_feed import FeedWatch
+from smsapp.runtime import Runtime
+from smsapp.web.auth import auth
+from smsapp.web.json_response import json_response
+from smsapp.web.openapi import answer, problems
+from smsapp.web.problems import Fault, ProblemError
+from smsapp.web.wiring import provided, runtime
+
+log = structlog.get_logger(__name__)
+
+bp = APIBlueprint("events", __name__, url_prefix="/sms", tag="Events")
+
+EVENT_STREAM = "text/event-stream"
+_HEARTBEAT_S = 15.0
+"""How long a stream may be silent; also how soon one whose reader has gone is noticed."""
+
+_LONGEST_STREAM_S = 300.0
+"""Then the reader connects again, with its key: a stream outlives no revoked key for longer."""
+
+_RECONNECT_AFTER_MS = 1000
+
+
+@bp.get("/events")
+@bp.auth_required(auth)
+@bp.input(schemas.FeedHeaders, location="headers")
+@bp.input(schemas.FeedQuery, location="query")
+@bp.doc(
+    summary="Get events",
+    operation_id="listEvents",
+    responses=answer(
+        200,
+        "A page of events, or with `Accept: text/event-stream` a stream of them.",
+        schemas.FeedPage,
+        headers={"Link": "Link"},
+        also=EVENT_STREAM,
+    )
+    | problems(400, 401, 404, 410, 500, 503),
+)
+def feed(headers_data: schemas.FeedHeaders, query_data: schemas.FeedQuery) -> Response:
+    """Return what has happened, in order and without gaps, after the number of the last event that you have.
+
+    Take `next_after` as `after` of the next request, also after an empty page: a filter may have passed over others.
+    With `wait` the answer comes as soon as there is an event. As a stream, each event has its number as `id`; after a
+    lost connection, `Last-Event-ID` takes it up where it ended.
+    """
+    wanted = Wanted(query_data.limit, query_data.types, query_data.tags)
+    if request.accept_mimetypes.best_match(["application/json", EVENT_STREAM]) == EVENT_STREAM:
+        last = headers_data.last_event_id
+        return _stream(query_data.after if last is None else last, wanted)
+    return _page(query_data.after, wanted, wait_s=query_data.wait)
+
+
+def _page(after: int | None, wanted: Wanted, *, wait_s: float) -> Response:
+    page = _read(after, wanted)
+    if wait_s and not page.events:
+        with _watch().place():
+            page = _first_with_events(page, wanted, until=time.monotonic() + wait_s)
+    headers = {}
+    if page.has_more:
+        arguments: dict[str, Any] = {**request.args.to_dict(), "after": page.next_after}
+        headers["Link"] = f'<{url_for("events.feed", **arguments)}>; rel="next"'
+    document = {
+        "data": page.events,
+        "has_more": page.has_more,
+        "next_after": page.next_after,
+        "latest": page.latest,
+    }
+    return json_response(document, 200, headers)
+
+
+def _first_with_events(page: Page, wanted: Wanted, *, until: float) -> Page:
+    watch = _watch()
+    while not page.events and time.monotonic() < until and not watch.ending:
+        if not page.has_more:
+            watch.wait(page.next_after, seconds=until - time.monotonic())
+        page = _read(page.next_after, wanted)
+    return page
+
+
+def _stream(after: int | None, wanted: Wanted) -> Response:
+    first = _read(after, wanted)  # what is wrong with the request is said before the stream begins
+    watch = _watch()
+    watch.take_place()
+    response = Response(_chunks(runtime(), watch, first, wanted), content_type=EVENT_STREAM)
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would keep events until it has a page of them
+    response.call_on_close(watch.give_place_back)
+    return response
+
+
+def _chunks(rt: Runtime, watch: FeedWatch, page: Page, wanted: Wanted) -> Iterator[bytes]:
+    """Yield pages as they come; runs after the request's context has gone."""
+    until = time.monotonic() + _LONGEST_STREAM_S
+    yield b"retry: %d\n\n" % _RECONNECT_AFTER_MS
+    while True:
+        # Without data this is no event, but the reader remembers the number: also one that a filter passed over.
+        yield b"".join(map(_frame, page.events)) or b"id: %d\n\n" % page.next_after
+        if watch.ending or time.monotonic() > until:
+            return
+        if not page.has_more:
+            watch.wait(page.next_after, seconds=_HEARTBEAT_S)
+        try:
+            page = read_feed(rt, page.next_after, wanted)
+        except (SQLAlchemyError, CursorExpiredError, CursorUnknownError) as error:
+            log.warning("event_stream_ended", error=type(error).__name__)
+            return  # the reader connects again and is told
+
+
+def _frame(event: dict[str, Any]) -> bytes:
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (
+        event["seq"],
+        str(event["type"]).encode(),
+        orjson.dumps(event),
+    )
+
+
+def _read(after: int | None, wanted: Wanted) -> Page:
+    try:
+        return read_feed(runtime(), after, wanted)
+    except CursorExpiredError as error:
+        detail = (
+            f"Events after this one are not kept any more. Those after {error.oldest} are; without `after` "
+            "you get the oldest."
+        )
+        raise ProblemError(410, "cursor_expired", detail, [Fault("?after", "expired", detail)]) from None
+    except CursorUnknownError:
+        detail = (
+            "No event has this number yet; is it from another installation, or from before a restored backup?"
+        )
+        raise ProblemError(
+            404, "event_not_found", detail, [Fault("?after", "out_of_range", detail)]
+        ) from None
+
+
+def _watch() -> FeedWatch:
+    return provided(FeedWatch)

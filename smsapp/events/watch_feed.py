@@ -1,0 +1,87 @@
+"""Wait for new events: one look at the database for all who wait in this process, and none while nobody does."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsapp.db.sessions import reading
+from smsapp.events import queries as feed
+from smsapp.queue.overload import OverloadedError
+from smsapp.runtime import Runtime
+
+_LOOK_EVERY_S = 0.2
+
+
+class FeedWatch:
+    """Wakes those who wait for the feed to grow. They hold neither a connection nor a transaction meanwhile.
+
+    Works in threads and, through gevent's patches, in greenlets.
+    """
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._grown = threading.Condition()
+        self._latest = 0
+        self._waiting = 0
+        self._looks = False
+        self._places = rt.settings.max_event_streams
+        self.ending = False
+        """Set when the process was asked to end: nobody waits any longer. A plain flag, since a signal sets it."""
+
+    def take_place(self) -> None:
+        """Count one more who waits; each must give the place back.
+
+        Raises:
+            OverloadedError: too many do already.
+        """
+        with self._grown:
+            if not self._places:
+                raise OverloadedError("consumers of events")
+            self._places -= 1
+
+    def give_place_back(self) -> None:
+        """Count one less."""
+        with self._grown:
+            self._places += 1
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place while the body runs."""
+        self.take_place()
+        try:
+            yield
+        finally:
+            self.give_place_back()
+
+    def wait(self, after: int, *, seconds: float) -> None:
+        """Return once there is an event after this number, or when the time is over or the process ends."""
+        with self._grown:
+            self._waiting += 1
+            if not self._looks:
+                self._looks = True
+                threading.Thread(target=self._look_around, name="feed-watch", daemon=True).start()
+            try:
+                self._grown.wait_for(lambda: self.ending or self._latest > after, timeout=seconds)
+            finally:
+                self._waiting -= 1
+
+    def _look_around(self) -> None:
+        while True:
+            latest = self._look()
+            with self._grown:
+                self._latest = latest
+                self._grown.notify_all()
+                if not self._waiting:
+                    self._looks = False
+                    return
+            time.sleep(_LOOK_EVERY_S)
+
+    def _look(self) -> int:
+        try:
+            with reading(self._rt.sessions) as session:
+                return feed.latest(session)
+        except SQLAlchemyError:
+            return 0  # whoever waits will ask by itself in the end, and say that the database is away

@@ -1,0 +1,182 @@
+"""gunicorn's gevent worker with a short way for what comes in bursts of thousands: callbacks, and texts to send.
+
+gunicorn spends twice as long on a request's environment and response as we do on the callback in it, so plain requests
+are read and answered on the connection itself, by handlers that the application names. Whatever is not plain takes
+gunicorn's own way, request by request, and so does everything when TLS, the PROXY protocol or a SCRIPT_NAME is
+configured. This module is imported before gevent patches the standard library: it may import nothing of ours that opens
+sockets or makes locks.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from errno import ECONNRESET, ENOTCONN, EPIPE
+from typing import Any
+
+import gevent
+from gevent.monkey import get_original
+from gevent.socket import SHUT_RD, socket
+from gunicorn import http, util
+from gunicorn.workers.ggevent import GeventWorker
+
+from smsapp.web.plain_http import EXTENSION, METHOD, Answer, Handler, Head, parse_head
+
+_PlainSocket = get_original("socket", "socket")
+_CHUNK_BYTES = 64 * 1024
+_HUNG_UP = {EPIPE, ECONNRESET, ENOTCONN}
+
+
+class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Serves the application, and some of its requests by a short way."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._handlers: Mapping[str, Handler] = {}
+        self._idle: dict[socket, float] = {}
+        self._stamp = (0, "")
+
+    def load_wsgi(self) -> None:
+        """Load the application, in this process and after gevent's patches."""
+        super().load_wsgi()
+        plain = not self.cfg.is_ssl and self.cfg.proxy_protocol == "off" and self.cfg.keepalive
+        if plain and not os.environ.get("SCRIPT_NAME"):
+            self._handlers = getattr(self.wsgi, "extensions", {}).get(EXTENSION, {})
+            gevent.spawn(self._close_those_idle_for_long)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop: let requests end, and connections without one at once."""
+        super().handle_exit(sig, frame)
+        gevent.spawn(self._close_idle, 0.0)
+
+    def handle(self, listener: socket, client: socket, addr: Any) -> None:
+        """Serve one connection until either side ends it."""
+        if not self._handlers:
+            super().handle(listener, client, addr)
+            return
+        try:
+            self._serve(listener.getsockname(), client, addr)
+        except (http.errors.NoMoreData, TimeoutError, StopIteration, SystemExit, gevent.GreenletExit):
+            self.log.debug("Closing connection.")
+        except OSError as error:
+            if error.errno not in _HUNG_UP and self.alive:  # at its end gevent closes what is still open
+                self.log.exception("Socket error processing request.")
+        except Exception as error:  # noqa: BLE001 - gunicorn's own last resort: it logs, and answers 400 or 500
+            self.handle_error(None, client, addr, error)
+        finally:
+            util.close(client)
+
+    def _serve(self, listener_name: Any, client: socket, addr: Any) -> None:
+        """Answer requests, each by the shortest way that fits it.
+
+        Raises:
+            StopIteration: gunicorn wants the connection closed.
+        """
+        client.setblocking(True)
+        parser = http.get_parser(self.cfg, client, addr)
+        buffer = b""
+        while buffer := buffer or self._wait_for_request(client):
+            size, buffer = self._answer_shortly(client, buffer)
+            if size and not self.alive:
+                return
+            if size:
+                buffer = buffer[size:]
+                continue
+            parser.unreader.unread(buffer)
+            request = drained = None
+            with self.timeout_ctx():
+                request = next(parser)
+            if not request:
+                return
+            self.handle_request(listener_name, request, client, addr)
+            with self.timeout_ctx():
+                drained = parser.finish_body()
+            if not drained:
+                return
+            buffer = parser.unreader.take_buffered()
+
+    def _wait_for_request(self, client: socket) -> bytes:
+        """Return the first bytes of the next request; none when there will be no other."""
+        if not self.alive:
+            return b""
+        self._idle[client] = time.monotonic()
+        try:
+            first: bytes = client.recv(_CHUNK_BYTES)
+        finally:
+            del self._idle[client]
+        return first
+
+    def _answer_shortly(self, client: socket, buffer: bytes) -> tuple[int, bytes]:
+        """Answer the request at the beginning of the buffer, if a handler does.
+
+        Returns how many bytes it took, 0 for none, and the buffer with what was read meanwhile.
+        """
+        head = parse_head(buffer) if buffer.startswith(METHOD) else None
+        handler = self._handler_of(head) if head else None
+        if not head or not handler:
+            return 0, buffer
+        if len(buffer) < head.ends_at:
+            buffer = self._with_body(client, buffer, head.ends_at)
+        answer = handler(head.request._replace(body=buffer[head.body_at : head.ends_at]))
+        if answer is None:
+            return 0, buffer
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+        self._send(client, self._render(answer))
+        return head.ends_at, buffer
+
+    def _send(self, client: socket, answer: bytes) -> None:
+        """Send an answer: as a rule at once, so what waiting needs is prepared only when it comes to that."""
+        try:
+            sent = client.send(answer, 0, 0.0)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(answer):
+            client.settimeout(self.cfg.keepalive)
+            client.sendall(answer[sent:])
+            client.settimeout(None)
+
+    def _with_body(self, client: socket, buffer: bytes, ends_at: int) -> bytes:
+        client.settimeout(self.cfg.keepalive)
+        while len(buffer) < ends_at:
+            more = client.recv(_CHUNK_BYTES)
+            if not more:
+                raise http.errors.NoMoreData(buffer)
+            buffer += more
+        client.settimeout(None)
+        return buffer
+
+    def _handler_of(self, head: Head) -> Handler | None:
+        for beginning, handler in self._handlers.items():
+            if head.request.path.startswith(beginning):
+                return handler
+        return None
+
+    def _render(self, answer: Answer) -> bytes:
+        now = int(time.time())
+        if self._stamp[0] != now:
+            self._stamp = now, util.http_date(now)
+        connection = "keep-alive" if self.alive else "close"
+        fields = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
+        head = (
+            f"HTTP/1.1 {answer.status}\r\nServer: gunicorn\r\nDate: {self._stamp[1]}\r\n"
+            f"Connection: {connection}\r\n{fields}\r\n"
+        )
+        return head.encode("latin-1") + answer.body
+
+    def _close_those_idle_for_long(self) -> None:
+        """Look every second: a timer of its own for each wait would cost as much as reading what was waited for."""
+        while self.alive:
+            gevent.sleep(1.0)
+            self._close_idle(float(self.cfg.keepalive))
+
+    def _close_idle(self, after_s: float) -> None:
+        """End connections without a request for so long; one that has just come is still read."""
+        latest = time.monotonic() - after_s
+        for client in [client for client, since in self._idle.items() if since <= latest]:
+            try:
+                # By gevent's own method, the greenlet that reads would be broken off instead.
+                with _PlainSocket(fileno=os.dup(client.fileno())) as same:
+                    same.shutdown(SHUT_RD)
+            except OSError as error:
+                self.log.debug("Closing idle connection: %s", error)

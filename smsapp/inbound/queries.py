@@ -1,0 +1,97 @@
+"""Texts that people sent to us."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from smsapp.events import outbox
+from smsapp.events.types import EventType, Outgoing
+from smsapp.inbound.models import InboundMessage
+from smsapp.inbound.rules import Inbound
+from smsapp.twilio.callback import Callback
+
+
+def add(session: Session, message: Inbound, *, receipt: Callback) -> bool:
+    """Store an inbound text; return False for one that is there: Twilio may deliver it twice, its SID tells."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    stored = session.execute(
+        dialect.insert(InboundMessage)
+        .values(
+            id=receipt.receipt_id,
+            twilio_sid=message.twilio_sid,
+            sender=message.sender,
+            to=message.to,
+            messaging_service_sid=message.messaging_service_sid,
+            body=message.body,
+            opt_out_type=message.opt_out_type,
+            payload=message.payload,
+            received_at=receipt.received_at,
+        )
+        .on_conflict_do_nothing(index_elements=[InboundMessage.twilio_sid])
+        .returning(InboundMessage.id)
+    ).first()
+    if stored:
+        heard = Outgoing(
+            EventType.MESSAGE_RECEIVED, receipt.receipt_id, receipt.received_at, message_id=receipt.receipt_id
+        )
+        outbox.add(session, heard)
+    return stored is not None
+
+
+def get(session: Session, text_id: UUID) -> InboundMessage | None:
+    """Return the text, or None."""
+    return session.get(InboundMessage, text_id)
+
+
+def find(
+    session: Session,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    sender: str | None = None,
+    to: str | None = None,
+    messaging_service_sid: str | None = None,
+    received_from: datetime | None = None,
+    received_until: datetime | None = None,
+) -> Sequence[InboundMessage]:
+    """Return texts that match, newest first; `before` is the id after which the last page ended."""
+    query = select(InboundMessage).order_by(InboundMessage.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(InboundMessage.id < before)
+    if received_from is not None:
+        query = query.where(InboundMessage.received_at >= received_from)
+    if received_until is not None:
+        query = query.where(InboundMessage.received_at < received_until)
+    exact = {
+        InboundMessage.sender: sender,
+        InboundMessage.to: to,
+        InboundMessage.messaging_service_sid: messaging_service_sid,
+    }
+    query = query.where(*(column == value for column, value in exact.items() if value is not None))
+    return session.scalars(query).all()
+
+
+def oldest(session: Session) -> datetime | None:
+    """Return when the oldest text that is kept came, None without any."""
+    return session.scalar(select(InboundMessage.received_at).order_by(InboundMessage.id).limit(1))
+
+
+def forget(session: Session, *, before: datetime, limit: int) -> int:
+    """Remove texts that came before this time, the oldest first, at most `limit`; return how many.
+
+    Their ids are in the order in which they came, so the oldest are found without an index on the time.
+    """
+    oldest = (
+        select(InboundMessage.id, InboundMessage.received_at)
+        .order_by(InboundMessage.id)
+        .limit(limit)
+        .subquery()
+    )
+    old = select(oldest.c.id).where(oldest.c.received_at < before)
+    return int(
+        session.connection().execute(delete(InboundMessage).where(InboundMessage.id.in_(old))).rowcount
+    )

@@ -1,0 +1,16 @@
+"""What an inbound text is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A text that somebody sent to us. `opt_out_type` is STOP, START or HELP with Advanced Opt-Out, else None."""
+
+    twilio_sid: str
+    sender: str
+    to: str
+    messaging_service_sid: str | None
+    body: str
+    opt_out_type: str | None
+    payload: dict[str, object]

@@ -1,0 +1,74 @@
+"""API keys: only digests are stored, so a stolen database opens nothing."""
+
+import hashlib
+import secrets
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from smsapp.ids import new_id
+from smsapp.keys.models import ApiKey
+
+Mode = Literal["live", "test"]
+
+
+def issue(session: Session, name: str, *, mode: Mode, now: datetime, quiet_hours: str | None = None) -> str:
+    """Create a key and return its secret, which is not stored and cannot be shown again."""
+    secret = f"sms_{mode}_{secrets.token_urlsafe(32)}"
+    key = ApiKey(
+        id=new_id(),
+        name=name,
+        mode=mode,
+        prefix=secret[:14],
+        secret_sha256=digest(secret),
+        created_at=now,
+        quiet_hours=quiet_hours,
+    )
+    session.add(key)
+    return secret
+
+
+def find_active(session: Session, secret: str) -> ApiKey | None:
+    """Return the key that this secret opens, or None when there is none or it was revoked."""
+    query = select(ApiKey).where(ApiKey.secret_sha256 == digest(secret), ApiKey.revoked_at.is_(None))
+    return session.scalars(query).one_or_none()
+
+
+def touch(session: Session, key_id: UUID, *, now: datetime) -> None:
+    """Note that the key was used."""
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now))
+
+
+def revoke(session: Session, prefix: str, *, now: datetime) -> int:
+    """End the keys with this prefix; return how many there were."""
+    query = update(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)).values(revoked_at=now)
+    return int(session.connection().execute(query).rowcount)
+
+
+def set_quiet_hours(session: Session, prefix: str, hours: str | None) -> int:
+    """Let new messages of the keys with this prefix wait at these times of day; return how many keys there were."""
+    query = (
+        update(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)).values(quiet_hours=hours)
+    )
+    return int(session.connection().execute(query).rowcount)
+
+
+def all_of(session: Session) -> Sequence[ApiKey]:
+    """Return every key, oldest first."""
+    return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
+
+
+def prefixes(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the beginnings of keys by their ids."""
+    if not ids:
+        return {}
+    return dict(session.execute(select(ApiKey.id, ApiKey.prefix).where(ApiKey.id.in_(ids))).all())
+
+
+def digest(secret: str) -> str:
+    """Return what is stored of a secret; it has 256 random bits, so a fast unsalted hash is enough."""
+    return hashlib.sha256(secret.encode()).hexdigest()

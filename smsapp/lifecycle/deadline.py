@@ -1,0 +1,56 @@
+"""What a deadline that has passed means for a message."""
+
+from datetime import datetime
+from uuid import UUID
+
+from smsapp.messages.fold import Event, Source, Step, Tracked, note, take
+from smsapp.messages.status import GOOD_NEWS, Status
+from smsapp.twilio.error_codes import OWN_FAILURES, OwnCode
+
+DEADLINE_MISSED = "deadline_missed"
+
+_EXPIRED_AT_TWILIO = 30036
+"""Our ValidityPeriod ran out in Twilio's queue: https://www.twilio.com/docs/api/errors/30036."""
+
+_OF_THE_DEADLINE = frozenset({int(OwnCode.DEADLINE_MISSED), _EXPIRED_AT_TWILIO})
+
+
+def was_missed(message: Tracked) -> bool:
+    """Return whether a message whose deadline is over did not arrive in time.
+
+    Not of one that was canceled, or that had failed before for another reason: that was told when it happened.
+    """
+    if message.deliver_by is None or message.status is Status.CANCELED:
+        return False
+    late = message.finished_at is None or message.finished_at > message.deliver_by
+    if message.status in GOOD_NEWS:
+        return late
+    return late or message.error_code in _OF_THE_DEADLINE
+
+
+def miss(message: Tracked, *, now: datetime, receipt_id: UUID) -> tuple[Tracked, Event]:
+    """Return the message after its deadline, and the event: what waits here fails, what is at Twilio goes on."""
+    step = Step(
+        source=Source.SYSTEM,
+        status=message.status,
+        attempt=message.attempt,
+        at=now,
+        receipt_id=receipt_id,
+        due_at=message.due_at,
+        reason=DEADLINE_MISSED,
+    )
+    if message.status is not Status.PENDING:
+        return note(message, step)
+    # What Twilio refused it for says more than that the time was over; the reason has that.
+    known = message.error_code if message.error_code not in {None, *OWN_FAILURES} else None
+    failed = Step(
+        source=Source.SYSTEM,
+        status=Status.FAILED,
+        attempt=message.attempt,
+        at=now,
+        receipt_id=receipt_id,
+        due_at=None,
+        error_code=known or OwnCode.DEADLINE_MISSED,
+        reason=DEADLINE_MISSED,
+    )
+    return take(message, failed)

@@ -1,0 +1,131 @@
+"""Fold reports into messages inside one transaction: callbacks, Twilio's answers and polls all come through here."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from smsapp.ids import new_id
+from smsapp.lifecycle.follow_up import follow_up
+from smsapp.messages import queries as messages
+from smsapp.messages.fold import Event, Report, Source, Step, Tracked, fold, take
+from smsapp.messages.queries import Change
+from smsapp.messages.refold import SID_IS_ANOTHERS
+from smsapp.messages.status import Status
+from smsapp.runtime import Runtime
+from smsapp.suppressions.record import record_refusals
+from smsapp.twilio.client import TwilioMessage
+from smsapp.twilio.error_codes import OwnCode
+
+
+class Addressed(NamedTuple):
+    """A report and the message it names; None when only its SID can tell."""
+
+    message_id: UUID | None
+    report: Report
+
+
+def record_reports(
+    rt: Runtime, session: Session, reports: Sequence[Addressed]
+) -> tuple[list[Change], list[Addressed]]:
+    """Store the reports in the histories of their messages and move those messages forward.
+
+    Returns what changed, and the reports whose message is not known. The caller commits.
+
+    Raises:
+        StaleMessageError: another transaction was faster; try the whole again.
+    """
+    ids = {item.message_id for item in reports if item.message_id}
+    sids = {item.report.twilio_sid for item in reports if item.report.twilio_sid}
+    before, owners = messages.lock_for_reports(session, list(ids), list(sids))
+
+    returned = _return_sids(rt, session, reports, before, owners)
+
+    after = dict(before)
+    events: dict[UUID, list[Event]] = {}
+    unknown: list[Addressed] = []
+    for item in reports:
+        found = _find(item, after, owners)
+        if found is None:
+            unknown.append(item)
+            continue
+        message, report = found
+        after[message.id], event = fold(message, report)
+        events.setdefault(message.id, []).append(event)
+
+    changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
+    messages.save(session, changes)
+    record_refusals(rt, session, changes)
+    return [*returned, *changes, *follow_up(rt, session, changes)], unknown
+
+
+def _return_sids(
+    rt: Runtime,
+    session: Session,
+    reports: Sequence[Addressed],
+    messages_by_id: dict[UUID, Tracked],
+    owners: dict[str, tuple[UUID, int | None]],
+) -> list[Change]:
+    """Give SIDs back that were adopted by guess: callbacks and answers say for certain whose a SID is.
+
+    Only of identical texts to one number, all with lost answers, can the listing mistake one for another.
+    """
+    returned = []
+    for item in reports:
+        sid = item.report.twilio_sid
+        if sid not in owners or item.message_id not in messages_by_id or item.report.source is Source.POLL:
+            continue
+        owner_id, attempt = owners[sid]
+        if owner_id == item.message_id or attempt is not None:
+            continue
+        owner = messages_by_id[owner_id]
+        step = Step(
+            source=Source.SYSTEM,
+            status=Status.UNCONFIRMED,
+            attempt=owner.attempt,
+            at=rt.clock(),
+            receipt_id=new_id(),
+            due_at=rt.clock(),
+            error_code=OwnCode.ANSWER_LOST,
+            reason=SID_IS_ANOTHERS,
+            forgets_sid=True,
+        )
+        messages_by_id[owner_id], event = take(owner, step)
+        returned.append(Change(owner, messages_by_id[owner_id], [event]))
+        messages.save(session, returned[-1:])
+        del owners[sid]
+    return returned
+
+
+def report_of(
+    found: TwilioMessage, source: Source, *, attempt: int, now: datetime, poll_at: datetime
+) -> Report:
+    """Return what an answer of Twilio's says as a report."""
+    return Report(
+        source=source,
+        word=found.status,
+        received_at=now,
+        receipt_id=new_id(),
+        attempt=attempt,
+        twilio_sid=found.sid,
+        error_code=found.error_code,
+        num_segments=found.num_segments,
+        price=found.price,
+        price_unit=found.price_unit,
+        poll_at=poll_at,
+    )
+
+
+def _find(
+    item: Addressed, known: dict[UUID, Tracked], owners: dict[str, tuple[UUID, int | None]]
+) -> tuple[Tracked, Report] | None:
+    """Return the message a report is about, and the report with the attempt that its SID belongs to."""
+    if item.message_id in known:
+        return known[item.message_id], item.report
+    owner = owners.get(item.report.twilio_sid or "")
+    if owner is None:
+        return None
+    message_id, attempt = owner
+    return known[message_id], item.report._replace(attempt=attempt)

@@ -1,0 +1,66 @@
+"""Whether a text that failed goes out again, as a new attempt of the same message: by the error table alone."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from smsapp.backoff import backoff
+from smsapp.messages.fold import Event, Source, Step, Tracked, take
+from smsapp.messages.status import BAD_NEWS, Status
+from smsapp.twilio.error_codes import explain
+
+MAX_RESENDS = 2
+"""How often in all; each is a new text at Twilio, billed again."""
+
+
+def resend(
+    before: Tracked, after: Tracked, *, now: datetime, receipt_id: UUID, rng: Callable[[], float]
+) -> tuple[Tracked, Event] | None:
+    """Return the message as it waits for its next attempt and the event, or None when it stays as it is.
+
+    Only at the moment of failing, only for reasons that pass by themselves, as often as the caller allowed and the
+    reason permits, and never past the caller's deadline.
+    """
+    if not has_just_failed(before, after) or not after.resends_left:
+        return None
+    delay = explain(after.error_code, status=after.status).resend_delay(MAX_RESENDS - after.resends_left)
+    if delay is None:
+        return None
+    again = attempt_again(after, delay=delay, reason="resend", now=now, receipt_id=receipt_id, rng=rng)
+    if again is None:
+        return None
+    waiting, event = again
+    return waiting._replace(resends_left=after.resends_left - 1), event
+
+
+def has_just_failed(before: Tracked, after: Tracked) -> bool:
+    """Return whether this is the moment of failing, which comes once for each attempt."""
+    return after.status in BAD_NEWS and before.status not in BAD_NEWS
+
+
+def attempt_again(
+    failed: Tracked,
+    *,
+    delay: timedelta,
+    reason: str,
+    now: datetime,
+    receipt_id: UUID,
+    rng: Callable[[], float],
+    payload: dict[str, object] | None = None,
+) -> tuple[Tracked, Event] | None:
+    """Return the message as it waits so long, and somewhat longer, for a new attempt; None when that is too late."""
+    due_at = now + delay + backoff(1, base=delay / 5, cap=delay / 5, rng=rng)
+    if failed.deliver_by and due_at > failed.deliver_by:
+        return None
+    step = Step(
+        source=Source.SYSTEM,
+        status=Status.PENDING,
+        attempt=failed.attempt + 1,
+        at=now,
+        receipt_id=receipt_id,
+        due_at=due_at,
+        error_code=failed.error_code,
+        reason=reason,
+        payload=payload,
+    )
+    return take(failed, step)

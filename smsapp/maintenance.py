@@ -1,0 +1,64 @@
+"""Find work that nobody was woken for: the queue may lose anything, the rows lose nothing."""
+
+from collections.abc import Callable
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsapp.bulk.tend import discard_uploads, wake_for_jobs
+from smsapp.callbacks.drain_spool import process_inbox
+from smsapp.callbacks.track import reclaim_callbacks, wake_for_callbacks
+from smsapp.lifecycle.miss_deadlines import miss_deadlines
+from smsapp.messages.queries import StaleMessageError
+from smsapp.pacing.wake_senders import wake_senders
+from smsapp.queue.drain import alone, still_alone
+from smsapp.queue.tasks import Job
+from smsapp.retention.purge import forget_deliveries, forget_events, forget_idempotency_keys, forget_inbound
+from smsapp.retention.redact import redact_messages
+from smsapp.runtime import Runtime
+from smsapp.submission.expire_claims import expire_claims
+from smsapp.submission.probe_breakers import probe_breakers
+from smsapp.webhooks.push import wake_for_push
+
+log = structlog.get_logger(__name__)
+
+
+def sweep(rt: Runtime) -> None:
+    """Do each part of the round, whatever became of the part before."""
+    with alone(rt, Job.SWEEP) as may_run:
+        for part in PARTS if may_run else ():
+            still_alone(rt, Job.SWEEP)
+            try:
+                done = part(rt)
+            except (SQLAlchemyError, RedisError, StaleMessageError) as error:
+                log.warning("sweep_part_failed", part=part.__name__, error=type(error).__name__)
+            except Exception:
+                log.exception("sweep_part_broke", part=part.__name__)  # a defect of ours stops no other part
+            else:
+                if done:
+                    log.info("swept", part=part.__name__, count=done)
+
+
+def wake_for_due(rt: Runtime) -> int:
+    """Wake a sender when messages are due, for instance because the first wake-up was lost with the broker."""
+    return wake_senders(rt)
+
+
+PARTS: tuple[Callable[[Runtime], int], ...] = (
+    expire_claims,
+    miss_deadlines,
+    process_inbox,
+    reclaim_callbacks,
+    probe_breakers,
+    wake_for_due,
+    wake_for_callbacks,
+    redact_messages,
+    wake_for_push,
+    forget_idempotency_keys,
+    forget_events,
+    wake_for_jobs,
+    discard_uploads,
+    forget_inbound,
+    forget_deliveries,
+)

@@ -1,0 +1,29 @@
+"""Parts of documents that callers see, the same in an answer and in an event."""
+
+from typing import Any
+
+from smsapp.messages.status import BAD_NEWS, Status
+from smsapp.twilio.error_codes import Failure, explain
+
+_WAITING = frozenset({Status.PENDING, Status.UNCONFIRMED})
+
+
+def failure_of(status: Status, code: int | None) -> Failure | None:
+    """Return why it failed, or why it waits; a message that goes well has no error, whatever it met on its way."""
+    if status in BAD_NEWS:
+        return explain(code, status=status)
+    return explain(code, status=status) if status in _WAITING and code is not None else None
+
+
+def error_document(failure: Failure) -> dict[str, Any]:
+    """Return a failure as callers see it."""
+    return {
+        "code": failure.code or None,
+        "class": failure.failure_class,
+        "sentence": failure.sentence,
+        "advice": failure.advice,
+        "retryable": failure.retryable,
+        "scope": failure.scope,
+        "who_acts": failure.actor,
+        "doc_url": failure.doc_url if failure.code else None,
+    }

@@ -1,0 +1,168 @@
+"""Messages as they are written: inserted, locked and changed together with their histories; nothing here commits."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, select
+from sqlalchemy.orm import Session
+
+from smsapp.db import bulk_writes as bulk
+from smsapp.events import outbox
+from smsapp.events.types import EventType, Outgoing, announce
+from smsapp.messages.fold import Event, Tracked
+from smsapp.messages.models import FormerSid, Message, MessageEvent
+from smsapp.messages.status import Outcome, Status
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]
+_EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
+_FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
+
+_TRACKED = Tracked._fields
+TRACKED_COLUMNS = tuple(_MESSAGES.c[name] for name in _TRACKED)
+"""What `tracked` makes a value of, in this order."""
+
+_MUTABLE = tuple(name for name in _TRACKED if name not in {"id", "created_at", "deliver_by", "request_id"})
+
+
+class StaleMessageError(Exception):
+    """A message changed between reading and writing it; the transaction must be tried again."""
+
+
+class Change(NamedTuple):
+    """What evidence or a step did to one message: its state before and after, and the events in order."""
+
+    before: Tracked
+    after: Tracked
+    events: Sequence[Event]
+
+
+def tracked(row: Any) -> Tracked:
+    """Return a row of the tracked columns as a value."""
+    message_id, status, attempt, version, created_at, deliver_by, resends_left, outcome, *rest = row
+    return Tracked(
+        message_id,
+        Status(status),
+        attempt,
+        version,
+        created_at,
+        deliver_by,
+        resends_left,
+        outcome and Outcome(outcome),
+        *rest,
+    )
+
+
+def insert(session: Session, new: Sequence[tuple[dict[str, Any], Event]]) -> None:
+    """Add new messages, each with the first event of its history."""
+    bulk.insert(session, _MESSAGES, [values for values, _ in new])
+    bulk.insert(session, _EVENTS, [event_values(values["id"], 1, event) for values, event in new])
+    outbox.add_all(
+        session,
+        (
+            Outgoing(EventType.MESSAGE_ACCEPTED, event.receipt_id, event.received_at, values["id"], 1)
+            for values, event in new
+        ),
+    )
+
+
+def addresses(session: Session, ids: Sequence[UUID]) -> Sequence[Any]:
+    """Return whom these messages go to and who sends them: rows of `id`, `to`, `sender`, `messaging_service_sid`."""
+    columns = (_MESSAGES.c.id, _MESSAGES.c.to, _MESSAGES.c.sender, _MESSAGES.c.messaging_service_sid)
+    return session.execute(select(*columns).where(_MESSAGES.c.id.in_(ids)).order_by(_MESSAGES.c.id)).all()
+
+
+def save(session: Session, changes: Sequence[Change]) -> None:
+    """Write changed messages and append their events; an event whose receipt is there already is not written again.
+
+    Raises:
+        StaleMessageError: a message is no longer at the version it was read at; nothing may be committed.
+    """
+    if not changes:
+        return
+    rows = [_cas_values(change) for change in changes]
+    written = bulk.compare_and_set(session, _MESSAGES, _MUTABLE, rows)
+    if written != len(rows):
+        raise StaleMessageError(f"{len(rows) - written} of {len(rows)} messages changed meanwhile")
+    events = [
+        event_values(change.before.id, change.before.version + number, event)
+        for change in changes
+        for number, event in enumerate(change.events, start=1)
+    ]
+    recorded = bulk.insert_new(session, _EVENTS, ("receipt_id",), events)
+    _announce(session, changes, {row[0] for row in recorded} if len(recorded) < len(events) else None)
+    superseded = [
+        {"twilio_sid": c.before.twilio_sid, "message_id": c.before.id, "attempt": c.before.attempt}
+        for c in changes
+        if c.before.twilio_sid and c.after.attempt != c.before.attempt
+    ]
+    if superseded:
+        session.execute(_FORMER.insert(), superseded)
+
+
+def _announce(session: Session, changes: Sequence[Change], recorded: set[UUID] | None) -> None:
+    """Let consumers hear of what happened; of events only those that were recorded now, None for all."""
+    told = [
+        outgoing
+        for change in changes
+        for outgoing in announce(change.before, change.after, change.events)
+        if recorded is None or outgoing.id in recorded
+    ]
+    if told:
+        outbox.add_all(session, told)
+
+
+def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, Tracked]:
+    """Return the messages, locked in the order of their ids: two batches can never wait for each other."""
+    return _locked(session, _MESSAGES.c.id.in_(list(ids)))
+
+
+def lock_for_reports(
+    session: Session, ids: Sequence[UUID], sids: Sequence[str]
+) -> tuple[dict[UUID, Tracked], dict[str, tuple[UUID, int | None]]]:
+    """Return the messages that reports with these ids and SIDs are about, locked, and whom each SID belongs to.
+
+    The second mapping gives, for a SID that is known, the message and the attempt; None stands for the current one.
+    """
+    of_sids = select(_MESSAGES.c.id).where(bulk.among(session, _MESSAGES.c.twilio_sid, sids))
+    messages = _locked(session, bulk.looked_up(bulk.is_postgres(session), _MESSAGES.c.id, of_sids, ids))
+    owners: dict[str, tuple[UUID, int | None]] = {
+        message.twilio_sid: (message.id, None) for message in messages.values() if message.twilio_sid
+    }
+    if unresolved := [sid for sid in sids if sid not in owners]:
+        query = select(_FORMER).where(bulk.among(session, _FORMER.c.twilio_sid, unresolved))
+        former = {row.twilio_sid: (row.message_id, row.attempt) for row in session.execute(query)}
+        owners |= former
+        missing = {message_id for message_id, _ in former.values()} - messages.keys()
+        messages |= _locked(session, _MESSAGES.c.id.in_(missing)) if missing else {}
+    return messages, owners
+
+
+def _locked(session: Session, condition: ColumnElement[bool]) -> dict[UUID, Tracked]:
+    rows = session.execute(
+        select(*TRACKED_COLUMNS).where(condition).order_by(_MESSAGES.c.id).with_for_update(key_share=True)
+    ).all()
+    return {row.id: tracked(row) for row in rows}
+
+
+def _cas_values(change: Change) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(change.after, name) for name in _MUTABLE}
+    return values | {"id": change.before.id, "old_version": change.before.version}
+
+
+def event_values(message_id: UUID, seq: int, event: Event) -> dict[str, Any]:
+    """Return the row of an event."""
+    return {
+        "message_id": message_id,
+        "seq": seq,
+        "receipt_id": event.receipt_id,
+        "source": event.source,
+        "status": event.word[:32],
+        "applied": event.applied,
+        "reason": event.reason,
+        "attempt": event.attempt,
+        "error_code": event.error_code,
+        "twilio_sid": event.twilio_sid,
+        "payload": event.payload,
+        "received_at": event.received_at,
+    }

@@ -1,0 +1,82 @@
+"""Messages and their histories as they are read, by callers, by operators and by those who look for a lost one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table, select
+from sqlalchemy.orm import Session
+
+from smsapp.messages.fold import Tracked
+from smsapp.messages.models import FormerSid, Message, MessageEvent
+from smsapp.messages.queries import TRACKED_COLUMNS, tracked
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]
+_EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
+_FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
+
+
+def get(session: Session, message_id: UUID) -> Message | None:
+    """Return the message, or None."""
+    return session.get(Message, message_id, populate_existing=True)
+
+
+def find(
+    session: Session,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    status: str | None = None,
+    to: str | None = None,
+    client_reference: str | None = None,
+    job_id: UUID | None = None,
+    created_from: datetime | None = None,
+    created_until: datetime | None = None,
+) -> Sequence[Message]:
+    """Return messages that match, newest first; `before` is the id after which the last page ended."""
+    query = select(Message).order_by(Message.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Message.id < before)
+    if created_from is not None:
+        query = query.where(Message.created_at >= created_from)
+    if created_until is not None:
+        query = query.where(Message.created_at < created_until)
+    exact: dict[Any, Any] = {
+        Message.status: status,
+        Message.to: to,
+        Message.client_reference: client_reference,
+        Message.job_id: job_id,
+    }
+    query = query.where(*(column == value for column, value in exact.items() if value is not None))
+    return session.scalars(query).all()
+
+
+def history(
+    session: Session, message_id: UUID, *, after: int = 0, limit: int = 1000
+) -> Sequence[MessageEvent]:
+    """Return the message's events in the order in which they were recorded, after the given number."""
+    query = (
+        select(MessageEvent)
+        .where(MessageEvent.message_id == message_id, MessageEvent.seq > after)
+        .order_by(MessageEvent.seq)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def histories(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[MessageEvent]]:
+    """Return the events of several messages, each history in the order of recording."""
+    query = select(MessageEvent).where(MessageEvent.message_id.in_(ids)).order_by(MessageEvent.seq)
+    grouped: dict[UUID, list[MessageEvent]] = {}
+    for event in session.scalars(query):
+        grouped.setdefault(event.message_id, []).append(event)
+    return grouped
+
+
+def page_by_id(session: Session, *, after: UUID | None, limit: int) -> list[Tracked]:
+    """Return messages in the order of their ids, after the given one."""
+    query = select(*TRACKED_COLUMNS).order_by(_MESSAGES.c.id).limit(limit)
+    if after is not None:
+        query = query.where(_MESSAGES.c.id > after)
+    return [tracked(row) for row in session.execute(query)]

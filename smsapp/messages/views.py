@@ -1,0 +1,110 @@
+"""Finding out what became of messages."""
+
+import time
+from uuid import UUID
+
+from apiflask import APIBlueprint
+from flask import Response, g
+
+from smsapp.db.sessions import reading
+from smsapp.ids import parse_public_id, public_id
+from smsapp.messages import reads, schemas
+from smsapp.messages.documents import event_view, message_view
+from smsapp.web.auth import auth
+from smsapp.web.json_response import json_response
+from smsapp.web.openapi import answer, problems
+from smsapp.web.pages import page_response
+from smsapp.web.problems import ProblemError
+from smsapp.web.wiring import runtime
+
+bp = APIBlueprint("messages", __name__, url_prefix="/sms", tag="Messages")
+
+_LOOK_EVERY_S = 0.25
+
+
+@bp.get("/messages/<message_id>")
+@bp.auth_required(auth)
+@bp.input(schemas.WaitQuery, location="query")
+@bp.doc(
+    summary="Show a message",
+    operation_id="getMessage",
+    responses=answer(200, "The message.", schemas.Message) | problems(400, 401, 404, 500, 503),
+)
+def show(message_id: str, query_data: schemas.WaitQuery) -> Response:
+    """Return a message; with `wait`, as soon as its outcome is known or the seconds are over."""
+    wanted = named_message(message_id)
+    deadline = time.monotonic() + query_data.wait
+    while True:
+        with reading(runtime().sessions) as session:
+            message = reads.get(session, wanted)
+        if message is None:
+            raise no_such_message()
+        if message.outcome or time.monotonic() >= deadline:
+            return json_response(message_view(message))
+        time.sleep(_LOOK_EVERY_S)
+
+
+@bp.get("/messages/<message_id>/events")
+@bp.auth_required(auth)
+@bp.input(schemas.EventQuery, location="query")
+@bp.doc(
+    summary="Show a message's history",
+    operation_id="listMessageEvents",
+    responses=answer(200, "A page of its events.", schemas.EventList, headers={"Link": "Link"})
+    | problems(400, 401, 404, 500, 503),
+)
+def events(message_id: str, query_data: schemas.EventQuery) -> Response:
+    """Return everything that is known of a message, also what changed nothing, in the order of recording."""
+    wanted = named_message(message_id)
+    with reading(runtime().sessions) as session:
+        if reads.get(session, wanted) is None:
+            raise no_such_message()
+        rows = reads.history(session, wanted, after=query_data.after, limit=query_data.limit + 1)
+        page = [event_view(row) for row in rows[: query_data.limit]]
+    return page_response(page, more=len(rows) > query_data.limit, parameter="after", key="seq")
+
+
+@bp.get("/messages")
+@bp.auth_required(auth)
+@bp.input(schemas.ListQuery, location="query")
+@bp.doc(
+    summary="List messages",
+    operation_id="listMessages",
+    responses=answer(200, "A page of messages.", schemas.MessageList, headers={"Link": "Link"})
+    | problems(400, 401, 500, 503),
+)
+def index(query_data: schemas.ListQuery) -> Response:
+    """Return messages that match every filter, newest first."""
+    limit = query_data.limit
+    with reading(runtime().sessions) as session:
+        rows = reads.find(
+            session,
+            limit=limit + 1,
+            before=query_data.cursor,
+            status=query_data.status,
+            to=query_data.to,
+            client_reference=query_data.client_reference,
+            job_id=query_data.job_id,
+            created_from=query_data.created_from,
+            created_until=query_data.created_until,
+        )
+        page = [message_view(row) for row in rows[:limit]]
+    return page_response(page, more=len(rows) > limit, parameter="cursor", key="id")
+
+
+def named_message(text: str) -> UUID:
+    """Return the id that an address names.
+
+    Raises:
+        ProblemError: it can be no message's.
+    """
+    message_id = parse_public_id(text)
+    if message_id is None:
+        raise no_such_message()
+    g.message_id = public_id(message_id)
+    return message_id
+
+
+def no_such_message() -> ProblemError:
+    """Return the problem of an id that no message has."""
+    return ProblemError(404, "message_not_found", "There is no such message.")

@@ -1,0 +1,74 @@
+"""Which pending messages are due, and whether anything keeps them back."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Table,
+    and_,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import Session
+
+from smsapp.messages.models import Message
+from smsapp.messages.status import Status
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.queue.lanes import Lane
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]
+
+Time = datetime | BindParameter[datetime]
+
+
+def due_lanes(session: Session, *, now: datetime) -> list[Lane]:
+    """Return the lanes in which any pending message is due that may be submitted now."""
+    looks = [
+        select(literal(int(lane))).where(exists().where(_MESSAGES.c.lane == lane, is_due(now), is_open(now)))
+        for lane in Lane
+    ]
+    return [Lane(row[0]) for row in session.execute(union_all(*looks))]
+
+
+def has_due(session: Session, lane: Lane, *, now: datetime) -> bool:
+    """Return whether any pending message of the lane is due that may be submitted now."""
+    query = select(_MESSAGES.c.id).where(_MESSAGES.c.lane == lane, is_due(now), is_open(now)).limit(1)
+    return session.execute(query).first() is not None
+
+
+def has_pending(session: Session, *, sender: str) -> bool:
+    """Return whether any message of this sender waits, due or not."""
+    pending = _MESSAGES.c.status == Status.PENDING
+    query = select(_MESSAGES.c.id).where(pending, _MESSAGES.c.sender_key == sender).limit(1)
+    return session.execute(query).first() is not None
+
+
+def has_more_due_than(session: Session, limit: int, *, now: datetime) -> bool:
+    """Return whether more than so many pending messages are due; looks at no more rows than that."""
+    query = select(_MESSAGES.c.id).where(is_due(now)).offset(limit).limit(1)
+    return session.execute(query).first() is not None
+
+
+def count_due(session: Session, *, now: datetime) -> int:
+    """Return how many pending messages are due."""
+    return session.scalar(select(func.count()).select_from(_MESSAGES).where(is_due(now))) or 0
+
+
+def oldest_due(session: Session, *, now: datetime) -> datetime | None:
+    """Return since when the longest-waiting pending message has been due, or None."""
+    oldest: datetime | None = session.scalar(select(func.min(_MESSAGES.c.due_at)).where(is_due(now)))
+    return oldest
+
+
+def is_due(now: Time) -> ColumnElement[bool]:
+    return and_(_MESSAGES.c.status == Status.PENDING, _MESSAGES.c.due_at <= now)
+
+
+def is_open(now: Time) -> ColumnElement[bool]:
+    """Return the condition that neither the account nor the message's sender is closed to sending."""
+    closed = breakers.closed_scopes(now=now)
+    return and_(literal(breakers.ACCOUNT).not_in(closed), _MESSAGES.c.sender_key.not_in(closed))

@@ -1,0 +1,77 @@
+"""Who is served next when more waits than there is room for: every API key in turn, within what each sender may."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from smsapp.queue.lanes import Lane
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Queue:
+    """The messages of one lane that go out by the same sender for the same API key."""
+
+    sender: str
+    api_key_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many messages of a queue may be taken now."""
+
+    queue: Queue
+    count: int
+
+
+def deal(queues: Sequence[Queue], free: int, room: Mapping[str, int]) -> list[Share]:
+    """Divide `free` places among the queues: one to each API key in turn, and among a key's senders in turn.
+
+    `room` says how many messages each paced sender may hand over now; one that it does not name is not paced. So ten
+    thousand messages of one key take as many places as ten of another, until those ten are gone. Keys come in the
+    order of `queues`: whoever calls repeatedly with fewer places than keys must rotate them (`rotate`).
+    """
+    left = dict(room)
+    rings: dict[UUID, deque[Queue]] = {}
+    for queue in queues:
+        rings.setdefault(queue.api_key_id, deque()).append(queue)
+    dealt: dict[Queue, int] = {}
+    while free and rings:
+        for key in list(rings)[:free]:
+            turn = _next(rings[key], left)
+            if turn is None:
+                del rings[key]
+                continue
+            dealt[turn] = dealt.get(turn, 0) + 1
+            if turn.sender in left:
+                left[turn.sender] -= 1
+            free -= 1
+    return [Share(queue, count) for queue, count in dealt.items()]
+
+
+def rotate(queues: Sequence[Queue], last: UUID | None) -> list[Queue]:
+    """Return the queues by API key, beginning with the key that comes after the last one served."""
+    ordered = sorted(queues, key=lambda queue: (queue.api_key_id, queue.sender))
+    if last is None:
+        return ordered
+    return [q for q in ordered if q.api_key_id > last] + [q for q in ordered if q.api_key_id <= last]
+
+
+def ahead_of(backlog: Mapping[tuple[Lane, UUID], int], lane: Lane, key: UUID) -> int:
+    """Return about how many segments one sender hands over before the next message of a key in a lane.
+
+    `backlog` has the segments that wait by lane and key, in this lane and those that go before it. Within the lane keys
+    take turns, so of another key hardly more goes first than of this one.
+    """
+    own = backlog.get((lane, key), 0)
+    return sum(min(count, own + 1) if at == lane else count for (at, _), count in backlog.items())
+
+
+def _next(ring: deque[Queue], left: Mapping[str, int]) -> Queue | None:
+    """Return a key's next queue whose sender has room, and put it last; None when there is none."""
+    for _ in range(len(ring)):
+        queue = ring.popleft()
+        if left.get(queue.sender, 1) > 0:
+            ring.append(queue)
+            return queue
+    return None

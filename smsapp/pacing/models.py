@@ -1,0 +1,37 @@
+"""Tables of what limits sending: closed scopes and daily counts."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    String,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from smsapp.db.base import Base
+
+
+class Breaker(Base):
+    """A scope (`account`, or one sender) in which nothing is submitted for now.
+
+    `parked`: until a probe succeeds or an operator releases it; else only slowed, until `probe_at`.
+    """
+
+    __tablename__ = "breakers"
+
+    scope: Mapped[str] = mapped_column(String(80), primary_key=True)
+    parked: Mapped[bool]
+    error_code: Mapped[int | None]
+    reason: Mapped[str]
+    opened_at: Mapped[datetime]
+    probe_at: Mapped[datetime]
+    failures: Mapped[int]
+
+
+class Tally(Base):
+    """How many messages went out on a day (UTC), in all or to a country; only where caps are set."""
+
+    __tablename__ = "tallies"
+
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    scope: Mapped[str] = mapped_column(String(8), primary_key=True)
+    count: Mapped[int]

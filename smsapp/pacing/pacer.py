@@ -1,0 +1,105 @@
+"""The clocks of paced senders in Redis: one for each, whatever number of workers share it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Protocol
+
+from redis import Redis
+
+from smsapp.pacing.pace import tolerance_us
+from smsapp.queue.lanes import Lane
+
+_WAITS_MS = 250
+"""How long a lane that was refused keeps the lower ones back; it asks again ten times as often."""
+
+_SETTLE = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local caught_up = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) + tonumber(ARGV[1])
+if caught_up > now then
+  redis.call('SET', KEYS[1], string.format('%.0f', caught_up), 'PX', math.ceil((caught_up - now) / 1000) + 1000)
+else
+  redis.call('DEL', KEYS[1])
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a drain would hand over by one sender: the size of its next message, and the most it has room for."""
+
+    sender: str
+    rate: float
+    head: int
+    want: int
+
+
+class Pacer(Protocol):
+    """What services need of the clocks."""
+
+    def take(self, lane: Lane, asks: Sequence[Ask]) -> dict[str, int]:
+        """Return the segments that each sender may hand over now; they count as handed over."""
+
+    def settle(self, sender: str, rate: float, segments: int) -> None:
+        """Count so many segments more than were granted; fewer than zero gives some back."""
+
+    def behind_s(self, sender: str) -> float:
+        """Return for how many seconds what was handed over already fills the sender's pace; nothing is taken."""
+
+
+class RedisPacer:
+    """The real one. Without Redis nothing is granted: it raises, and paced messages stay where they are."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._grant = redis.register_script(files("smsapp.pacing").joinpath("pacer.lua").read_text("utf-8"))
+        self._settle = redis.register_script(_SETTLE)
+
+    def take(self, lane: Lane, asks: Sequence[Ask]) -> dict[str, int]:
+        """Return the segments that each sender may hand over now; they count as handed over.
+
+        Raises:
+            RedisError: nobody can say now.
+        """
+        if not asks:
+            return {}
+        pipe = self._redis.pipeline(transaction=False)
+        for ask in asks:
+            keys = [_clock(ask.sender), _waits(ask.sender, lane)]
+            keys += [_waits(ask.sender, other) for other in Lane if other < lane]
+            self._grant(
+                keys=keys,
+                args=[ask.rate, tolerance_us(lane, ask.rate), ask.head, ask.want, _WAITS_MS],
+                client=pipe,
+            )
+        return {ask.sender: int(granted) for ask, granted in zip(asks, pipe.execute(), strict=True)}
+
+    def settle(self, sender: str, rate: float, segments: int) -> None:
+        """Count so many segments more than were granted; fewer than zero gives some back.
+
+        Raises:
+            RedisError: not counted, so the sender is that much too early or too late once.
+        """
+        self._settle(keys=[_clock(sender)], args=[round(segments * 1_000_000 / rate)])
+
+    def behind_s(self, sender: str) -> float:
+        """Return for how many seconds what was handed over already fills the sender's pace; nothing is taken.
+
+        Raises:
+            RedisError: nobody can say now.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.time()
+        pipe.get(_clock(sender))
+        (seconds, micros), caught_up = pipe.execute()
+        ahead_us = int(caught_up or 0) - (seconds * 1_000_000 + micros)
+        return float(max(0, ahead_us) / 1_000_000)
+
+
+def _clock(sender: str) -> str:
+    return f"smsapp:pace:{sender}"
+
+
+def _waits(sender: str, lane: Lane) -> str:
+    return f"smsapp:pace:{sender}:waits:{int(lane)}"

@@ -1,0 +1,13 @@
+"""Wake a drain for each lane in which messages are due."""
+
+from smsapp.db.sessions import reading
+from smsapp.pacing import due
+from smsapp.queue.tasks import SENDING
+from smsapp.runtime import Runtime
+
+
+def wake_senders(rt: Runtime) -> int:
+    """Return how many drains were woken; one that is at work already sees the messages by itself."""
+    with reading(rt.sessions) as session:
+        lanes = due.due_lanes(session, now=rt.clock())
+    return sum(rt.jobs.wake(SENDING[lane]) for lane in lanes)

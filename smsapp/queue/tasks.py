@@ -1,0 +1,170 @@
+"""The queue as the rest of the service sees it: job names, and waking a worker without a queue full of wake-ups.
+
+The row is the truth and the queue is a hint, so a job carries no work, only the news that there is some. One job drains
+whatever is due, and while it waits or runs, a flag in Redis keeps everybody else from publishing another: publishing
+costs half a millisecond or more, setting a flag a twentieth of that.
+"""
+
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from smsapp.queue.lanes import Lane
+
+log = structlog.get_logger(__name__)
+
+FLAG_TTL_MS = 5_000
+"""How long a wake-up counts as under way without a sign of life; a lost job is published again after that."""
+
+REDIS_TIMEOUT_S = 0.5
+_PAUSE_AFTER_FAILURE_S = 1.0
+
+
+class Job(StrEnum):
+    """Every task by name; the web publishes by name and never imports the worker."""
+
+    SEND_OTP = "smsapp.send_otp"
+    SEND_MESSAGES = "smsapp.send_messages"
+    SEND_BULK = "smsapp.send_bulk"
+    TRACK_CALLBACKS = "smsapp.track_callbacks"
+    PUSH_EVENTS = "smsapp.push_events"
+    SWEEP = "smsapp.sweep"
+    RECONCILE = "smsapp.reconcile"
+    CHECK_LEDGER = "smsapp.check_ledger"
+    FEED_JOBS = "smsapp.feed_jobs"
+    CHECK_DELIVERY = "smsapp.check_delivery"
+
+
+class Queue(StrEnum):
+    """Celery queues; a process may serve one or several."""
+
+    OTP = "otp"
+    SEND = "send"
+    BULK = "bulk"
+    JOBS = "jobs"
+    TRACK = "track"
+    PUSH = "push"
+    UPKEEP = "upkeep"
+
+
+ROUTES: Mapping[Job, Queue] = {
+    Job.SEND_OTP: Queue.OTP,
+    Job.SEND_MESSAGES: Queue.SEND,
+    Job.SEND_BULK: Queue.BULK,
+    Job.TRACK_CALLBACKS: Queue.TRACK,
+    Job.PUSH_EVENTS: Queue.PUSH,
+    Job.SWEEP: Queue.UPKEEP,
+    Job.RECONCILE: Queue.UPKEEP,
+    Job.CHECK_LEDGER: Queue.UPKEEP,
+    Job.FEED_JOBS: Queue.JOBS,
+    Job.CHECK_DELIVERY: Queue.UPKEEP,
+}
+
+SENDING: Mapping[Lane, Job] = {
+    Lane.OTP: Job.SEND_OTP,
+    Lane.NORMAL: Job.SEND_MESSAGES,
+    Lane.BULK: Job.SEND_BULK,
+}
+"""The job that submits what is due in a lane."""
+
+
+class Jobs(Protocol):
+    """What services need of the queue."""
+
+    def wake(self, job: Job, slot: int = 0) -> bool:
+        """Publish the job unless it is under way; never raises: without a broker, the sweep finds the work."""
+
+    def publish(self, job: Job, slot: int = 0) -> bool:
+        """Put the job on its queue, its flag being up already; never raises."""
+
+    def begin(self, job: Job) -> bool:
+        """Raise the job's flag; return False when it is up: then another worker is at it."""
+
+    def keep(self, job: Job, slot: int = 0) -> None:
+        """Say that this slot's job is still at work."""
+
+    def release(self, job: Job, slot: int = 0) -> None:
+        """Say that this slot's job ended; what comes now needs a new one."""
+
+
+class CeleryJobs:
+    """The real one: flags in Redis, jobs on Celery. Slots let a drain that falls behind call for help."""
+
+    def __init__(self, redis: Redis, celery: Celery) -> None:
+        self._redis = redis
+        self._celery = celery
+        self._paused_until = 0.0
+
+    def wake(self, job: Job, slot: int = 0) -> bool:
+        """Publish the job unless it is under way; never raises: without a broker, the sweep finds the work."""
+        if time.monotonic() < self._paused_until:
+            return False
+        try:
+            if not self._redis.set(flag_of(job, slot), b"1", nx=True, px=FLAG_TTL_MS):
+                return False
+        except (RedisError, OSError) as error:
+            self._pause(job, error)
+            return False
+        return self.publish(job, slot)
+
+    def publish(self, job: Job, slot: int = 0) -> bool:
+        """Put the job on its queue, its flag being up already; never raises."""
+        try:
+            self._celery.send_task(str(job), args=[slot], queue=str(ROUTES[job]), ignore_result=True)
+        except (RedisError, OperationalError, OSError) as error:
+            self._pause(job, error)
+            return False
+        return True
+
+    def _pause(self, job: Job, error: Exception) -> None:
+        """Leave a broker alone that just failed: each try may cost half a second."""
+        self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
+        log.warning("wake_up_failed", job=str(job), error=type(error).__name__)
+
+    def begin(self, job: Job) -> bool:
+        """Raise the job's flag; return False when it is up: then another worker is at it."""
+        return bool(self._redis.set(flag_of(job), b"1", nx=True, px=FLAG_TTL_MS))
+
+    def keep(self, job: Job, slot: int = 0) -> None:
+        """Say that this slot's job is still at work."""
+        self._redis.set(flag_of(job, slot), b"1", px=FLAG_TTL_MS)
+
+    def release(self, job: Job, slot: int = 0) -> None:
+        """Say that this slot's job ended; what comes now needs a new one."""
+        self._redis.delete(flag_of(job, slot))
+
+
+def make_publisher(redis_url: str) -> Celery:
+    """Return a Celery application that only publishes, and gives up within half a second.
+
+    With Celery's defaults a publisher waits for more than 15 seconds on a Redis that does not answer.
+    """
+    app = Celery("smsapp.publisher", broker=redis_url, set_as_current=False)
+    app.conf.update(publisher_options())
+    return app
+
+
+def publisher_options() -> dict[str, Any]:
+    """Return the settings that make publishing fail fast."""
+    return {
+        "task_publish_retry": False,
+        "task_ignore_result": True,
+        "broker_connection_retry_on_startup": False,
+        "broker_transport_options": {
+            "socket_timeout": REDIS_TIMEOUT_S,
+            "socket_connect_timeout": REDIS_TIMEOUT_S,
+            "max_retries": 0,
+        },
+    }
+
+
+def flag_of(job: Job, slot: int = 0) -> str:
+    """Return the key that says that this slot's job is under way."""
+    return f"smsapp:wake:{job}:{slot}"

@@ -1,0 +1,104 @@
+"""The books: every accepted message is delivered, undelivered, failed, canceled, unconfirmed, or still under way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from smsapp.db import counters
+from smsapp.db.sessions import reading
+from smsapp.ids import public_id
+from smsapp.messages import reads
+from smsapp.messages.fold import Source, Tracked
+from smsapp.messages.models import MessageEvent
+from smsapp.messages.refold import PastEvent, refold
+from smsapp.reconciliation import ledger_queries as ledger
+from smsapp.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 500
+_COMPARED = ("status", "outcome", "error_code", "attempt", "twilio_sid")
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """`accepted` messages by outcome (`in_flight` for none yet), and the ids of those that nobody accounts for."""
+
+    accepted: int
+    by_outcome: dict[str, int]
+    astray: Sequence[str]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every accepted message is accounted for."""
+        return not self.astray and self.accepted == sum(self.by_outcome.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A message whose row is not what its events say."""
+
+    id: str
+    field: str
+    stored: str
+    refolded: str
+
+
+def check_ledger(rt: Runtime) -> Books:
+    """Count every message by outcome, and name those that would stay under way for ever.
+
+    Astray is a message without an outcome that nobody will ever look at again, or whose outcome is not what its status
+    says. An imbalance is logged as an error, with the ids.
+    """
+    with reading(rt.sessions) as session:
+        accepted, by_outcome = ledger.count(session)
+        astray = [public_id(message_id) for message_id in ledger.astray(session, now=rt.clock())]
+    books = Books(accepted, by_outcome, astray)
+    with rt.sessions.begin() as session:
+        counters.write_books(session, {**by_outcome, "astray": len(astray)})
+    if not books.balanced:
+        log.error("ledger_imbalance", accepted=accepted, by_outcome=by_outcome, message_ids=astray[:20])
+    return books
+
+
+def check_histories(rt: Runtime) -> tuple[int, list[Difference]]:
+    """Recompute every status from its events; return how many messages were checked, and what differs."""
+    checked = 0
+    differences: list[Difference] = []
+    after: UUID | None = None
+    while True:
+        with reading(rt.sessions) as session:
+            rows = reads.page_by_id(session, after=after, limit=_BATCH)
+            histories = reads.histories(session, [row.id for row in rows])
+        if not rows:
+            return checked, differences
+        for row in rows:
+            differences += _compare(row, refold(row.id, map(_past, histories.get(row.id, []))))
+        checked += len(rows)
+        after = rows[-1].id
+
+
+def _compare(stored: Tracked, refolded: Tracked | None) -> list[Difference]:
+    if refolded is None:
+        return [Difference(public_id(stored.id), "events", "none", "at least one")]
+    return [
+        Difference(public_id(stored.id), name, str(getattr(stored, name)), str(getattr(refolded, name)))
+        for name in _COMPARED
+        if getattr(stored, name) != getattr(refolded, name)
+    ]
+
+
+def _past(row: MessageEvent) -> PastEvent:
+    return PastEvent(
+        source=Source(row.source),
+        word=row.status,
+        applied=row.applied,
+        reason=row.reason,
+        attempt=row.attempt,
+        error_code=row.error_code,
+        twilio_sid=row.twilio_sid,
+        received_at=row.received_at,
+        receipt_id=row.receipt_id,
+    )

@@ -1,0 +1,92 @@
+"""What Twilio is asked about: messages that wait for news, and those whose answer was lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    Table,
+    and_,
+    func,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import Session
+
+from smsapp.messages.fold import Tracked
+from smsapp.messages.models import FormerSid, Message, MessageEvent
+from smsapp.messages.queries import TRACKED_COLUMNS, tracked
+from smsapp.messages.status import Status
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]
+_EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
+_FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A message without a SID, as far as it matters for finding it in Twilio's records."""
+
+    id: UUID
+    status: Status
+    to: str
+    sender: str | None
+    body: str
+    on_unconfirmed: str
+    claimed_at: datetime
+
+
+def twins(session: Session, message_id: UUID) -> list[Twin]:
+    """Return the message and those like it, same text to the same number, whose SID is not known."""
+    me = _MESSAGES.alias("me")
+    claimed_at = (
+        select(func.max(_EVENTS.c.received_at))
+        .where(_EVENTS.c.message_id == _MESSAGES.c.id, _EVENTS.c.status == Status.SUBMITTING)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            _MESSAGES.c.id,
+            _MESSAGES.c.status,
+            _MESSAGES.c.to,
+            _MESSAGES.c.sender,
+            _MESSAGES.c.body,
+            _MESSAGES.c.on_unconfirmed,
+            func.coalesce(claimed_at, _MESSAGES.c.created_at, type_=_MESSAGES.c.created_at.type).label(
+                "claimed_at"
+            ),
+        )
+        .join(me, and_(me.c.id == message_id, _MESSAGES.c.to == me.c.to, _MESSAGES.c.body == me.c.body))
+        .where(
+            _MESSAGES.c.status.in_([Status.SUBMITTING, Status.UNCONFIRMED]), _MESSAGES.c.twilio_sid.is_(None)
+        )
+    )
+    return [
+        Twin(row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at)
+        for row in session.execute(query)
+    ]
+
+
+def bound_sids(session: Session, sids: Sequence[str]) -> set[str]:
+    """Return those of the SIDs that belong to some message of ours."""
+    query = union_all(
+        select(_MESSAGES.c.twilio_sid).where(_MESSAGES.c.twilio_sid.in_(sids)),
+        select(_FORMER.c.twilio_sid).where(_FORMER.c.twilio_sid.in_(sids)),
+    )
+    return {row[0] for row in session.execute(query)}
+
+
+def waiting_due(session: Session, *, now: datetime, limit: int) -> list[Tracked]:
+    """Return messages that Twilio should be asked about now, the longest due first."""
+    query = (
+        select(*TRACKED_COLUMNS)
+        .where(
+            _MESSAGES.c.due_at <= now,
+            _MESSAGES.c.status != Status.PENDING,
+            _MESSAGES.c.status != Status.SUBMITTING,
+        )
+        .order_by(_MESSAGES.c.due_at)
+        .limit(limit)
+    )
+    return [tracked(row) for row in session.execute(query)]

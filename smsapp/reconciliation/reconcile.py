@@ -1,0 +1,248 @@
+"""Ask Twilio about what it has not told us: callbacks get lost, and answers too.
+
+Everything that is not final is asked about on an age schedule, `sent` included, through the same state machine as any
+callback. What only the asking brought is counted: it is the measured loss of callbacks.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from smsapp import backoff as retry
+from smsapp.backoff import POLICIES, Wait
+from smsapp.db import counters
+from smsapp.db.sessions import reading
+from smsapp.ids import new_id
+from smsapp.lifecycle.log_changes import log_changes
+from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
+from smsapp.messages import queries as messages
+from smsapp.messages.fold import Source, Step, Tracked, take
+from smsapp.messages.queries import Change
+from smsapp.messages.refold import NEVER_CONFIRMED
+from smsapp.messages.status import FINAL, Outcome, Status
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.queue.drain import alone, still_alone
+from smsapp.queue.tasks import Job
+from smsapp.reconciliation import queries
+from smsapp.reconciliation.settle import settle_unconfirmed
+from smsapp.runtime import Runtime
+from smsapp.twilio.client import TwilioMessage, TwilioUnavailableError
+
+log = structlog.get_logger(__name__)
+
+REPAIRED = "repaired_by_polling"
+_BATCH = 200
+_FETCHES = 8
+"""Questions at once; the account's concurrency is shared with sending."""
+
+_LISTING_PAYS_FROM = 20
+_LISTED_PER_QUESTION = 20
+"""One page of a list holds up to 1000 messages, so listing so many for each one wanted still saves requests."""
+
+_LIST_MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """How a round went: how many were asked about, and how many the answer moved."""
+
+    asked: int
+    repaired: int
+
+
+def reconcile(rt: Runtime) -> Polled:
+    """Ask about everything that is due, the longest-waiting first, until nothing is due or Twilio wants a pause.
+
+    Answers are written down batch by batch, also when Twilio stops answering in the middle of one: the next round goes
+    on where this one stopped. Whoever was asked about waits for the next age, so what never moves starves nobody.
+    """
+    with alone(rt, Job.RECONCILE) as may_run:
+        return _reconcile(rt) if may_run else Polled(0, 0)
+
+
+def _reconcile(rt: Runtime) -> Polled:
+    asked = repaired = 0
+    while not rt.stopping.is_set():
+        now = rt.clock()
+        with reading(rt.sessions) as session:
+            if breakers.is_closed(session, breakers.POLLING, now=now):
+                break
+            due = queries.waiting_due(session, now=now, limit=_BATCH)
+        if not due:
+            break
+        still_alone(rt, Job.RECONCILE)
+        progress = _ask(rt, due)
+        asked += progress.asked
+        repaired += progress.repaired
+        if progress.asked < len(due):
+            break
+    if repaired:
+        log.info(REPAIRED, count=repaired)
+    return Polled(asked, repaired)
+
+
+def _ask(rt: Runtime, due: Sequence[Tracked]) -> Polled:
+    """Find out about these messages and write it down; fewer asked than due means that Twilio wants a pause."""
+    known = [message for message in due if message.twilio_sid]
+    nameless = [message for message in due if not message.twilio_sid]
+    lost = [message for message in nameless if message.status is Status.UNCONFIRMED]
+    untold = [message for message in nameless if message.status is not Status.UNCONFIRMED]
+    answers = _Answers(rt)
+    answers.gather(known)
+    repaired = _record(rt, known, answers.found)
+    _ask_later(rt, untold, reason="no_sid")  # a callback named no SID; the next one may
+    asked = len(answers.found) + len(untold)
+    for message in lost:
+        if answers.refusal or rt.stopping.is_set():
+            break
+        still_alone(rt, Job.RECONCILE)
+        try:
+            repaired += settle_unconfirmed(rt, message)
+            asked += 1
+        except TwilioUnavailableError as error:
+            answers.note(error, message)
+    _ask_later(rt, answers.refused, reason="no_answer")
+    if answers.refusal:
+        _pause(rt, answers.refusal)
+    return Polled(asked + len(answers.refused), repaired)
+
+
+class _Answers:
+    """What Twilio says about messages, by SID; None for one that it does not have (any more).
+
+    `refused` are those that it gives no answer on, though it answers; `refusal` is that it answers nothing at present.
+    """
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self.found: dict[str, TwilioMessage | None] = {}
+        self.refused: list[Tracked] = []
+        self.refusal: TwilioUnavailableError | None = None
+
+    def gather(self, wanted: Sequence[Tracked]) -> None:
+        """Ask about each, in bulk where that is cheaper; stops asking when Twilio does not answer."""
+        if len(wanted) >= _LISTING_PAYS_FROM:
+            self._list(wanted)
+        missing = [message for message in wanted if message.twilio_sid not in self.found]
+        with ThreadPoolExecutor(_FETCHES, thread_name_prefix="poll") as pool:
+            for _ in pool.map(self._fetch, missing):
+                pass
+
+    def note(self, error: TwilioUnavailableError, message: Tracked | None = None) -> None:
+        """Remember why there is no answer: on this one message, or on anything."""
+        if not error.concerns_one:
+            self.refusal = error
+        elif message is not None:
+            self.refused.append(message)
+
+    def _list(self, wanted: Sequence[Tracked]) -> None:
+        sids = {message.twilio_sid for message in wanted}
+        times = [message.submitted_at or message.created_at for message in wanted]
+        try:
+            listed = self._rt.gateway.list_sent(
+                after=min(times) - _LIST_MARGIN,
+                before=max(times) + _LIST_MARGIN,
+                limit=len(wanted) * _LISTED_PER_QUESTION,
+            )
+            self.found |= {found.sid: found for found in listed if found.sid in sids}
+        except TwilioUnavailableError as error:
+            self.note(error)
+
+    def _fetch(self, message: Tracked) -> None:
+        assert message.twilio_sid
+        if self.refusal or self._rt.stopping.is_set():
+            return
+        try:
+            self.found[message.twilio_sid] = self._rt.gateway.fetch(message.twilio_sid)
+        except TwilioUnavailableError as error:
+            self.note(error, message)
+
+
+def _pause(rt: Runtime, refusal: TwilioUnavailableError) -> None:
+    """Leave Twilio alone for as long as it asks, or for a short while."""
+    now = rt.clock()
+    pause = retry.retry_after(refusal.retry_after, now=now) or POLICIES[Wait.THROTTLED].cap
+    log.warning("reconcile_paused", cause=str(refusal), seconds=pause.total_seconds())
+    with rt.sessions.begin() as session:
+        breakers.trip(
+            session,
+            breakers.POLLING,
+            parked=False,
+            error_code=refusal.code,
+            reason="Twilio does not answer questions at present.",
+            now=now,
+            probe_at=now + pause,
+        )
+
+
+def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMessage | None]) -> int:
+    """Write the answers down; return how many messages they moved."""
+    now = rt.clock()
+    answered = [message for message in asked if message.twilio_sid in found]
+    reports = []
+    for message in answered:
+        answer = found[message.twilio_sid or ""]
+        if answer is not None:
+            poll_at = next_poll(rt.settings.poll_ages, message, now)
+            report = report_of(answer, Source.POLL, attempt=message.attempt, now=now, poll_at=poll_at)
+            reports.append(Addressed(message.id, report))
+    moved: set[UUID] = set()
+    if reports:
+        with rt.sessions.begin() as session:
+            changes, _ = record_reports(rt, session, reports)
+            moved = {c.before.id for c in changes if c.after.status is not c.before.status}
+            if moved:
+                counters.add(session, REPAIRED, len(moved))
+        log_changes(changes)
+    gone = [message for message in answered if found[message.twilio_sid or ""] is None]
+    silent = [message for message in answered if message.id not in moved and message not in gone]
+    _ask_later(rt, gone, reason="gone_at_twilio")
+    _ask_later(rt, [message for message in silent if _is_overdue(rt, message, now)], reason=NEVER_CONFIRMED)
+    return len(moved)
+
+
+def _is_overdue(rt: Runtime, message: Tracked, now: datetime) -> bool:
+    """Return whether the carrier has said nothing for too long; a later receipt still revises that."""
+    since = message.submitted_at or message.created_at
+    return now - since >= rt.settings.confirm_within and message.outcome is None
+
+
+def next_poll(ages: Sequence[timedelta], message: Tracked, now: datetime) -> datetime:
+    """Return when to ask next: at the next age of the schedule, and after the last one once in as long again."""
+    since = message.submitted_at or message.created_at
+    for age in ages:
+        if since + age > now:
+            return since + age
+    return now + ages[-1]
+
+
+def _ask_later(rt: Runtime, asked: Sequence[Tracked], *, reason: str) -> None:
+    """Wait for the next age, or call it unconfirmed when the last one is over."""
+    if not asked:
+        return
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        locked = messages.lock(session, [message.id for message in asked])
+        changes = []
+        for message in locked.values():
+            if message.status in FINAL | {Status.PENDING, Status.SUBMITTING}:
+                continue
+            overdue = _is_overdue(rt, message, now)
+            step = Step(
+                source=Source.SYSTEM,
+                status=message.status,
+                attempt=message.attempt,
+                at=now,
+                receipt_id=new_id(),
+                due_at=next_poll(rt.settings.poll_ages, message, now),
+                reason=NEVER_CONFIRMED if overdue else reason,
+                outcome=Outcome.UNCONFIRMED if overdue else None,
+            )
+            after, event = take(message, step)
+            changes.append(Change(message, after, [event]))
+        messages.save(session, changes)
+    log_changes(changes)

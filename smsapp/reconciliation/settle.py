@@ -1,0 +1,191 @@
+"""Find out whether Twilio has a message whose answer was lost, and act on the caller's wish when it cannot be known.
+
+A create is not idempotent and has no key: after a lost answer, sending again may send twice
+(https://www.twilio.com/docs/api/errors/20500). So Twilio's messages to that number are listed and matched by body, time
+and by not being another message's; a callback, which carries our id, may settle it earlier.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from smsapp.db.sessions import reading
+from smsapp.ids import new_id
+from smsapp.lifecycle.follow_up import follow_up
+from smsapp.lifecycle.log_changes import log_changes
+from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
+from smsapp.messages import queries as messages
+from smsapp.messages.fold import Source, Step, Tracked, take
+from smsapp.messages.queries import Change
+from smsapp.messages.refold import HELD
+from smsapp.messages.status import Outcome, Status
+from smsapp.pacing.wake_senders import wake_senders
+from smsapp.recipients.phone import address
+from smsapp.reconciliation import queries
+from smsapp.reconciliation.queries import Twin
+from smsapp.runtime import Runtime
+from smsapp.twilio.client import TwilioMessage
+from smsapp.twilio.error_codes import OwnCode
+
+_LISTED = 200
+_CLOCK_SKEW = timedelta(minutes=2)
+
+
+def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
+    """Adopt the message's SID if Twilio lists it, else wait or follow the policy; return whether it was found.
+
+    Raises:
+        TwilioUnavailableError: Twilio could not be asked; the message stays due.
+    """
+    with reading(rt.sessions) as session:
+        mine = _of(message, queries.twins(session, message.id))
+    if mine is None:
+        return False  # a callback was faster
+    listed = list(rt.gateway.list_to(address(mine.to, mine.sender), limit=_LISTED))
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        locked = messages.lock(session, [message.id]).get(message.id)
+        if locked is None or locked.status is not Status.UNCONFIRMED or locked.attempt != message.attempt:
+            return False
+        # As they are now: one that was being submitted a moment ago has its SID, or competes for one.
+        twins = queries.twins(session, message.id)
+        mine = _of(message, twins)
+        if mine is None:
+            return False
+        found = _match(session, mine, twins, listed, longest=_longest_submission(rt))
+        if found is not None:
+            poll_at = now + rt.settings.poll_ages[0]
+            report = report_of(found, Source.POLL, attempt=locked.attempt, now=now, poll_at=poll_at)
+            changes, _ = record_reports(rt, session, [Addressed(message.id, report)])
+        else:
+            busy = any(twin.status is Status.SUBMITTING for twin in twins)
+            after, event = take(locked, _not_found(rt, locked, mine, now, certain=not busy))
+            changes = [Change(locked, after, [event])]
+            messages.save(session, changes)
+            changes += follow_up(rt, session, changes)
+    log_changes(changes)
+    return found is not None
+
+
+def _of(message: Tracked, twins: Sequence[Twin]) -> Twin | None:
+    return next((twin for twin in twins if twin.id == message.id), None)
+
+
+def _longest_submission(rt: Runtime) -> timedelta:
+    """Return how long after its claim a message may still reach Twilio: what is younger is not that claim's."""
+    return max(rt.settings.send_lease, rt.settings.unconfirmed_grace)
+
+
+class Decision(StrEnum):
+    """What an operator may decide about a message that is held."""
+
+    RESEND = "resend"
+    FAIL = "fail"
+
+
+def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> bool:
+    """Carry out an operator's decision; return False when the message is not unconfirmed (any more)."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        message = messages.lock(session, [message_id]).get(message_id)
+        if message is None or message.status is not Status.UNCONFIRMED:
+            return False
+        step = Step(
+            source=Source.OPERATOR,
+            status=Status.UNCONFIRMED,
+            attempt=message.attempt,
+            at=now,
+            receipt_id=new_id(),
+            due_at=None,
+        )
+        after, event = take(message, _ended(step, decision, now))
+        changes = [Change(message, after, [event])]
+        messages.save(session, changes)
+        changes += follow_up(rt, session, changes)
+    log_changes(changes)
+    wake_senders(rt)
+    return True
+
+
+def _ended(step: Step, decision: Decision, now: datetime) -> Step:
+    """Return the step that ends the uncertainty: a new attempt at the risk of a second text, or giving up."""
+    if decision is Decision.RESEND:
+        return replace(
+            step, status=Status.PENDING, attempt=step.attempt + 1, due_at=now, reason="resend_unconfirmed"
+        )
+    return replace(
+        step,
+        status=Status.FAILED,
+        due_at=None,
+        error_code=OwnCode.NOT_FOUND_AT_TWILIO,
+        reason="given_up_unconfirmed",
+    )
+
+
+def _match(
+    session: Session,
+    mine: Twin,
+    twins: Sequence[Twin],
+    listed: Sequence[TwilioMessage],
+    *,
+    longest: timedelta,
+) -> TwilioMessage | None:
+    """Return the listed message that must be ours, or None.
+
+    Identical texts to one number are told apart by time: in the order in which they were submitted, each lost one takes
+    the earliest unbound candidate of its time. While a twin is still being submitted its SID is not known, and what
+    looks unbound may be its own; then nothing is adopted yet.
+    """
+    if any(twin.status is Status.SUBMITTING for twin in twins):
+        return None
+    bound = queries.bound_sids(session, [found.sid for found in listed])
+    dated = [(found.created_at, found) for found in listed if found.created_at and found.sid not in bound]
+    free = [found for _, found in sorted(dated, key=lambda item: (item[0], item[1].sid))]
+    for twin in sorted(twins, key=lambda twin: (twin.claimed_at, twin.id)):
+        taken = next((found for found in free if _fits(twin, found, longest)), None)
+        if twin.id == mine.id:
+            return taken
+        if taken:
+            free.remove(taken)
+    return None
+
+
+def _fits(twin: Twin, found: TwilioMessage, longest: timedelta) -> bool:
+    """Return whether Twilio's message can be what came of submitting ours."""
+    if found.created_at is None or found.body != twin.body:
+        return False
+    if twin.sender and found.sender not in {None, twin.sender}:
+        return False
+    return -_CLOCK_SKEW <= found.created_at - twin.claimed_at <= longest + _CLOCK_SKEW
+
+
+def _not_found(rt: Runtime, message: Tracked, mine: Twin, now: datetime, *, certain: bool) -> Step:
+    """Return what to do with a message that was not found: look again, or after the grace what was wished.
+
+    `certain`: Twilio does not list it; else it may be one of those listed, and nothing is given up yet.
+    """
+    step = Step(
+        source=Source.SYSTEM,
+        status=Status.UNCONFIRMED,
+        attempt=message.attempt,
+        at=now,
+        receipt_id=new_id(),
+        due_at=now + rt.settings.unconfirmed_lookup_after,
+        error_code=message.error_code,
+        reason="not_found_yet",
+    )
+    if now - mine.claimed_at < rt.settings.unconfirmed_grace or not certain:
+        return step
+    if mine.on_unconfirmed in {Decision.RESEND, Decision.FAIL}:
+        return _ended(step, Decision(mine.on_unconfirmed), now)
+    return replace(
+        step,
+        due_at=now + rt.settings.poll_ages[-1],
+        error_code=OwnCode.NOT_FOUND_AT_TWILIO,
+        reason=HELD,
+        outcome=Outcome.UNCONFIRMED,
+    )

@@ -1,0 +1,68 @@
+"""Remove what was kept for long enough, in small transactions."""
+
+from datetime import timedelta
+
+from smsapp.db import idempotency
+from smsapp.db.sessions import reading
+from smsapp.events import queries as feed
+from smsapp.inbound import queries as inbound
+from smsapp.runtime import Runtime
+from smsapp.webhooks import queries as deliveries
+
+KEEP_DELIVERIES = timedelta(days=30)
+KEEP_IDEMPOTENCY_KEYS = timedelta(hours=48)
+_FORGOTTEN_TOGETHER = 5000
+_FORGET_BATCHES = 20
+
+_BATCH = 500
+
+
+def forget_deliveries(rt: Runtime) -> int:
+    """Remove what was delivered, or given up, so long ago that nobody will ask any more."""
+    before = rt.clock() - KEEP_DELIVERIES
+    with reading(rt.sessions) as session:
+        if not deliveries.any_older(session, before):
+            return 0
+    with rt.sessions.begin() as session:
+        return deliveries.forget(session, before=before, limit=_BATCH)
+
+
+def forget_idempotency_keys(rt: Runtime) -> int:
+    """Remove answers that no caller can still be waiting to repeat."""
+    limit = rt.clock() - KEEP_IDEMPOTENCY_KEYS
+    with reading(rt.sessions) as session:
+        oldest = idempotency.oldest(session)
+    if oldest is None or oldest >= limit:
+        return 0
+    with rt.sessions.begin() as session:
+        return idempotency.forget(session, before=limit)
+
+
+def forget_events(rt: Runtime) -> int:
+    """Remove events from the beginning of the feed that were written too long ago, in small transactions."""
+    limit = rt.clock() - rt.settings.keep_events
+    with reading(rt.sessions) as session:
+        oldest = feed.oldest_written_at(session)
+    if oldest is None or oldest >= limit:
+        return 0
+    total = 0
+    for _ in range(_FORGET_BATCHES):
+        with rt.sessions.begin() as session:
+            gone = feed.forget(session, before=limit, limit=_FORGOTTEN_TOGETHER)
+        total += gone
+        if gone < _FORGOTTEN_TOGETHER or rt.stopping.is_set():
+            break
+    return total
+
+
+def forget_inbound(rt: Runtime) -> int:
+    """Remove inbound texts that came too long ago; what they said of opt-outs stays."""
+    if rt.settings.keep_inbound is None:
+        return 0
+    limit = rt.clock() - rt.settings.keep_inbound
+    with reading(rt.sessions) as session:
+        oldest = inbound.oldest(session)
+    if oldest is None or oldest >= limit:
+        return 0
+    with rt.sessions.begin() as session:
+        return inbound.forget(session, before=limit, limit=_BATCH)

@@ -1,0 +1,53 @@
+"""Texts that are to be removed, here and at Twilio."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Table, and_, bindparam, select, text, update
+from sqlalchemy.orm import Session
+
+from smsapp.messages.models import HANDED_OVER_AND_SENSITIVE, FormerSid, Message
+
+_MESSAGES: Table = Message.__table__  # type: ignore[assignment]
+
+
+def due(session: Session, *, now: datetime, limit: int) -> Sequence[UUID]:
+    """Return sensitive messages past the hand-over that are to be looked at now, the longest due first."""
+    query = (
+        select(_MESSAGES.c.id)
+        .where(and_(_MESSAGES.c.redact_at <= now, text(HANDED_OVER_AND_SENSITIVE)))
+        .order_by(_MESSAGES.c.redact_at)
+        .limit(limit)
+    )
+    return session.scalars(query).all()
+
+
+def empty(session: Session, ids: Sequence[UUID]) -> None:
+    """Remove these texts; an empty one means from here on that it was removed."""
+    if ids:
+        wanted = and_(_MESSAGES.c.id.in_(ids), _MESSAGES.c.body != "")
+        session.execute(update(_MESSAGES).where(wanted).values(body=""))
+
+
+def sids(session: Session, current: Mapping[UUID, str | None]) -> dict[str, UUID]:
+    """Return every copy that Twilio has or had of these messages: the message of each SID."""
+    former = select(FormerSid.twilio_sid, FormerSid.message_id).where(FormerSid.message_id.in_(current))
+    found = {row.twilio_sid: row.message_id for row in session.execute(former)}
+    return found | {sid: message_id for message_id, sid in current.items() if sid}
+
+
+def finish(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
+    """Remember that these texts are gone everywhere."""
+    if ids:
+        session.execute(
+            update(_MESSAGES).where(_MESSAGES.c.id.in_(ids)).values(redact_at=None, redacted_at=now)
+        )
+
+
+def postpone(session: Session, times: Mapping[UUID, datetime]) -> None:
+    """Look at these again at their times."""
+    if times:
+        statement = update(_MESSAGES).where(_MESSAGES.c.id == bindparam("b_id"))
+        rows = [{"b_id": message_id, "redact_at": at} for message_id, at in times.items()]
+        session.connection().execute(statement.values(redact_at=bindparam("redact_at")), rows)

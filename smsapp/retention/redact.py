@@ -1,0 +1,107 @@
+"""Remove the texts of sensitive messages: ours as soon as nobody needs it, Twilio's as soon as it lets us.
+
+See docs/decisions/0012-sensitive.md for what is promised and what is not.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import structlog
+
+from smsapp.messages import queries as messages
+from smsapp.messages.fold import Tracked
+from smsapp.queue.drain import still_alone
+from smsapp.queue.tasks import Job
+from smsapp.retention import queries as redactions
+from smsapp.retention.rules import is_settled_at_twilio, is_spent, look_again_at
+from smsapp.runtime import Runtime
+from smsapp.twilio.client import TwilioUnavailableError
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 100
+_AT_ONCE = 8
+
+
+def redact_messages(rt: Runtime) -> int:
+    """Look at every sensitive message that is due; return of how many nothing is left, here or at Twilio."""
+    gone = 0
+    while not rt.stopping.is_set():
+        still_alone(rt, Job.SWEEP)
+        looked_at, copies = _empty_ours(rt)
+        removal = _Removal(rt)
+        removal.remove(list(copies))
+        gone += _record(rt, looked_at, copies, removal)
+        if len(looked_at) < _BATCH or removal.refusal:
+            break
+    return gone
+
+
+def _empty_ours(rt: Runtime) -> tuple[dict[UUID, Tracked], dict[str, UUID]]:
+    """Remove texts that are spent; return what was looked at, and the copies that Twilio may be asked to remove."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        ids = redactions.due(session, now=now, limit=_BATCH)
+        looked_at = messages.lock(session, ids) if ids else {}
+        redactions.empty(session, [message.id for message in looked_at.values() if is_spent(message)])
+        settled = {
+            m.id: m.twilio_sid for m in looked_at.values() if is_spent(m) and is_settled_at_twilio(m, now)
+        }
+        copies = redactions.sids(session, settled) if settled else {}
+    return looked_at, copies
+
+
+class _Removal:
+    """What Twilio made of requests to remove texts. `refusal` is that it answers nothing at present."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self.done: set[str] = set()
+        self.refusal: TwilioUnavailableError | None = None
+
+    def remove(self, sids: Sequence[str]) -> None:
+        """Ask for each; stops asking when Twilio does not answer."""
+        if not sids:
+            return
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="redact") as pool:
+            for _ in pool.map(self._remove, sids):
+                pass
+
+    def _remove(self, sid: str) -> None:
+        if self.refusal or self._rt.stopping.is_set():
+            return
+        try:
+            self._rt.gateway.redact(sid)
+        except TwilioUnavailableError as error:
+            if error.status == 404:
+                self.done.add(sid)  # Twilio does not have it any more
+            elif not error.concerns_one:
+                self.refusal = error
+                log.warning("redaction_paused", cause=str(error))
+        else:
+            self.done.add(sid)
+
+
+def _record(
+    rt: Runtime, looked_at: Mapping[UUID, Tracked], copies: Mapping[str, UUID], removal: _Removal
+) -> int:
+    """Finish what is gone everywhere, and set a time for the rest."""
+    if not looked_at:
+        return 0
+    now = rt.clock()
+    left = {message_id for sid, message_id in copies.items() if sid not in removal.done}
+    finished = [
+        message.id
+        for message in looked_at.values()
+        if is_spent(message) and is_settled_at_twilio(message, now) and message.id not in left
+    ]
+    later = {
+        message.id: look_again_at(message, now)
+        for message in looked_at.values()
+        if message.id not in finished
+    }
+    with rt.sessions.begin() as session:
+        redactions.finish(session, finished, now=now)
+        redactions.postpone(session, later)
+    return len(finished)

@@ -1,0 +1,43 @@
+"""When the text of a sensitive message is needed no more, and when to try again what could not be removed."""
+
+from datetime import datetime, timedelta
+
+from smsapp.messages.fold import Tracked
+from smsapp.messages.status import FINAL, OURS
+from smsapp.twilio.error_codes import OwnCode
+
+_SOONEST, _LATEST = timedelta(seconds=5), timedelta(hours=1)
+_GIVE_UP_WAITING = timedelta(days=7)
+
+_PERHAPS_AT_TWILIO = frozenset({int(OwnCode.ANSWER_LOST), int(OwnCode.NOT_FOUND_AT_TWILIO)})
+
+
+def is_spent(message: Tracked) -> bool:
+    """Return whether none of us can need the text again: Twilio has it, or it is over, and it goes out no more.
+
+    Ask it of a message at rest: one that goes out again after a failure is pending by then.
+    """
+    if message.status in FINAL:
+        return True
+    return (
+        message.status not in OURS
+        and message.twilio_sid is not None
+        and not (message.resends_left or message.steps_left)
+    )
+
+
+def is_settled_at_twilio(message: Tracked, now: datetime) -> bool:
+    """Return whether Twilio may be asked to remove its copies: all of them are known and on their way no more.
+
+    Of a message that was given up without knowing whether Twilio has it, a callback may still tell the SID.
+    """
+    if message.outcome is None:
+        return False
+    unknown = message.twilio_sid is None and message.error_code in _PERHAPS_AT_TWILIO
+    return not unknown or now - message.created_at > _GIVE_UP_WAITING
+
+
+def look_again_at(message: Tracked, now: datetime) -> datetime:
+    """Return when to try again: after a quarter of the message's age, from seconds to an hour."""
+    age = now - (message.submitted_at or message.created_at)
+    return now + min(max(age / 4, _SOONEST), _LATEST)

@@ -1,0 +1,59 @@
+"""Refuse new messages before memory runs out: what is accepted is owed, so a limit belongs before the promise.
+
+Callbacks are never refused for this: they are about messages that were promised already.
+"""
+
+import time
+from datetime import timedelta
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsapp.db.sessions import reading
+from smsapp.pacing import due
+from smsapp.queue.overload import OverloadedError
+from smsapp.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = timedelta(seconds=5)
+
+
+class Backpressure:
+    """Looks at the queues every few seconds, not at every request."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._look_at = 0.0
+        self._crowded: str | None = None
+
+    def check(self) -> None:
+        """Let a new message pass.
+
+        Raises:
+            OverloadedError: the callback stream or the messages that are due have reached their limit.
+        """
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY.total_seconds()
+            self._crowded = self._look()
+        if self._crowded:
+            raise OverloadedError(self._crowded)
+
+    def _look(self) -> str | None:
+        limits = self._rt.settings
+        try:
+            if self._rt.stream.length() >= limits.max_stream_length:
+                log.warning("overloaded", what="callbacks")
+                return "callbacks"
+        except (RedisError, OSError):
+            pass  # without Redis messages are still accepted, and callbacks kept in the inbox
+        try:
+            with reading(self._rt.sessions) as session:
+                if due.has_more_due_than(session, limits.max_due_messages, now=self._rt.clock()):
+                    log.warning("overloaded", what="messages")
+                    return "messages"
+        except SQLAlchemyError:
+            pass  # accepting will fail by itself, and say why
+        return None

@@ -1,0 +1,113 @@
+"""Cancel a message: certain until it is handed over, afterwards only as far as Twilio still lets go of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from smsapp.ids import new_id
+from smsapp.lifecycle.log_changes import log_changes
+from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
+from smsapp.messages import queries as messages
+from smsapp.messages.fold import Source, Step, Tracked, take
+from smsapp.messages.queries import Change
+from smsapp.messages.status import Status
+from smsapp.runtime import Runtime
+from smsapp.twilio.client import TwilioMessage, TwilioUnavailableError
+
+CANCELED_BY_CALLER = "canceled_by_caller"
+
+_PERHAPS_AT_TWILIO = frozenset({Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED})
+"""Only `scheduled` can be canceled there (https://www.twilio.com/docs/messaging/api/message-resource), but what we
+know may be older than what Twilio does."""
+
+
+class MessageNotFoundError(Exception):
+    """There is no such message."""
+
+
+class TooLateToCancelError(Exception):
+    """The message is on its way, or has ended otherwise. `status` is what it has come to."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(str(status))
+        self.status = status
+
+
+def cancel_message(rt: Runtime, message_id: UUID, *, request_id: str | None) -> None:
+    """Cancel the message; once this returns it is canceled, however often it is asked for.
+
+    The row's lock decides between this and a sender that claims the message at the same moment.
+
+    Raises:
+        MessageNotFoundError: there is none by this id.
+        TooLateToCancelError: it can no longer be stopped.
+        TwilioUnavailableError: Twilio has it and cannot be asked now.
+    """
+    message = _cancel_ours(rt, message_id, request_id)
+    if message.status is Status.CANCELED:
+        return
+    if message.status not in _PERHAPS_AT_TWILIO or not message.twilio_sid:
+        raise TooLateToCancelError(message.status)
+    try:
+        found = rt.gateway.cancel(message.twilio_sid)
+    except TwilioUnavailableError as error:
+        if error.concerns_one:
+            raise TooLateToCancelError(message.status) from error
+        raise
+    reached = _record(rt, message, found, request_id)
+    if reached is not Status.CANCELED:
+        raise TooLateToCancelError(reached)
+
+
+def _cancel_ours(rt: Runtime, message_id: UUID, request_id: str | None) -> Tracked:
+    """Return the message, canceled if it was still ours to cancel."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        message = messages.lock(session, [message_id]).get(message_id)
+        if message is None:
+            raise MessageNotFoundError
+        if message.status is not Status.PENDING:
+            return message
+        change = _canceled(message, request_id, now)
+        messages.save(session, [change])
+    log_changes([change])
+    return change.after
+
+
+def cancel_pending(rt: Runtime, ids: Sequence[UUID]) -> int:
+    """Cancel those of the messages that nobody has begun to submit; return how many that was."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        found = messages.lock(session, ids).values()
+        changes = [_canceled(message, None, now) for message in found if message.status is Status.PENDING]
+        messages.save(session, changes)
+    log_changes(changes)
+    return len(changes)
+
+
+def _canceled(message: Tracked, request_id: str | None, now: datetime) -> Change:
+    step = Step(
+        source=Source.REQUEST,
+        status=Status.CANCELED,
+        attempt=message.attempt,
+        at=now,
+        receipt_id=new_id(),
+        due_at=None,
+        reason=CANCELED_BY_CALLER,
+        payload={"request_id": request_id} if request_id else None,
+    )
+    after, event = take(message, step)
+    return Change(message, after, [event])
+
+
+def _record(rt: Runtime, message: Tracked, found: TwilioMessage, request_id: str | None) -> Status:
+    """Store what Twilio made of it; return what the message has come to."""
+    now = rt.clock()
+    report = report_of(
+        found, Source.POLL, attempt=message.attempt, now=now, poll_at=now + rt.settings.poll_ages[0]
+    )
+    asked = report._replace(payload={"request": "cancel", "request_id": request_id})
+    with rt.sessions.begin() as session:
+        changes, _ = record_reports(rt, session, [Addressed(message.id, asked)])
+    log_changes(changes)
+    return changes[-1].after.status

@@ -1,0 +1,74 @@
+"""A request to send whose fields are well-formed, on its way to becoming a message."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from smsapp.messages.segments import Measure
+from smsapp.queue.lanes import Lane
+from smsapp.recipients.phone import Recipient
+from smsapp.recipients.quiet_hours import held_until
+
+MAX_AHEAD = timedelta(days=35)
+"""How far ahead a text may be scheduled; as far as Twilio's own schedule goes.
+
+Source: https://www.twilio.com/docs/messaging/features/message-scheduling
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFault:
+    """A time of the request that the clock forbids: by now it has passed, or it is too far away."""
+
+    field: str
+    code: str
+    sentence: str
+
+
+def time_fault(send_at: datetime | None, deliver_by: datetime | None, now: datetime) -> TimeFault | None:
+    """Return what is wrong with the times of a request, should it be taken now."""
+    if send_at and send_at <= now:
+        return TimeFault("send_at", "past", "This time has passed; without it the text goes out at once.")
+    if send_at and send_at > now + MAX_AHEAD:
+        return TimeFault("send_at", "out_of_range", f"Must be within {MAX_AHEAD.days} days.")
+    if deliver_by and deliver_by <= now:
+        return TimeFault("deliver_by", "past", "This time has passed.")
+    if deliver_by and send_at and deliver_by <= send_at:
+        return TimeFault("deliver_by", "invalid", "Must be later than send_at.")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set.
+
+    `on_failure` is a plan as `smsapp.lifecycle.failure_plan` reads it.
+    """
+
+    recipient: Recipient
+    sender: str | None
+    messaging_service_sid: str | None
+    body: str
+    measure: Measure
+    api_key_id: UUID
+    media_urls: list[str] | None = None
+    client_reference: str | None = None
+    tags: list[str] | None = None
+    callback_url: str | None = None
+    request_id: str | None = None
+    on_unconfirmed: str = "hold"
+    resend_after_failure: bool = False
+    on_failure: dict[str, Any] | None = None
+    sensitive: bool = False
+    send_at: datetime | None = None
+    deliver_by: datetime | None = None
+    lane: Lane = Lane.NORMAL
+    quiet_hours: str | None = None
+    job_id: UUID | None = None
+
+    def held_until(self, now: datetime) -> datetime | None:
+        """Return until when quiet hours hold it back; None when they do not, or `send_at` does for longer yet."""
+        if self.send_at:
+            return None
+        return held_until(self.recipient.e164, self.quiet_hours, now=now, deliver_by=self.deliver_by)

@@ -1,0 +1,145 @@
+"""What `POST /sms/send` does with a request that is in order, however it came in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from smsapp.db.idempotency import Idempotent
+from smsapp.messages.documents import message_view
+from smsapp.messages.segments import measure
+from smsapp.queue.group_commit import GroupCommit
+from smsapp.queue.lanes import Lane
+from smsapp.runtime import Runtime
+from smsapp.sending import schemas as requests
+from smsapp.sending.accept import (
+    Accepted,
+    IdempotencyConflictError,
+    UntimelyError,
+    accept_message,
+    given_before,
+    store_together,
+)
+from smsapp.sending.backpressure import Backpressure
+from smsapp.sending.documents import dry_run_view
+from smsapp.sending.draft import Draft
+from smsapp.sending.preview import preview_message
+from smsapp.sending.sender_pool import sender_for
+from smsapp.suppressions.check import RecipientOptedOutError
+from smsapp.templates.fill import filled_text
+from smsapp.web.auth import Caller
+from smsapp.web.consumer_urls import checked_url
+from smsapp.web.pages import idempotent, key_reused
+from smsapp.web.problems import Fault, ProblemError, invalid_request
+
+PATH = "/sms/send"
+_MAX_TOGETHER = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, and what else the request said: `body` is its document as it came."""
+
+    caller: Caller
+    request_id: str
+    idempotency_key: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A successful answer."""
+
+    document: dict[str, Any]
+    status: int
+    headers: Mapping[str, str]
+
+
+class SendEndpoint:
+    """Takes texts; those that come at the same time share a transaction."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self._rt = rt
+        self._backpressure = Backpressure(rt)
+        self._accepting = GroupCommit(partial(store_together, rt), limit=_MAX_TOGETHER)
+
+    def preview(self, data: requests.SendRequest, asking: Asking) -> dict[str, Any]:
+        """Return what would become of a text; nothing is stored."""
+        draft = self._draft(data, asking)
+        return dry_run_view(draft, preview_message(self._rt, draft))
+
+    def take(self, data: requests.SendRequest, asking: Asking) -> Sent:
+        """Store a text and return the answer.
+
+        Raises:
+            ProblemError: this request cannot be met.
+            OverloadedError: too much waits already.
+        """
+        self._backpressure.check()
+        request = idempotent(asking.caller.key_id, asking.idempotency_key, PATH, asking.body)
+        try:
+            # A template may be another one by the time that a request is repeated.
+            before = given_before(self._rt, request) if data.template else None
+            accepted = before or self._accept(self._draft(data, asking), request)
+        except IdempotencyConflictError:
+            raise key_reused() from None
+        except RecipientOptedOutError:
+            detail = "The recipient has opted out of messages from this sender."
+            raise ProblemError(
+                422, "recipient_opted_out", detail, [Fault("/to", "opted_out", detail)]
+            ) from None
+        except UntimelyError as error:
+            late = error.fault
+            raise invalid_request(Fault(f"/{late.field}", late.code, late.sentence)) from None
+        headers = {"Location": f"/sms/messages/{accepted.answer['id']}"}
+        if accepted.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return Sent(accepted.answer, 202, headers)
+
+    def _accept(self, draft: Draft, request: Idempotent | None) -> Accepted:
+        warnings = (
+            []
+            if draft.recipient.valid
+            else ["to: this number is possible, but no such number is known to exist"]
+        )
+        return accept_message(
+            self._rt,
+            draft,
+            render=partial(message_view, warnings=warnings),
+            request=request,
+            group=self._accepting,
+        )
+
+    def _text(self, data: requests.SendRequest) -> str:
+        if data.template is None:
+            return data.body or ""
+        return filled_text(self._rt, data.template, data.template_version, data.values or {})
+
+    def _draft(self, data: requests.SendRequest, asking: Asking) -> Draft:
+        settings = self._rt.settings
+        sender, service = sender_for(settings, data.to.e164, data.sender, data.messaging_service_sid)
+        body = self._text(data)
+        return Draft(
+            recipient=data.to,
+            sender=sender,
+            messaging_service_sid=service,
+            body=body,
+            measure=measure(body),
+            api_key_id=asking.caller.key_id,
+            media_urls=data.media_urls,
+            client_reference=data.client_reference,
+            tags=data.tags,
+            callback_url=checked_url(settings, data.callback_url, "/callback_url"),
+            request_id=asking.request_id,
+            on_unconfirmed=data.on_unconfirmed or settings.on_unconfirmed,
+            resend_after_failure=data.resends(settings),
+            on_failure=data.plan,
+            sensitive=data.sensitive,
+            send_at=data.send_at,
+            deliver_by=data.deliver_by,
+            # Whoever waits for a code is awake.
+            quiet_hours=None
+            if data.urgent or data.priority == "otp"
+            else data.quiet_hours or asking.caller.quiet_hours,
+            lane=Lane.of(data.priority),
+        )

@@ -1,0 +1,190 @@
+"""Say what a request to send would come to, without doing any of it: nothing is stored, nobody is called."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
+
+from smsapp.db.sessions import reading
+from smsapp.pacing import backlog as queues
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.pacing import tallies
+from smsapp.pacing.caps import day_of, hold_over, next_day
+from smsapp.pacing.fairness import ahead_of
+from smsapp.recipients.quiet_hours import held_until
+from smsapp.runtime import Runtime
+from smsapp.sending.draft import Draft, time_fault
+from smsapp.sending.prices import Price, estimate
+from smsapp.sending.verdict import Finding, Verdict
+from smsapp.suppressions import queries as suppressions
+from smsapp.times import rfc3339
+from smsapp.twilio.error_codes import OwnCode
+
+_AT_ONCE = timedelta(seconds=1)
+"""A sender's pace that delays a text by less is not worth a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A draft to be judged, and when it comes to that: `now`, and `at`, when it is wanted to go out."""
+
+    rt: Runtime
+    session: Session
+    draft: Draft
+    now: datetime
+    at: datetime
+
+    @property
+    def sender(self) -> str:
+        """Return the sender whose limits and faults it shares with others."""
+        return self.draft.sender or self.draft.messaging_service_sid or ""
+
+    @property
+    def quiet_until(self) -> datetime | None:
+        """Return until when quiet hours hold it back; None when they do not."""
+        return held_until(self.draft.recipient.e164, self.draft.quiet_hours, now=self.at, deliver_by=None)
+
+    @property
+    def due(self) -> datetime:
+        """Return when it would be somebody's turn to send it."""
+        return self.quiet_until or self.at
+
+
+Check = Callable[[Case], Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be done with a draft. `price` is None where the operator has set none."""
+
+    findings: Sequence[Finding]
+    price: Price | None
+
+
+def preview_message(rt: Runtime, draft: Draft) -> Preview:
+    """Return what every check says of the draft now, and what it would cost."""
+    now = rt.clock()
+    with reading(rt.sessions) as session:
+        case = Case(rt, session, draft, now, max(draft.send_at or now, now))
+        findings = [check(case) for check in CHECKS]
+    price = estimate(
+        rt.settings.price_per_segment,
+        rt.settings.price_currency,
+        region=draft.recipient.region,
+        segments=draft.measure.segments,
+    )
+    return Preview(findings, price)
+
+
+def check_number(case: Case) -> Finding:
+    """Say whether the numbering plan knows the recipient's number."""
+    if case.draft.recipient.valid:
+        return Finding("number", Verdict.PASS, "The number is one that exists in its country's plan.")
+    return Finding(
+        "number",
+        Verdict.WARN,
+        "This number is possible, but no such number is known to exist.",
+        "number_not_known",
+    )
+
+
+def check_times(case: Case) -> Finding:
+    """Say whether the request's times can be kept."""
+    fault = time_fault(case.draft.send_at, case.draft.deliver_by, case.now)
+    if fault:
+        return Finding("times", Verdict.REFUSE, f"{fault.field}: {fault.sentence}", fault.code)
+    return Finding("times", Verdict.PASS, "Its times can be kept.")
+
+
+def check_opt_out(case: Case) -> Finding:
+    """Say whether the recipient wants texts of this sender."""
+    draft, recipient = case.draft, case.draft.recipient.e164
+    pairs = suppressions.among(case.session, [recipient])
+    if suppressions.concerns(recipient, (draft.sender, draft.messaging_service_sid), pairs):
+        detail = "The recipient has opted out of messages from this sender."
+        return Finding("opt_out", Verdict.REFUSE, detail, "recipient_opted_out")
+    return Finding("opt_out", Verdict.PASS, "The recipient has not opted out, as far as is known.")
+
+
+def check_quiet_hours(case: Case) -> Finding:
+    """Say whether it is night at the recipient's when the text would go out."""
+    until, deliver_by = case.quiet_until, case.draft.deliver_by
+    if until is None:
+        return Finding("quiet_hours", Verdict.PASS, "No quiet hours hold it back.")
+    detail = f"It would wait for the end of the recipient's quiet hours, {rfc3339(until)}."
+    if deliver_by and until >= deliver_by:
+        detail = "The recipient's quiet hours end after deliver_by; it would wait until then and fail."
+    return Finding("quiet_hours", Verdict.HOLD, detail, "quiet_hours", until)
+
+
+def check_caps(case: Case) -> Finding:
+    """Say whether as many as a day may have are out already, in all or to this country; nothing is counted."""
+    country, caps = case.draft.recipient.country, case.rt.settings.caps
+    counted = tallies.read(case.session, day_of(case.due))
+    with_it = {scope: counted.get(scope, 0) + 1 for scope in caps.of(country)}
+    held = hold_over([country], with_it, caps)
+    if not held:
+        return Finding("caps", Verdict.PASS, "No cap on a day is reached.")
+    code, until = held[0][1], next_day(case.due)
+    which = "messages" if code == OwnCode.DAILY_CAP else f"messages to {country}"
+    detail = f"The day's cap on {which} is reached; it would wait until {rfc3339(until)}."
+    return Finding("caps", Verdict.HOLD, detail, code.name.lower(), until)
+
+
+def check_country(case: Case) -> Finding:
+    """Say whether messages to this country are held, since hardly any were delivered of late."""
+    country = case.draft.recipient.country
+    until = breakers.parked_countries(case.session).get(country)
+    if until is None:
+        return Finding("country", Verdict.PASS, "Messages to this country are not held.")
+    detail = f"Too few messages to {country} were delivered of late; it would wait until {rfc3339(until)}."
+    return Finding("country", Verdict.HOLD, detail, "country_parked", until)
+
+
+def check_sending(case: Case) -> Finding:
+    """Say whether the account and the sender are open at present."""
+    for scope in (breakers.ACCOUNT, case.sender):
+        if breakers.is_closed(case.session, scope, now=case.now):
+            what = "this account" if scope == breakers.ACCOUNT else "this sender"
+            return Finding(
+                "sending", Verdict.HOLD, f"Sending is paused for {what}; it would wait.", "sending_paused"
+            )
+    return Finding("sending", Verdict.PASS, "Account and sender are open.")
+
+
+def check_pace(case: Case) -> Finding:
+    """Say roughly when its turn at its sender's pace would come; the pace is not used up by asking."""
+    rate = case.rt.settings.paces.rate(case.sender)
+    if rate is None:
+        return Finding("pace", Verdict.PASS, "Its sender has no pace to keep.")
+    try:
+        behind_s = case.rt.pacer.behind_s(case.sender)
+    except (RedisError, OSError):
+        return Finding(
+            "pace", Verdict.HOLD, "Its sender's pace is not known now; it would wait.", "pace_unknown"
+        )
+    lane = case.draft.lane
+    backlog = queues.backlog(case.session, case.sender, lane, until=case.due)
+    before = ahead_of(backlog, lane, case.draft.api_key_id)
+    turn = max(case.due, case.now + timedelta(seconds=behind_s + before / rate))
+    if turn - case.due < _AT_ONCE:
+        return Finding("pace", Verdict.PASS, "Its sender's pace leaves room for it.")
+    detail = (
+        f"About {before} segments go before it at {rate:g} a second; its turn comes at about {rfc3339(turn)}."
+    )
+    return Finding("pace", Verdict.HOLD, detail, "pace", turn)
+
+
+CHECKS: tuple[Check, ...] = (
+    check_number,
+    check_times,
+    check_opt_out,
+    check_quiet_hours,
+    check_caps,
+    check_country,
+    check_sending,
+    check_pace,
+)
+"""Asked in this order; each says of one thing what it would come to, and changes nothing."""

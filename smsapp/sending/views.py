@@ -1,0 +1,85 @@
+"""Taking texts to send, and canceling them."""
+
+from apiflask import APIBlueprint
+from flask import Response, g, request
+
+from smsapp.db.sessions import reading
+from smsapp.messages import reads, schemas
+from smsapp.messages.documents import message_view
+from smsapp.messages.views import named_message, no_such_message
+from smsapp.sending import schemas as requests
+from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
+from smsapp.sending.endpoint import Asking, SendEndpoint
+from smsapp.twilio.client import TwilioUnavailableError
+from smsapp.web import schemas as web_schemas
+from smsapp.web.auth import auth
+from smsapp.web.json_response import json_response
+from smsapp.web.openapi import answer, problems
+from smsapp.web.problems import RETRY_AFTER_S, ProblemError
+from smsapp.web.wiring import provided, runtime
+
+bp = APIBlueprint("sending", __name__, url_prefix="/sms", tag="Messages")
+
+
+@bp.post("/send")
+@bp.auth_required(auth)
+@bp.input(web_schemas.SendHeaders, location="headers")
+@bp.input(requests.SendRequest, location="json")
+@bp.doc(
+    summary="Send a text",
+    operation_id="sendMessage",
+    responses=answer(200, "Of a dry run: what would become of it.", requests.DryRun)
+    | answer(
+        202,
+        "Stored.",
+        schemas.Message,
+        headers={"Location": "Location", "Idempotent-Replayed": "IdempotentReplayed"},
+    )
+    | problems(400, 401, 413, 415, 422, 500, 503),
+)
+def send(headers_data: web_schemas.SendHeaders, json_data: requests.SendRequest) -> Response:
+    """Store a text and hand it to Twilio soon after.
+
+    202 means that it is stored: it will be sent, or its failure explained. With `dry_run` nothing is stored; the 200
+    says what would have become of it. With an `Idempotency-Key` header the same request can be
+    repeated safely, for at least 24 hours.
+    """
+    endpoint = provided(SendEndpoint)
+    asking = Asking(g.caller, g.request_id, headers_data.idempotency_key, request.get_data())
+    if json_data.dry_run:
+        return json_response(endpoint.preview(json_data, asking))
+    sent = endpoint.take(json_data, asking)
+    g.message_id = sent.document["id"]
+    headers = dict(sent.headers) | {"Location": request.script_root + sent.headers["Location"]}
+    return json_response(sent.document, sent.status, headers)
+
+
+@bp.post("/messages/<message_id>/cancel")
+@bp.auth_required(auth)
+@bp.doc(
+    summary="Cancel a message",
+    operation_id="cancelMessage",
+    responses=answer(200, "It is canceled.", schemas.Message) | problems(401, 404, 409, 500, 503),
+)
+def cancel(message_id: str) -> Response:
+    """Cancel a message that has not been handed to Twilio, or that Twilio has scheduled; safe to repeat.
+
+    409 says that it is too late: the message is on its way or has ended otherwise.
+    """
+    wanted = named_message(message_id)
+    try:
+        cancel_message(runtime(), wanted, request_id=g.request_id)
+    except MessageNotFoundError:
+        raise no_such_message() from None
+    except TooLateToCancelError as error:
+        detail = f"The message can no longer be canceled; its status is {error.status}."
+        raise ProblemError(409, "too_late_to_cancel", detail) from None
+    except TwilioUnavailableError:
+        detail = "Twilio has the message and does not answer at present; ask again."
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        raise ProblemError(503, "twilio_unavailable", detail, headers=headers) from None
+    with reading(runtime().sessions) as session:
+        message = reads.get(session, wanted)
+    if message is None:
+        raise no_such_message()
+    return json_response(message_view(message))

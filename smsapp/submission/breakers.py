@@ -1,0 +1,65 @@
+"""Stop sending where it cannot succeed, and find out by ourselves when it can again.
+
+An account that is suspended, or a sender that is not ours any more, would fail every message; so the queue is parked,
+somebody is alerted, and nothing is lost. Throttling only slows a scope down for a while.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from smsapp import backoff as retry
+from smsapp.backoff import POLICIES, backoff
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.runtime import Runtime
+from smsapp.submission.outbound import Outbound
+from smsapp.twilio.client import Submission
+from smsapp.twilio.judgement import BreakerScope, Judgement
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_SLOWDOWN = timedelta(minutes=1)
+
+
+def is_callers_own_sender(rt: Runtime, outbound: Outbound, judgement: Judgement) -> bool:
+    """Return whether the fault is in a sender that the caller chose: that is the caller's mistake, not an outage."""
+    configured = {*rt.settings.twilio_phone_number, rt.settings.twilio_messaging_service_sid}
+    return judgement.breaker is BreakerScope.SENDER and outbound.sender_key not in configured
+
+
+def trip_breakers(
+    rt: Runtime, session: Session, results: Sequence[tuple[Outbound, Submission]], now: datetime
+) -> None:
+    """Close the scopes that these refusals concern; each once, however many messages met it."""
+    for outbound, result in results:
+        judgement = result.judgement
+        if judgement is None or is_callers_own_sender(rt, outbound, judgement):
+            continue
+        scope = judgement.breaker or judgement.slows
+        if scope is None:
+            continue
+        key = breakers.ACCOUNT if scope is BreakerScope.ACCOUNT else outbound.sender_key
+        pause = _pause(rt, judgement, result, now)
+        is_news = breakers.trip(
+            session,
+            key,
+            parked=judgement.breaker is not None,
+            error_code=judgement.code,
+            reason=judgement.failure.sentence,
+            now=now,
+            probe_at=now + pause,
+        )
+        if is_news and judgement.breaker:
+            log.error(
+                "sending_parked", scope=str(scope), error_code=judgement.code, advice=judgement.failure.advice
+            )
+
+
+def _pause(rt: Runtime, judgement: Judgement, result: Submission, now: datetime) -> timedelta:
+    asked = retry.retry_after(result.retry_after, now=now)
+    policy = POLICIES[judgement.wait]
+    if judgement.breaker:
+        return policy.base
+    return min(asked or backoff(1, base=policy.base, cap=policy.cap, rng=rt.rng), _LONGEST_SLOWDOWN)

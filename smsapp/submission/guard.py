@@ -1,0 +1,155 @@
+"""Hold back what looks like abuse: more than a day may have, or a country to which hardly anything is delivered."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from smsapp.db.sessions import reading
+from smsapp.ids import new_id
+from smsapp.lifecycle.log_changes import log_changes
+from smsapp.messages import queries as messages
+from smsapp.messages.fold import Source, Step, take
+from smsapp.messages.queries import Change
+from smsapp.messages.status import Status
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.pacing import tallies
+from smsapp.pacing.caps import day_of, hold_over, next_day
+from smsapp.pacing.wake_senders import wake_senders
+from smsapp.runtime import Runtime
+from smsapp.submission.outbound import Hold, Outbound
+from smsapp.twilio.error_codes import OwnCode
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 500
+_KEEP_TALLIES = timedelta(days=8)
+
+
+def guard(rt: Runtime, session: Session, claimed: Sequence[Outbound]) -> list[Outbound]:
+    """Return the claimed messages, each that may not go out now with the reason and until when it is held.
+
+    In the transaction of the claim: its count is exact whatever number of workers claim at once.
+    """
+    now = rt.clock()
+    guarded = list(claimed)
+    if rt.settings.min_delivery_ratio:
+        guarded = _hold_parked(session, guarded)
+    if rt.settings.caps:
+        guarded = _hold_capped(rt, session, guarded, now)
+    return guarded
+
+
+def _hold_parked(session: Session, claimed: list[Outbound]) -> list[Outbound]:
+    parked = breakers.parked_countries(session)
+    if not parked:
+        return claimed
+    return [
+        replace(each, hold=Hold(parked[each.country], OwnCode.COUNTRY_PARKED))
+        if each.country in parked
+        else each
+        for each in claimed
+    ]
+
+
+def _hold_capped(rt: Runtime, session: Session, claimed: list[Outbound], now: datetime) -> list[Outbound]:
+    caps = rt.settings.caps
+    # A later attempt was counted with the first, and what will not be tried now is counted when it is.
+    places = [n for n, each in enumerate(claimed) if each.attempt == 1 and each.may_go(now)]
+    countries = [claimed[place].country or "" for place in places]
+    amounts = Counter(scope for country in countries for scope in caps.of(country))
+    if not amounts:
+        return claimed
+    held = hold_over(countries, tallies.add(session, day_of(now), amounts), caps)
+    if held:
+        back = Counter(scope for place, _ in held for scope in caps.of(countries[place]))
+        tallies.add(session, day_of(now), {scope: -count for scope, count in back.items()})
+        log.warning("cap_reached", held=len(held), codes=sorted({int(code) for _, code in held}))
+    for place, code in held:
+        claimed[places[place]] = replace(claimed[places[place]], hold=Hold(next_day(now), code))
+    return claimed
+
+
+def check_delivery(rt: Runtime) -> int:
+    """Park countries to which too little of what ended was delivered; return how many were parked."""
+    least, now = rt.settings.min_delivery_ratio, rt.clock()
+    if not least:
+        return 0
+    with reading(rt.sessions) as session:
+        poor = [
+            each
+            for each in tallies.delivered_by_country(session, since=now - rt.settings.delivery_window)
+            if each.ended >= rt.settings.delivery_sample and each.delivered < least * each.ended
+        ]
+    with rt.sessions.begin() as session:
+        tallies.forget(session, before=day_of(now - _KEEP_TALLIES))
+        known = {breaker.scope for breaker in breakers.all_of(session)}  # parked, or opened by an operator
+        poor = [each for each in poor if breakers.country_scope(each.country) not in known]
+        for each in poor:
+            breakers.trip(
+                session,
+                breakers.country_scope(each.country),
+                parked=True,
+                error_code=OwnCode.COUNTRY_PARKED,
+                reason=f"Of {each.ended} messages that ended, {each.delivered} were delivered.",
+                now=now,
+                probe_at=now + rt.settings.delivery_window,
+            )
+    for each in poor:
+        log.error("country_parked", country=each.country, ended=each.ended, delivered=each.delivered)
+    return len(poor)
+
+
+def open_country(rt: Runtime, country: str) -> bool:
+    """Open a parked country for at least as long as what was judged counts; return whether it was parked."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        opened = breakers.open_by_hand(
+            session, breakers.country_scope(country), until=now + rt.settings.delivery_window
+        )
+    if opened:
+        release_held(rt, country)
+    return opened
+
+
+def release_held(rt: Runtime, country: str | None = None) -> int:
+    """Let messages that a guard holds go now, to one country or all; return how many.
+
+    The caps of the day rise by as many.
+    """
+    total = 0
+    while released := _release_some(rt, country):
+        total += released
+    wake_senders(rt)
+    return total
+
+
+def _release_some(rt: Runtime, country: str | None) -> int:
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        waiting = tallies.held_messages(session, country=country, now=now, limit=_BATCH)
+        changes = []
+        for message in messages.lock(session, waiting).values():
+            if message.status is not Status.PENDING or message.error_code not in tallies.HOLDS:
+                continue
+            step = Step(
+                source=Source.OPERATOR,
+                status=Status.PENDING,
+                attempt=message.attempt,
+                at=now,
+                receipt_id=new_id(),
+                due_at=now,
+                reason="released",
+            )
+            after, event = take(message, step)
+            changes.append(Change(message, after, [event]))
+        messages.save(session, changes)
+        countries = [waiting[change.before.id] or "" for change in changes]
+        back = Counter(scope for each in countries for scope in rt.settings.caps.of(each))
+        if back:
+            tallies.add(session, day_of(now), {scope: -count for scope, count in back.items()})
+    log_changes(changes)
+    return len(changes)

@@ -1,0 +1,84 @@
+"""Find out whether what was closed to sending works again."""
+
+from smsapp.backoff import POLICIES, Wait
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.pacing import due as pacing_due
+from smsapp.pacing.wake_senders import wake_senders
+from smsapp.queue.drain import outlast
+from smsapp.recipients.phone import mask
+from smsapp.runtime import Runtime
+from smsapp.submission import queries as claims
+from smsapp.submission.breakers import log
+from smsapp.submission.record import record_submissions, submit
+from smsapp.twilio.client import Submission
+from smsapp.twilio.error_codes import OWN_FAILURES
+from smsapp.twilio.judgement import Verdict
+
+
+def probe_breakers(rt: Runtime) -> int:
+    """Try parked scopes whose time has come: the account by asking for it, a sender with one waiting message.
+
+    Returns how many were opened.
+    """
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        breakers.forget_slowed(session, now=now)
+        due = [(breaker.scope, breaker.failures) for breaker in breakers.due_for_probe(session, now=now)]
+    opened = 0
+    for scope, failures in due:
+        if _works_again(rt, scope):
+            with rt.sessions.begin() as session:
+                breakers.release(session, scope)
+            log.warning(
+                "sending_resumed",
+                scope=_shown(scope),
+            )
+            opened += 1
+            continue
+        policy = POLICIES[Wait.PARKED]
+        pause = min(policy.base * 2 ** min(failures, 16), policy.cap)
+        with rt.sessions.begin() as session:
+            breakers.postpone(session, scope, probe_at=rt.clock() + pause)
+    if opened:
+        wake_senders(rt)
+    return opened
+
+
+def _shown(scope: str) -> str:
+    return scope if scope == breakers.ACCOUNT or breakers.country_of(scope) else mask(scope)
+
+
+def _works_again(rt: Runtime, scope: str) -> bool:
+    if breakers.country_of(scope):
+        return True  # what was judged is too old to count; what goes out now tells
+    if scope == breakers.ACCOUNT:
+        answer = rt.gateway.probe()
+        return answer.judgement is None and answer.cause is None
+    return _one_message_goes_through(rt, scope)
+
+
+def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
+    """Submit one waiting message of the sender; without one, nothing shows that the sender still fails."""
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        claimed = claims.claim_probe(session, sender, now=now, lease=rt.settings.send_lease)
+    if not claimed:
+        return not _anything_waits(rt, sender)
+    results = [(message, submit(rt, message)) for message in claimed]
+    outlast(rt, lambda: record_submissions(rt, results))
+    return all(_shows_that_it_works(result) for _, result in results)
+
+
+def _shows_that_it_works(result: Submission) -> bool:
+    """Return whether Twilio took the message, or refused it for a fault of the message's own."""
+    judgement = result.judgement
+    if judgement is None:
+        return result.message is not None
+    return (
+        judgement.verdict is Verdict.REFUSED and not judgement.breaker and judgement.code not in OWN_FAILURES
+    )
+
+
+def _anything_waits(rt: Runtime, sender: str) -> bool:
+    with rt.sessions() as session:
+        return pacing_due.has_pending(session, sender=sender)

@@ -1,0 +1,145 @@
+"""Write down what became of attempts at Twilio: accepted, refused, to be tried again, or not known."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy.orm import Session
+
+from smsapp import backoff as retry
+from smsapp.backoff import POLICIES
+from smsapp.ids import new_id, public_id
+from smsapp.lifecycle.follow_up import follow_up
+from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
+from smsapp.messages import queries as messages
+from smsapp.messages.fold import Source, Step, note, take
+from smsapp.messages.queries import Change
+from smsapp.messages.status import Status
+from smsapp.metrics import SUBMISSIONS
+from smsapp.recipients.quiet_hours import QUIET_HOURS
+from smsapp.runtime import Runtime
+from smsapp.submission.breakers import is_callers_own_sender, trip_breakers
+from smsapp.submission.outbound import Outbound
+from smsapp.suppressions.record import record_refusals
+from smsapp.twilio.client import Submission, TwilioMessage
+from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.judgement import Judgement, Verdict
+
+log = structlog.get_logger(__name__)
+
+Result = tuple[Outbound, Submission]
+
+
+def submit(rt: Runtime, message: Outbound) -> Submission:
+    """Hand the message to Twilio, unless that is too late, not wanted, or to be done later."""
+    now = rt.clock()
+    if message.is_late(now):
+        return Submission(judgement=Judgement.too_late(), cause="too_late")
+    if message.opted_out:
+        return Submission(judgement=Judgement.opted_out(), cause="opted_out")
+    if until := message.held_until(now):
+        return Submission(judgement=Judgement.quiet(), cause=QUIET_HOURS, held_until=until)
+    if hold := message.hold:
+        return Submission(
+            judgement=Judgement.held(hold.code), cause=hold.code.name.lower(), held_until=hold.until
+        )
+    if not message.body:  # callers cannot send an empty one: it was sensitive and is gone
+        return Submission(judgement=Judgement.removed(), cause="text_removed")
+    return rt.gateway.submit(message)
+
+
+def record_submissions(rt: Runtime, results: Sequence[Result]) -> None:
+    """Store the outcomes of attempts; one transaction for what Twilio accepted, one for the rest.
+
+    A callback may have overtaken an answer: then the answer is only evidence, and the status stays where it is.
+    """
+    accepted = [(message, result.message) for message, result in results if result.message]
+    others = [item for item in results if item[1].message is None]
+    now = rt.clock()
+    if accepted:
+        with rt.sessions.begin() as session:
+            record_reports(rt, session, [_answer(rt, message, reply, now) for message, reply in accepted])
+    if others:
+        with rt.sessions.begin() as session:
+            _record_others(rt, session, others, now)
+            trip_breakers(rt, session, others, now)
+    for message, result in results:
+        _log(message, result)
+
+
+def _answer(rt: Runtime, message: Outbound, reply: TwilioMessage, now: datetime) -> Addressed:
+    poll_at = now + rt.settings.poll_ages[0]
+    report = report_of(reply, Source.API, attempt=message.attempt, now=now, poll_at=poll_at)
+    return Addressed(message.id, report)
+
+
+def _record_others(rt: Runtime, session: Session, results: Sequence[Result], now: datetime) -> None:
+    locked = messages.lock(session, [message.id for message, _ in results])
+    changes = []
+    for outbound, result in results:
+        before = locked[outbound.id]
+        step = _step(rt, outbound, result, now)
+        ours = before.status in {Status.SUBMITTING, Status.UNCONFIRMED} and before.attempt == outbound.attempt
+        after, event = take(before, step) if ours else note(before, step)
+        changes.append(Change(before, after, [event]))
+    messages.save(session, changes)
+    record_refusals(rt, session, changes)
+    follow_up(rt, session, changes)
+
+
+def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) -> Step:
+    """Return what to do with a message that Twilio did not accept for all we know."""
+    judgement = result.judgement
+    assert judgement is not None
+    step = Step(
+        source=Source.API,
+        status=Status.FAILED,
+        attempt=outbound.attempt,
+        at=now,
+        receipt_id=new_id(),
+        due_at=None,
+        error_code=judgement.code,
+        reason=result.cause,
+    )
+    if judgement.verdict is Verdict.REFUSED or is_callers_own_sender(rt, outbound, judgement):
+        return step
+    if result.held_until:  # nothing was tried, so the number of the attempt stays
+        return replace(step, status=Status.PENDING, due_at=result.held_until)
+    if judgement.verdict is Verdict.UNKNOWN:
+        look_at = now + rt.settings.unconfirmed_lookup_after
+        return replace(step, status=Status.UNCONFIRMED, due_at=look_at)
+    policy = POLICIES[judgement.wait]
+    max_age = min(policy.max_age, rt.settings.send_max_age)
+    due_at = retry.next_due(
+        replace(policy, max_age=max_age),
+        attempt=outbound.attempt,
+        now=now,
+        created_at=outbound.wanted_at,
+        deliver_by=outbound.deliver_by,
+        retry_after=retry.retry_after(result.retry_after, now=now),
+        rng=rt.rng,
+    )
+    if due_at is None:
+        hurried = outbound.deliver_by and outbound.deliver_by < outbound.wanted_at + max_age
+        ended = OwnCode.DEADLINE_MISSED if hurried else OwnCode.GAVE_UP
+        # Twilio's own reason says more than that the time was over; the event has both.
+        return replace(step, error_code=judgement.twilio_code or ended, reason=ended.name.lower())
+    return replace(step, status=Status.PENDING, attempt=outbound.attempt + 1, due_at=due_at)
+
+
+def _log(message: Outbound, result: Submission) -> None:
+    verdict = (
+        "accepted" if result.message else str(result.judgement.verdict) if result.judgement else "unknown"
+    )
+    SUBMISSIONS.labels(verdict).inc()
+    log.info(
+        "message_submitted",
+        message_id=public_id(message.id),
+        request_id=message.request_id,
+        attempt=message.attempt,
+        verdict=verdict,
+        twilio_sid=result.message.sid if result.message else None,
+        error_code=result.judgement.code if result.judgement else None,
+        cause=result.cause,
+    )

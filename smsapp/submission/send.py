@@ -1,0 +1,195 @@
+"""Submit what is due: claim, call Twilio with no transaction open, write down what became of it."""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+from functools import partial
+from queue import Empty, SimpleQueue
+
+import structlog
+
+from smsapp.db.sessions import reading
+from smsapp.ids import public_id
+from smsapp.pacing import due
+from smsapp.queue.drain import draining, outlast
+from smsapp.queue.lanes import Lane
+from smsapp.queue.pin_to_cpu import one_cpu
+from smsapp.queue.tasks import SENDING
+from smsapp.runtime import Runtime
+from smsapp.submission.outbound import Outbound
+from smsapp.submission.record import Result, record_submissions, submit
+from smsapp.submission.scheduler import Claimer
+from smsapp.twilio.client import Submission
+from smsapp.twilio.judgement import Judgement
+
+log = structlog.get_logger(__name__)
+
+_MAX_SLOTS: Mapping[Lane, int] = {Lane.OTP: 2, Lane.NORMAL: 4, Lane.BULK: 2}
+"""Drains of a lane at work at the same time, over all processes; together fewer than a worker has threads."""
+
+_TICK_S: Mapping[Lane, float] = {Lane.OTP: 0.01, Lane.NORMAL: 0.025, Lane.BULK: 0.025}
+"""How long a drain waits for answers before it looks what else there is to do."""
+
+_GATHER_S = 0.05
+"""How long answers wait for others to be written down with: a transaction costs as much as dozens of its rows."""
+
+_SLOW_S = 0.05
+"""When a third of the calls has not ended after so long while others wait, another drain is called."""
+
+_IDLE_S = 0.2
+"""A drain that finds nothing for so long ends: waking one costs more than looking a few times."""
+
+_RECORD_PATIENCE = timedelta(seconds=60)
+"""Twilio's answers are worth a longer wait for the database: without them the messages must be looked up."""
+
+
+def send_messages(rt: Runtime, slot: int = 0, lane: Lane = Lane.NORMAL) -> int:
+    """Submit every message of a lane that is due and return how many that was.
+
+    The row decides: a message is submitted by whoever changes it from pending to submitting, once. A job that is
+    delivered twice, or two jobs at once, find nothing left to claim.
+    """
+    total = 0
+    while True:
+        drain = _Drain(rt, slot, lane)
+        with draining(rt, SENDING[lane], slot) as again:
+            done = drain.run(again)
+        total += done
+        if rt.stopping.is_set() or drain.stuck or not _anything_due(rt, lane):
+            return total
+
+
+class _Drain:
+    """Keeps up to `send_concurrency` submissions in flight until nothing is due."""
+
+    def __init__(self, rt: Runtime, slot: int, lane: Lane) -> None:
+        self._rt = rt
+        self._slot = slot
+        self._lane = lane
+        self._claimer = Claimer(rt, lane)
+        self._capacity = rt.settings.send_concurrency
+        self._enough = max(1, self._capacity // 3)
+        self._in_flight = 0
+        self._more_waits = False
+        self._claimed_at = 0.0
+        self._answers: SimpleQueue[Result] = SimpleQueue()
+        self._answered: list[Result] = []
+        self._refused = False
+        self._record_at = 0.0
+        self._recording: Future[None] = Future()
+        self._recording.set_result(None)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether what is due cannot be taken now: the sweep wakes another drain for it."""
+        return self._claimer.stuck
+
+    def run(self, again: Callable[[], bool]) -> int:
+        """Return how many messages were submitted; however it ends, what Twilio answered is written down."""
+        with (
+            one_cpu() as come_here,
+            ThreadPoolExecutor(self._capacity, "twilio", initializer=come_here) as pool,
+            ThreadPoolExecutor(1, "record", initializer=come_here) as recorder,
+        ):
+            try:
+                return self._work(again, pool, recorder)
+            finally:
+                self._finish()
+
+    def _work(self, again: Callable[[], bool], pool: Executor, recorder: Executor) -> int:
+        total = 0
+        last_work = time.monotonic()
+        while True:
+            going = again()
+            claimed = self._claim() if going else []
+            for message in claimed:
+                self._in_flight += 1
+                pool.submit(self._submit, message)
+            total += len(claimed)
+            if claimed or self._in_flight or self._answered:
+                last_work = time.monotonic()
+            elif not going or (not self._claimer.waits and time.monotonic() - last_work > _IDLE_S):
+                return total
+            self._gather()
+            self._record(recorder)
+
+    def _finish(self) -> None:
+        """Wait for the last answers and for their record: without them the messages must be looked up."""
+        while self._in_flight:
+            self._gather()
+        wait([self._recording])
+        if self._answered:
+            outlast(
+                self._rt, partial(record_submissions, self._rt, self._answered), patience=_RECORD_PATIENCE
+            )
+        self._recording.result()
+
+    def _claim(self) -> list[Outbound]:
+        free = self._capacity - self._in_flight
+        database_is_slower = len(self._answered) > self._capacity
+        if database_is_slower:
+            return []
+        if free < self._enough:
+            if self._more_waits and time.monotonic() - self._claimed_at > _SLOW_S:
+                self._call_another()
+            return []
+        claimed = self._claimer.claim(free)
+        self._claimed_at = time.monotonic()
+        self._more_waits = len(claimed) == free
+        if len(claimed) == self._capacity:
+            self._call_another()
+        return claimed
+
+    def _call_another(self) -> None:
+        if self._slot + 1 < _MAX_SLOTS[self._lane]:
+            self._rt.jobs.wake(SENDING[self._lane], self._slot + 1)
+
+    def _submit(self, message: Outbound) -> None:
+        """Call Twilio, in a thread of the pool; whatever happens, the drain hears of it."""
+        result = Submission(judgement=Judgement.unknown(), cause="internal_error")
+        try:
+            result = submit(self._rt, message)
+        except Exception:
+            log.exception("submission_broke", message_id=public_id(message.id), request_id=message.request_id)
+        finally:
+            self._answers.put((message, result))
+
+    def _gather(self) -> None:
+        """Wait for answers of one tick, or until enough calls have ended for those who wait to take their place."""
+        until = time.monotonic() + _TICK_S[self._lane]
+        gathered = 0
+        while self._in_flight or not gathered:
+            try:
+                message, submission = self._answers.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                break
+            self._answered.append((message, submission))
+            self._refused = self._refused or submission.message is None
+            self._in_flight -= 1
+            gathered += 1
+            if self._more_waits and self._capacity - self._in_flight >= self._enough:
+                until = 0.0  # take along what is there already
+
+    def _record(self, recorder: Executor) -> None:
+        """Write down together what was answered, while others are claimed and submitted.
+
+        A refusal is not left to wait, and nothing is claimed until it is written: it may close the sender.
+        """
+        refused, self._refused = self._refused, False
+        if refused or self._recording.done():
+            self._recording.result()  # raises what went wrong
+            enough = refused or len(self._answered) >= self._capacity or not self._in_flight
+            if self._answered and (enough or time.monotonic() >= self._record_at):
+                results, self._answered = self._answered, []
+                work = partial(record_submissions, self._rt, results)
+                self._recording = recorder.submit(outlast, self._rt, work, patience=_RECORD_PATIENCE)
+                self._record_at = time.monotonic() + _GATHER_S
+        if refused:
+            self._recording.result()
+
+
+def _anything_due(rt: Runtime, lane: Lane) -> bool:
+    """Look once more after the flag fell: what came before that woke nobody."""
+    with reading(rt.sessions) as session:
+        return due.has_due(session, lane, now=rt.clock())

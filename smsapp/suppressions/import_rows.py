@@ -1,0 +1,60 @@
+"""Take over a list of people who are not to be texted, row by row, however long it is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from uuid import UUID
+
+from smsapp.runtime import Runtime
+from smsapp.suppressions.record import record_opt_outs
+from smsapp.suppressions.rows import RowFault, evidence_of
+from smsapp.suppressions.rules import OptOutEvidence
+from smsapp.uploads.rows import RawRow
+
+_BATCH = 250
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of the rows: `added` were news, `known` were suppressed already, the others have a fault each."""
+
+    rows: int = 0
+    added: int = 0
+    known: int = 0
+    faults: list[RowFault] = field(default_factory=list)
+
+
+def import_suppressions(rt: Runtime, rows: Iterable[RawRow], *, api_key_id: UUID | None = None) -> Imported:
+    """Suppress whom the rows name; a faulty row costs only itself.
+
+    In batches of one transaction each, so that nobody waits for the whole. What was taken before a failure stays, and
+    the import can be repeated: whoever is suppressed stays so.
+    """
+    result = Imported()
+    for batch in _batches(rows):
+        evidences = _read(rt, batch, result, api_key_id)
+        with rt.sessions.begin() as session:
+            recorded = record_opt_outs(rt, session, evidences)
+        added = sum(bool(each.changed) for each in recorded)
+        result.added += added
+        result.known += len(recorded) - added
+    return result
+
+
+def _read(
+    rt: Runtime, batch: Sequence[RawRow], result: Imported, api_key_id: UUID | None
+) -> list[OptOutEvidence]:
+    evidences = []
+    for row in batch:
+        result.rows += 1
+        try:
+            evidences.append(evidence_of(row, at=rt.clock(), api_key_id=api_key_id))
+        except RowFault as fault:
+            result.faults.append(fault)
+    return evidences
+
+
+def _batches(rows: Iterable[RawRow]) -> Iterator[list[RawRow]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch

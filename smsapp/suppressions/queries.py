@@ -1,0 +1,213 @@
+"""Who does not want to hear from whom: every query on it, each on a Session, none of them committing."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, exists, or_, select
+from sqlalchemy.orm import Session
+
+from smsapp.db import bulk_writes as bulk
+from smsapp.ids import new_id
+from smsapp.messages.models import Message
+from smsapp.suppressions.models import Suppression, SuppressionEvent
+from smsapp.suppressions.rules import EVERY_SENDER, OptOutEvidence, overrides
+
+_SUPPRESSIONS: Table = Suppression.__table__  # type: ignore[assignment]
+_EVENTS: Table = SuppressionEvent.__table__  # type: ignore[assignment]
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_MUTABLE = ("suppressed", "source", "note", "reference", "since", "at", "version")
+_LOOK_EVERY_S = 1.0
+
+Pair = tuple[str, str]
+"""A recipient and a scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A piece of evidence, the suppressions it is about, and those of them that it changed."""
+
+    evidence: OptOutEvidence
+    ids: Sequence[UUID]
+    changed: Sequence[UUID]
+    changed_scopes: Sequence[str]
+
+
+class AnySuppression:
+    """Whether there is any at all, asked once a second per process: who has none pays for no more than that.
+
+    The first one ever may go unnoticed for a second; the claim of a message always looks.
+    """
+
+    def __init__(self) -> None:
+        self._any = False
+        self._look_at = 0.0
+
+    def exists(self, session: Session) -> bool:
+        """Return whether anybody may be suppressed."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_EVERY_S
+            query = select(_SUPPRESSIONS.c.id).where(_SUPPRESSIONS.c.suppressed).limit(1)
+            self._any = session.execute(query).first() is not None
+        return self._any
+
+    def expect(self) -> None:
+        """Look the next time: this process has just written one."""
+        self._look_at = 0.0
+
+
+def among(session: Session, recipients: Collection[str]) -> set[Pair]:
+    """Return the suppressed pairs of these recipients, with every scope they are suppressed for."""
+    query = select(_SUPPRESSIONS.c.recipient, _SUPPRESSIONS.c.scope).where(
+        _SUPPRESSIONS.c.suppressed,
+        bulk.among(session, _SUPPRESSIONS.c.recipient, list(recipients)),
+    )
+    return {(row.recipient, row.scope) for row in session.execute(query)}
+
+
+def concerns(recipient: str, senders: Collection[str | None], pairs: set[Pair]) -> bool:
+    """Return whether any of the pairs forbids to text this recipient from these senders."""
+    return any((recipient, scope) in pairs for scope in (*senders, EVERY_SENDER) if scope)
+
+
+def is_suppressed() -> ColumnElement[bool]:
+    """Return the condition on a row of messages that its recipient is to be spared by its sender."""
+    return exists().where(
+        _SUPPRESSIONS.c.recipient == Message.to,
+        _SUPPRESSIONS.c.suppressed,
+        or_(
+            _SUPPRESSIONS.c.scope == Message.sender,
+            _SUPPRESSIONS.c.scope == Message.messaging_service_sid,
+            _SUPPRESSIONS.c.scope == EVERY_SENDER,
+        ),
+    )
+
+
+def record(session: Session, evidences: Sequence[OptOutEvidence], *, now: datetime) -> list[Recorded]:
+    """Keep evidence and change what it changes; the rows are locked in the order of their keys.
+
+    A pair that is new gets a row first, from before any evidence, so that two transactions meet in it.
+    """
+    pairs = sorted({(each.recipient, scope) for each in evidences for scope in each.scopes})
+    fresh = [_fresh(pair) for pair in pairs]
+    bulk.insert_new(session, _SUPPRESSIONS, ("recipient", "scope"), fresh)
+    known = _locked(session, pairs)
+    before = {pair: row["version"] for pair, row in known.items()}
+    events: list[dict[str, Any]] = []
+    recorded = [_apply(known, each, events, now) for each in evidences]
+    rows = [known[pair] | {"old_version": before[pair]} for pair in pairs]
+    bulk.compare_and_set(session, _SUPPRESSIONS, _MUTABLE, [_written(row) for row in rows])
+    bulk.insert(session, _EVENTS, events)
+    return recorded
+
+
+def get(session: Session, suppression_id: UUID) -> Suppression | None:
+    """Return the suppression, or None."""
+    return session.get(Suppression, suppression_id, populate_existing=True)
+
+
+def find(
+    session: Session,
+    *,
+    limit: int,
+    after: UUID | None = None,
+    suppressed: bool | None = True,
+    recipient: str | None = None,
+    scope: str | None = None,
+    source: str | None = None,
+) -> Sequence[Suppression]:
+    """Return suppressions that match, in the order in which they were first known; None filters nothing."""
+    query = select(Suppression).order_by(Suppression.id).limit(limit)
+    if after is not None:
+        query = query.where(Suppression.id > after)
+    exact = {
+        Suppression.suppressed: suppressed,
+        Suppression.recipient: recipient,
+        Suppression.scope: scope,
+        Suppression.source: source,
+    }
+    query = query.where(*(column == value for column, value in exact.items() if value is not None))
+    return session.scalars(query).all()
+
+
+def history(session: Session, suppression_id: UUID, *, limit: int) -> Sequence[SuppressionEvent]:
+    """Return the latest evidence, newest first."""
+    query = select(SuppressionEvent).where(SuppressionEvent.suppression_id == suppression_id)
+    return session.scalars(query.order_by(SuppressionEvent.seq.desc()).limit(limit)).all()
+
+
+def _fresh(pair: Pair) -> dict[str, Any]:
+    recipient, scope = pair
+    return {
+        "id": new_id(),
+        "recipient": recipient,
+        "scope": scope,
+        "suppressed": False,
+        "source": "",
+        "since": _NEVER,
+        "at": _NEVER,
+        "version": 0,
+    }
+
+
+def _locked(session: Session, pairs: Sequence[Pair]) -> dict[Pair, dict[str, Any]]:
+    recipients = sorted({recipient for recipient, _ in pairs})
+    query = (
+        select(_SUPPRESSIONS)
+        .where(bulk.among(session, _SUPPRESSIONS.c.recipient, recipients))
+        .order_by(_SUPPRESSIONS.c.recipient, _SUPPRESSIONS.c.scope)
+        .with_for_update()
+    )
+    return {(row.recipient, row.scope): dict(row._mapping) for row in session.execute(query)}  # noqa: SLF001 - public
+
+
+def _apply(
+    known: dict[Pair, dict[str, Any]], evidence: OptOutEvidence, events: list[dict[str, Any]], now: datetime
+) -> Recorded:
+    rows = [known[evidence.recipient, scope] for scope in dict.fromkeys(evidence.scopes)]
+    changed = []
+    for row in rows:
+        row["version"] += 1
+        applied = overrides(evidence, suppressed=row["suppressed"], at=row["at"])
+        is_change = applied and (row["suppressed"] != evidence.suppressed or row["version"] == 1)
+        if is_change:
+            row |= {
+                "source": evidence.source,
+                "note": evidence.note,
+                "reference": evidence.reference,
+                "since": evidence.at,
+            }
+        if applied:
+            if row["suppressed"] != evidence.suppressed:
+                changed.append(row)
+            row |= {"suppressed": evidence.suppressed, "at": evidence.at}
+        events.append(_event(row, evidence, applied=applied, now=now))
+    return Recorded(
+        evidence,
+        [row["id"] for row in rows],
+        [row["id"] for row in changed],
+        [row["scope"] for row in changed],
+    )
+
+
+def _event(row: dict[str, Any], evidence: OptOutEvidence, *, applied: bool, now: datetime) -> dict[str, Any]:
+    return {
+        "suppression_id": row["id"],
+        "seq": row["version"],
+        "suppressed": evidence.suppressed,
+        "applied": applied,
+        "source": evidence.source,
+        "note": evidence.note,
+        "reference": evidence.reference,
+        "api_key_id": evidence.api_key_id,
+        "at": evidence.at,
+        "recorded_at": now,
+    }
+
+
+def _written(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("id", "old_version", *_MUTABLE)}

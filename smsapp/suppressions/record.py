@@ -1,0 +1,102 @@
+"""Keep who does not want to hear from whom, and tell consumers, all in the transaction that brings the evidence."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from smsapp.events import outbox
+from smsapp.events.types import EventType, Outgoing
+from smsapp.ids import inbound_id, new_id, public_id, suppression_id
+from smsapp.inbound.keywords import Keyword, keyword_of
+from smsapp.inbound.rules import Inbound
+from smsapp.messages import queries as messages
+from smsapp.messages.queries import Change
+from smsapp.runtime import Runtime
+from smsapp.suppressions import queries as suppressions
+from smsapp.suppressions.queries import Recorded
+from smsapp.suppressions.rules import (
+    EVERY_SENDER,
+    OPTED_OUT_AT_TWILIO,
+    OptOutEvidence,
+    OptOutSource,
+    recipient_key,
+)
+from smsapp.twilio.callback import Callback
+
+
+def record_opt_outs(rt: Runtime, session: Session, evidences: Sequence[OptOutEvidence]) -> list[Recorded]:
+    """Keep evidence in the caller's transaction; consumers hear of what it changes, once per piece of evidence."""
+    if not evidences:
+        return []
+    recorded = suppressions.record(session, evidences, now=rt.clock())
+    for each in recorded:
+        if each.changed:
+            outbox.add(session, _told(each))
+    rt.any_suppression.expect()
+    return recorded
+
+
+def record_keywords(rt: Runtime, session: Session, texts: Sequence[tuple[Inbound, Callback]]) -> None:
+    """Keep what people asked for by a keyword; Twilio has answered them already, so nobody is answered here."""
+    found = [_asked(inbound, receipt) for inbound, receipt in texts]
+    record_opt_outs(rt, session, [evidence for evidence in found if evidence])
+
+
+def record_refusals(rt: Runtime, session: Session, changes: Sequence[Change]) -> None:
+    """Keep the opt-outs that Twilio has just told us of, by refusing messages with 21610 at once or in a callback.
+
+    They were so when the message was handed over, at the latest: a START that came since is newer.
+    """
+    told = {change.after.id: change for change in changes if _tells_of_opt_out(change)}
+    if not told:
+        return
+    evidences = [
+        OptOutEvidence(
+            recipient=row.to,
+            scopes=[scope for scope in (row.sender, row.messaging_service_sid) if scope],
+            suppressed=True,
+            source=OptOutSource.TWILIO,
+            at=told[row.id].before.submitted_at or told[row.id].before.updated_at or rt.clock(),
+            reference=public_id(row.id),
+        )
+        for row in messages.addresses(session, list(told))
+    ]
+    record_opt_outs(rt, session, evidences)
+
+
+def _asked(inbound: Inbound, receipt: Callback) -> OptOutEvidence | None:
+    keyword = keyword_of(inbound.body, inbound.opt_out_type)
+    scopes = [scope for scope in (inbound.to, inbound.messaging_service_sid) if scope]
+    if keyword not in {Keyword.STOP, Keyword.START} or not scopes:
+        return None
+    return OptOutEvidence(
+        recipient=recipient_key(inbound.sender),
+        scopes=[recipient_key(scope) for scope in scopes],
+        suppressed=keyword is Keyword.STOP,
+        source=OptOutSource.INBOUND,
+        at=receipt.received_at,
+        reference=inbound_id(receipt.receipt_id),
+    )
+
+
+def _tells_of_opt_out(change: Change) -> bool:
+    return change.after.error_code == OPTED_OUT_AT_TWILIO and change.before.error_code != OPTED_OUT_AT_TWILIO
+
+
+def _told(recorded: Recorded) -> Outgoing:
+    evidence = recorded.evidence
+    scopes = recorded.changed_scopes
+    return Outgoing(
+        EventType.RECIPIENT_OPTED_OUT if evidence.suppressed else EventType.RECIPIENT_OPTED_IN,
+        new_id(),
+        evidence.at,
+        data={
+            "recipient": evidence.recipient,
+            "senders": [scope for scope in scopes if scope != EVERY_SENDER],
+            "every_sender": EVERY_SENDER in scopes,
+            "source": evidence.source,
+            "note": evidence.note,
+            "reference": evidence.reference,
+            "suppressions": [suppression_id(each) for each in recorded.changed],
+        },
+    )

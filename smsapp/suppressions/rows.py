@@ -1,0 +1,104 @@
+"""From a row of an import to evidence that somebody is not to be texted, or to the reason why not."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from uuid import UUID
+
+from smsapp.recipients.phone import (
+    PHONE_FAULTS,
+    InvalidPhoneNumber,
+    InvalidSender,
+    parse_recipient,
+    parse_sender,
+)
+from smsapp.suppressions.rules import EVERY_SENDER, OptOutEvidence, OptOutSource, is_service
+from smsapp.uploads.rows import RawRow
+
+RECIPIENT = "recipient"
+SENDER = "sender"
+NOTE = "note"
+MAX_NOTE_CHARS = 500
+
+_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_SENTENCES = MappingProxyType(
+    {
+        "required": "This field is required.",
+        "too_many_cells": "The row has more cells than there are columns.",
+        "wrong_type": "Must be a text.",
+        "too_long": "Is too long.",
+        "bad_character": "Has a character that cannot be stored.",
+        "not_a_sender": "Must be an E.164 number, a short code, an alphanumeric ID or a Messaging Service's SID.",
+    }
+)
+
+
+@dataclass(slots=True)
+class RowFault(Exception):
+    """Why a row is not taken. `line` is where it begins in a CSV file, in JSON its number; both count from 1."""
+
+    line: int
+    code: str
+    column: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Return it in words."""
+        phone = PHONE_FAULTS.get(self.code) if self.code not in _SENTENCES else None
+        if phone:
+            return f"{phone[0].upper()}{phone[1:]}."
+        return _SENTENCES.get(self.code, "Cannot be read.")
+
+
+def evidence_of(row: RawRow, *, at: datetime, api_key_id: UUID | None) -> OptOutEvidence:
+    """Return what a row says: `recipient`, perhaps `sender` (else every one) and `note`; other columns say nothing.
+
+    Raises:
+        RowFault: it cannot be read.
+    """
+    if row.fault:
+        raise RowFault(row.line, row.fault, row.column)
+    note = row.cells.get(NOTE, "").strip()
+    if len(note) > MAX_NOTE_CHARS:
+        raise RowFault(row.line, "too_long", NOTE)
+    if _UNSTORABLE.search(note):
+        raise RowFault(row.line, "bad_character", NOTE)
+    return OptOutEvidence(
+        recipient=_recipient(row),
+        scopes=[_scope(row)],
+        suppressed=True,
+        source=OptOutSource.IMPORT,
+        at=at,
+        note=note or None,
+        api_key_id=api_key_id,
+    )
+
+
+def _recipient(row: RawRow) -> str:
+    text = row.cells.get(RECIPIENT, "").strip()
+    if not text:
+        raise RowFault(row.line, "required", RECIPIENT)
+    try:
+        return parse_recipient(text).e164
+    except InvalidPhoneNumber as error:
+        raise RowFault(row.line, error.reason, RECIPIENT) from None
+
+
+def parse_scope(text: str) -> str:
+    """Return the scope that a sender or a Messaging Service's SID stands for; blank is every sender.
+
+    Raises:
+        InvalidSender: it is neither.
+    """
+    if not text:
+        return EVERY_SENDER
+    return text if is_service(text) and _SERVICE.fullmatch(text) else parse_sender(text)
+
+
+def _scope(row: RawRow) -> str:
+    try:
+        return parse_scope(row.cells.get(SENDER, "").strip())
+    except InvalidSender as error:
+        raise RowFault(row.line, error.reason, SENDER) from None

@@ -1,0 +1,29 @@
+"""Every table of the service, so that its metadata is whole: for Alembic, and for foreign keys between rooms."""
+
+from smsapp.bulk import models as _bulk
+from smsapp.callbacks import models as _callbacks
+from smsapp.db import models as _db
+from smsapp.db.base import Base
+from smsapp.events import models as _events
+from smsapp.inbound import models as _inbound
+from smsapp.keys import models as _keys
+from smsapp.messages import models as _messages
+from smsapp.pacing import models as _pacing
+from smsapp.suppressions import models as _suppressions
+from smsapp.templates import models as _templates
+from smsapp.webhooks import models as _webhooks
+
+ROOMS = (
+    _bulk,
+    _callbacks,
+    _db,
+    _events,
+    _inbound,
+    _keys,
+    _messages,
+    _pacing,
+    _suppressions,
+    _templates,
+    _webhooks,
+)
+metadata = Base.metadata

@@ -1,0 +1,44 @@
+"""Texts from stored templates: what is wrong is told where it was asked for."""
+
+from collections.abc import Mapping
+
+from smsapp.bulk.rows import explain_row
+from smsapp.messages.segments import MAX_BODY_CHARS
+from smsapp.runtime import Runtime
+from smsapp.templates.keep import TemplateNotFoundError, find_template
+from smsapp.templates.models import TemplateVersion
+from smsapp.templates.rules import MissingValue, parse_template
+from smsapp.web.problems import Fault, invalid_request
+
+
+def stored_text(rt: Runtime, name: str, version: int | None, pointer: str) -> TemplateVersion:
+    """Return a version of a template, the newest unless another is asked for.
+
+    Raises:
+        ProblemError: there is none.
+    """
+    try:
+        return find_template(rt, name, version)
+    except TemplateNotFoundError:
+        detail = "There is no such template, or no such version of it."
+        raise invalid_request(Fault(pointer, "unknown", detail)) from None
+
+
+def filled_text(rt: Runtime, name: str, version: int | None, values: Mapping[str, str]) -> str:
+    """Return the text that a request's `template`, `template_version` and `values` make.
+
+    Raises:
+        ProblemError: there is no such template, values are missing, or the text is too long with them.
+    """
+    template = parse_template(stored_text(rt, name, version, "/template").body)
+    try:
+        text = template.render(values)
+    except MissingValue as error:
+        raise invalid_request(*(_fault(f"/values/{each}", "missing_value") for each in error.names)) from None
+    if len(text) > MAX_BODY_CHARS:
+        raise invalid_request(_fault("/values", "text_too_long"))
+    return text
+
+
+def _fault(pointer: str, code: str) -> Fault:
+    return Fault(pointer, code, explain_row(code, None))

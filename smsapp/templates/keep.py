@@ -1,0 +1,74 @@
+"""Keep texts with placeholders under names; a version, once given, never changes."""
+
+from sqlalchemy.exc import IntegrityError
+
+from smsapp.db.sessions import reading
+from smsapp.runtime import Runtime
+from smsapp.templates import queries as templates
+from smsapp.templates.models import TemplateVersion
+from smsapp.templates.rules import parse_template
+
+
+class TemplateNotFoundError(Exception):
+    """There is no template of this name, or no such version of it."""
+
+
+class TemplateExistsError(Exception):
+    """There is a template of this name already."""
+
+
+def add_template(rt: Runtime, name: str, body: str) -> TemplateVersion:
+    """Store a new template and return its first version.
+
+    Raises:
+        TemplateExistsError: the name is taken.
+        MalformedTemplate: the text is no template.
+    """
+    parse_template(body)
+    try:
+        with rt.sessions.begin() as session:
+            added = templates.add(session, name, body, now=rt.clock())
+    except IntegrityError:  # another request was faster
+        added = None
+    if added is None:
+        raise TemplateExistsError
+    return added
+
+
+def change_template(rt: Runtime, name: str, body: str) -> TemplateVersion:
+    """Store the next version of a template and return it.
+
+    Raises:
+        TemplateNotFoundError: there is no template of this name.
+        MalformedTemplate: the text is no template.
+    """
+    parse_template(body)
+    with rt.sessions.begin() as session:
+        added = templates.add_version(session, name, body, now=rt.clock())
+    if added is None:
+        raise TemplateNotFoundError
+    return added
+
+
+def find_template(rt: Runtime, name: str, version: int | None = None) -> TemplateVersion:
+    """Return a version of a template, the newest unless another is asked for.
+
+    Raises:
+        TemplateNotFoundError: there is none.
+    """
+    with reading(rt.sessions) as session:
+        found = templates.find(session, name, version)
+    if found is None:
+        raise TemplateNotFoundError
+    return found
+
+
+def remove_template(rt: Runtime, name: str) -> None:
+    """Remove a template with its versions; what was made of them keeps its text.
+
+    Raises:
+        TemplateNotFoundError: there is none.
+    """
+    with rt.sessions.begin() as session:
+        if not templates.remove(session, name):
+            raise TemplateNotFoundError

@@ -1,0 +1,13 @@
+"""Times as callers see them."""
+
+from datetime import UTC, datetime
+
+
+def rfc3339(value: datetime) -> str:
+    """Return a time in UTC, with milliseconds."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def optional_rfc3339(value: datetime | None) -> str | None:
+    """Return a time in UTC, with milliseconds, or None without one."""
+    return rfc3339(value) if value else None

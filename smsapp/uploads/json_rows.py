@@ -1,0 +1,171 @@
+"""A JSON document with a long list in it, `{"body": …, "rows": [{…}, …]}`, read without holding all of it."""
+
+import codecs
+import json
+from collections.abc import Iterator
+from typing import Any, Never, Protocol
+
+from smsapp.uploads.rows import MAX_CELL_CHARS, RawRow, UnreadableUpload
+
+ROWS = "rows"
+
+_BLOCK = 16_384
+_MAX_VALUE_CHARS = 65_536
+_SPACE = " \t\n\r"
+
+
+class Readable(Protocol):
+    """What is needed of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, or what is left."""
+
+    def seek(self, position: int, /) -> Any:
+        """Go to a position."""
+
+
+def read_options(file: Readable) -> dict[str, Any]:
+    """Return every member of the document but `rows`, wherever they stand.
+
+    Raises:
+        UnreadableUpload: not a JSON object with a list of rows.
+    """
+    options: dict[str, Any] = {}
+    found = False
+    scanner = _Scanner(file)
+    for name in scanner.members():
+        if name != ROWS:
+            options[name] = scanner.value()
+            continue
+        if found:
+            raise UnreadableUpload("malformed_json", "There are two members `rows`.", "/rows")
+        found = True
+        for _ in scanner.items():
+            pass
+    if not found:
+        raise UnreadableUpload("required", "This field is required.", "/rows")
+    return options
+
+
+def read_rows(file: Readable) -> Iterator[RawRow]:
+    """Yield the rows of a document that `read_options` has found well-formed."""
+    scanner = _Scanner(file)
+    for name in scanner.members():
+        if name == ROWS:
+            for number, item in enumerate(scanner.items(), start=1):
+                yield _row(number, item)
+            return
+        scanner.value()
+
+
+def _row(number: int, item: object) -> RawRow:
+    if not isinstance(item, dict):
+        return RawRow(number, fault="wrong_type")
+    cells = {}
+    for name, value in item.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            return RawRow(number, fault="wrong_type", column=name)
+        cell = str(value)
+        if len(cell) > MAX_CELL_CHARS:
+            return RawRow(number, fault="too_long", column=name)
+        cells[name] = cell
+    return RawRow(number, cells)
+
+
+class _Scanner:
+    """Takes one value after the other from a buffer that is filled block by block."""
+
+    def __init__(self, file: Readable) -> None:
+        file.seek(0)
+        self._file = file
+        self._text = codecs.getincrementaldecoder("utf-8-sig")()
+        self._decoder = json.JSONDecoder(parse_constant=_malformed)
+        self._buffer = ""
+        self._at = 0
+        self._ended = False
+
+    def members(self) -> Iterator[str]:
+        """Yield the names of the document's members; whoever asks must take each value before the next name."""
+        self._expect("{")
+        if self._next() == "}":
+            self._at += 1
+        else:
+            while True:
+                name = self.value()
+                if not isinstance(name, str):
+                    _malformed()
+                self._expect(":")
+                yield name
+                if self._separator("}"):
+                    break
+        if self._next():
+            _malformed()
+
+    def items(self) -> Iterator[Any]:
+        """Yield the items of a list."""
+        if self._next() != "[":
+            raise UnreadableUpload("wrong_type", "Must be a list of objects.", "/rows")
+        self._at += 1
+        if self._next() == "]":
+            self._at += 1
+            return
+        while True:
+            yield self.value()
+            if self._separator("]"):
+                return
+
+    def value(self) -> Any:
+        """Return the next value; it must be short, since it is held whole."""
+        self._next()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._buffer, self._at)
+            except (ValueError, RecursionError):
+                end = len(self._buffer)
+            else:
+                if end < len(self._buffer) or self._ended:  # a number at the end of the buffer may go on
+                    self._at = end
+                    return value
+            if self._ended or end - self._at > _MAX_VALUE_CHARS:
+                _malformed()
+            self._fill()
+
+    def _separator(self, close: str) -> bool:
+        """Take a comma, or the closing bracket; return whether it was the latter."""
+        found = self._next()
+        if found not in {",", close}:
+            _malformed()
+        self._at += 1
+        return found == close
+
+    def _expect(self, character: str) -> None:
+        if self._next() != character:
+            _malformed()
+        self._at += 1
+
+    def _next(self) -> str:
+        """Skip white space and return the next character without taking it; nothing at the end."""
+        while True:
+            while self._at < len(self._buffer) and self._buffer[self._at] in _SPACE:
+                self._at += 1
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
+            if self._ended:
+                return ""
+            self._fill()
+
+    def _fill(self) -> None:
+        try:
+            block = self._file.read(_BLOCK)
+            text = self._text.decode(block, final=not block)
+        except UnicodeDecodeError:
+            raise UnreadableUpload("malformed_json", "JSON must be UTF-8.") from None
+        self._buffer = self._buffer[self._at :] + text
+        self._at = 0
+        self._ended = not block
+
+
+def _malformed(*_: object) -> Never:
+    raise UnreadableUpload("malformed_json", "The body is not JSON, or a value in it is far too long.")

@@ -1,0 +1,116 @@
+"""Deliveries: what became of each event on its way to each consumer."""
+
+from typing import Any
+from uuid import UUID
+
+from apiflask import APIBlueprint
+from flask import Response
+
+from smsapp.db.sessions import reading
+from smsapp.ids import parse_id, parse_public_id
+from smsapp.messages import reads
+from smsapp.web.auth import auth
+from smsapp.web.json_response import json_response
+from smsapp.web.openapi import answer, problems
+from smsapp.web.pages import page_response
+from smsapp.web.problems import ProblemError, problem_response
+from smsapp.web.wiring import runtime
+from smsapp.webhooks import queries as deliveries
+from smsapp.webhooks import schemas
+from smsapp.webhooks import subscription_queries as subscriptions
+from smsapp.webhooks.documents import delivery_detail, delivery_view
+from smsapp.webhooks.redeliver import DeliveryNotFoundError, resend_delivery
+from smsapp.webhooks.subscribe import SubscriptionNotFoundError
+from smsapp.webhooks.views import parse_subscription
+
+bp = APIBlueprint("deliveries", __name__, url_prefix="/sms", tag="Deliveries")
+
+_MAX_ATTEMPTS = 100
+
+
+@bp.get("/subscriptions/<subscription_id>/deliveries")
+@bp.auth_required(auth)
+@bp.input(schemas.DeliveryQuery, location="query")
+@bp.doc(
+    summary="List a subscription's deliveries",
+    operation_id="listDeliveries",
+    responses=answer(200, "A page of deliveries.", schemas.DeliveryList, headers={"Link": "Link"})
+    | problems(400, 401, 404, 500, 503),
+)
+def index(subscription_id: str, query_data: schemas.DeliveryQuery) -> Response:
+    """Return what a consumer was told or is owed, newest first, for 30 days."""
+    wanted = parse_subscription(subscription_id)
+    with reading(runtime().sessions) as session:
+        if subscriptions.get(session, wanted) is None:
+            raise SubscriptionNotFoundError
+    return _page(query_data, subscription_id=wanted)
+
+
+@bp.get("/messages/<message_id>/deliveries")
+@bp.auth_required(auth)
+@bp.input(schemas.DeliveryQuery, location="query")
+@bp.doc(
+    summary="List who was told of a message",
+    operation_id="listMessageDeliveries",
+    responses=answer(200, "A page of deliveries.", schemas.DeliveryList, headers={"Link": "Link"})
+    | problems(400, 401, 404, 500, 503),
+)
+def of_message(message_id: str, query_data: schemas.DeliveryQuery) -> Response:
+    """Return the deliveries of a message's events to every consumer, newest first."""
+    wanted = parse_public_id(message_id)
+    with reading(runtime().sessions) as session:
+        if wanted is None or reads.get(session, wanted) is None:
+            raise ProblemError(404, "message_not_found", "There is no such message.")
+    return _page(query_data, message_id=wanted)
+
+
+@bp.get("/deliveries/<delivery_id>")
+@bp.auth_required(auth)
+@bp.doc(
+    summary="Show a delivery",
+    operation_id="getDelivery",
+    responses=answer(200, "The delivery and its attempts.", schemas.DeliveryDetail)
+    | problems(401, 404, 500, 503),
+)
+def show(delivery_id: str) -> Response:
+    """Return a delivery with every request that was made for it, and what came of each."""
+    wanted = _id(delivery_id)
+    with reading(runtime().sessions) as session:
+        found = deliveries.get(session, wanted)
+        if found is None:
+            raise DeliveryNotFoundError
+        view = delivery_detail(found, deliveries.attempts(session, wanted, limit=_MAX_ATTEMPTS))
+    return json_response(view)
+
+
+@bp.post("/deliveries/<delivery_id>/resend")
+@bp.auth_required(auth)
+@bp.doc(
+    summary="Deliver again",
+    operation_id="resendDelivery",
+    responses=answer(202, "It will be delivered.", schemas.Delivery) | problems(401, 404, 409, 500, 503),
+)
+def resend(delivery_id: str) -> Response:
+    """Deliver one event again, with the same `webhook-id`, also when the consumer said that it has it."""
+    return json_response(delivery_view(resend_delivery(runtime(), _id(delivery_id))), 202)
+
+
+@bp.app_errorhandler(DeliveryNotFoundError)
+def _not_found(_error: Exception) -> Response:
+    return problem_response(404, "delivery_not_found", "There is no such delivery.")
+
+
+def _page(query: schemas.DeliveryQuery, **filters: Any) -> Response:
+    with reading(runtime().sessions) as session:
+        rows = deliveries.find(
+            session, status=query.status, before=query.cursor, limit=query.limit + 1, **filters
+        )
+        page = [delivery_view(row) for row in rows[: query.limit]]
+    return page_response(page, more=len(rows) > query.limit, parameter="cursor", key="id")
+
+
+def _id(text: str) -> UUID:
+    found = parse_id(text, "dlv")
+    if found is None:
+        raise DeliveryNotFoundError
+    return found

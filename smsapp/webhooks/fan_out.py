@@ -1,0 +1,112 @@
+"""Give each event to those who asked for it: from the outbox, in its order, to what each consumer is owed."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from smsapp.db.sessions import reading
+from smsapp.runtime import Runtime
+from smsapp.webhooks import (
+    fan_out_queries as fan_out,
+)
+from smsapp.webhooks import (
+    queries as deliveries,
+)
+from smsapp.webhooks import (
+    subscription_queries as subscriptions,
+)
+from smsapp.webhooks.fan_out_queries import Heard, concerns
+from smsapp.webhooks.models import Subscription
+from smsapp.webhooks.rules import SubscriptionKind, origin_of
+
+_BATCH = 500
+_UNHEARD_BATCH = 20_000
+"""Events that nobody subscribed to are passed over, but for those whose message names its own address."""
+
+
+def fan_out_events(rt: Runtime) -> int:
+    """Give out the next events and return how many were looked at; one worker at a time does, others return 0.
+
+    The cursor moves in the same transaction, so each event is given out once, whoever dies.
+    """
+    with reading(rt.sessions) as session:
+        if not fan_out.is_behind(session):
+            return 0
+    with rt.sessions.begin() as session:
+        done = fan_out.lock_cursor(session)
+        if done is None:
+            return 0
+        wanting = subscriptions.wanting(session)
+        last = min(subscriptions.head(session), done + (_BATCH if wanting else _UNHEARD_BATCH))
+        events = fan_out.heard(session, done + 1, last, only_callbacks=not wanting)
+        now = rt.clock()
+        rows = [
+            deliveries.owed(each.id, event.type, now=now, seq=event.seq, message_id=event.message_id)
+            for event in events
+            for each in wanting
+            if event.seq > each.first_seq and concerns(each, event)
+        ]
+        deliveries.insert(session, rows + _to_callbacks(session, events, now))
+        fan_out.move_cursor(session, last)
+    return last - done
+
+
+def pass_over_events(rt: Runtime, again: Callable[[], bool]) -> None:
+    """Move on to about the latest event, which nobody subscribed to; a message's own address may be met on the way."""
+    while again() and fan_out_events(rt) == _UNHEARD_BATCH:
+        pass
+
+
+def recover_deliveries(rt: Runtime) -> int:
+    """Look through the next former events for consumers that asked to recover; return how many were looked at."""
+    with reading(rt.sessions) as session:
+        if not subscriptions.anyone_recovers(session):
+            return 0
+    looked_at = 0
+    with rt.sessions.begin() as session:
+        for each in subscriptions.recovering(session):
+            assert each.recover_next is not None
+            assert each.recover_last is not None
+            last = min(each.recover_next + _BATCH - 1, each.recover_last)
+            _recover(session, each, each.recover_next, last, rt.clock())
+            looked_at += max(0, last - each.recover_next + 1)
+            done = last >= each.recover_last
+            each.recover_next, each.recover_last = (None, None) if done else (last + 1, each.recover_last)
+    return looked_at
+
+
+def _recover(session: Session, each: Subscription, first: int, last: int, now: datetime) -> None:
+    is_callback = each.kind == SubscriptionKind.CALLBACK
+    events = fan_out.heard(session, first, last, only_callbacks=is_callback)
+    if is_callback:
+        rows = [
+            _to_callback(each.id, event, now)
+            for event in events
+            if event.api_key_id == each.api_key_id and origin_of(event.callback_url or "") == each.url
+        ]
+    else:
+        rows = [
+            deliveries.owed(each.id, event.type, now=now, seq=event.seq, message_id=event.message_id)
+            for event in events
+            if concerns(each, event)
+        ]
+    deliveries.revive_range(session, each.id, first, last, now=now)
+    deliveries.insert_missing(session, rows)
+
+
+def _to_callbacks(session: Session, events: Sequence[Heard], now: datetime) -> list[dict[str, Any]]:
+    own = [
+        (event, (event.api_key_id, origin_of(event.callback_url))) for event in events if event.callback_url
+    ]
+    wanted = [(key, origin) for _, (key, origin) in own if key]
+    consumers = subscriptions.ensure_callbacks(session, wanted, now=now)
+    return [_to_callback(consumers[key, origin], event, now) for event, (key, origin) in own if key]
+
+
+def _to_callback(consumer_id: UUID, event: Heard, now: datetime) -> dict[str, Any]:
+    return deliveries.owed(
+        consumer_id, event.type, now=now, seq=event.seq, message_id=event.message_id, url=event.callback_url
+    )

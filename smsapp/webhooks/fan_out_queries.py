@@ -1,0 +1,76 @@
+"""From the outbox to what each consumer is owed: how far it was read, and what of each event decides who gets it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from smsapp.db.models import Counter
+from smsapp.events.models import OutboxEvent, OutboxHead
+from smsapp.messages.models import Message
+from smsapp.webhooks.models import Subscription
+
+CURSOR = "events_fanned_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What decides who is told of an event; the last three are its message's."""
+
+    seq: int
+    type: str
+    message_id: UUID | None
+    tags: Sequence[str] | None
+    callback_url: str | None
+    api_key_id: UUID | None
+
+
+def is_behind(session: Session) -> bool:
+    """Return whether there are events that were not given out yet."""
+    given_out = select(Counter.value).where(Counter.name == CURSOR).scalar_subquery()
+    return session.execute(select(OutboxHead.seq).where(OutboxHead.seq > given_out)).first() is not None
+
+
+def lock_cursor(session: Session) -> int | None:
+    """Return the number of the last event that was given out, or None when another worker is at it."""
+    query = select(Counter.value).where(Counter.name == CURSOR).with_for_update(skip_locked=True)
+    return session.scalar(query)
+
+
+def cursor(session: Session) -> int:
+    """Return the number of the last event that was given out."""
+    return session.scalar(select(Counter.value).where(Counter.name == CURSOR)) or 0
+
+
+def move_cursor(session: Session, seq: int) -> None:
+    """Note that events up to this one were given out."""
+    session.execute(update(Counter).where(Counter.name == CURSOR).values(value=seq))
+
+
+def heard(session: Session, first: int, last: int, *, only_callbacks: bool) -> list[Heard]:
+    """Return the events with these numbers; on demand only those whose message came with a `callback_url`."""
+    query = (
+        select(
+            OutboxEvent.seq,
+            OutboxEvent.type,
+            OutboxEvent.message_id,
+            Message.tags,
+            Message.callback_url,
+            Message.api_key_id,
+        )
+        .outerjoin(Message, Message.id == OutboxEvent.message_id)
+        .where(OutboxEvent.seq.between(first, last))
+        .order_by(OutboxEvent.seq)
+    )
+    if only_callbacks:
+        query = query.where(Message.callback_url.is_not(None))
+    return [Heard(*row) for row in session.execute(query)]
+
+
+def concerns(subscription: Subscription, event: Heard) -> bool:
+    """Return whether the subscription asks for this event."""
+    if subscription.event_types is not None and event.type not in subscription.event_types:
+        return False
+    return subscription.tags is None or not set(subscription.tags).isdisjoint(event.tags or ())

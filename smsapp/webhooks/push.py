@@ -1,0 +1,304 @@
+"""Tell consumers what they are owed: one worker at a time for each, and many requests at once, none of them waited for.
+
+A consumer is held by a lease on its row, so that its order, its breaker and its share of threads need no further
+agreement; when a worker dies, another takes over after PUSH_LEASE and what was under way is told again.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from queue import Empty, SimpleQueue
+from uuid import UUID
+
+import orjson
+import structlog
+from sqlalchemy.orm import Session
+
+from smsapp.db.sessions import reading
+from smsapp.events import queries as feed
+from smsapp.events.payload import render_event
+from smsapp.ids import new_id
+from smsapp.queue.drain import draining, outlast
+from smsapp.queue.tasks import Job
+from smsapp.runtime import Runtime
+from smsapp.webhooks import (
+    fan_out_queries as fan_out,
+)
+from smsapp.webhooks import (
+    queries as deliveries,
+)
+from smsapp.webhooks import (
+    subscription_queries as subscriptions,
+)
+from smsapp.webhooks.client import signed_headers
+from smsapp.webhooks.fan_out import fan_out_events, pass_over_events, recover_deliveries
+from smsapp.webhooks.queries import Wanting
+from smsapp.webhooks.record import Result, record_deliveries
+from smsapp.webhooks.rules import EVENT_FORGOTTEN, Consumer, DueDelivery, Reply
+
+log = structlog.get_logger(__name__)
+
+PUSH_LEASE = timedelta(seconds=10)
+"""How long a worker that shows no sign of life keeps its consumers."""
+
+THREADS = 128
+_RENEW_AFTER_S = PUSH_LEASE.total_seconds() / 3
+_MAX_SLOTS = 4
+_MAX_CONSUMERS = 500
+_PREFETCH = 128
+_TICK_S = 0.025
+_GATHER_S = 0.005
+_IDLE_S = 0.2
+"""A drain that finds nothing for so long ends: waking one costs more than looking a few times."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A delivery with the document to send; without one, the event is not kept any more."""
+
+    delivery: DueDelivery
+    event_id: str
+    body: bytes | None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One consumer that this drain holds: what it is told next, and what it is being told."""
+
+    consumer: Consumer
+    waiting: deque[_Ready] = field(default_factory=deque)
+    in_flight: set[UUID] = field(default_factory=set)
+
+    def room(self, most: int) -> int:
+        """Return how many more requests it may get; one that fails all the time gets one at a time."""
+        return (1 if self.consumer.health.is_probed else most) - len(self.in_flight)
+
+    def knows(self, delivery_id: UUID) -> bool:
+        """Return whether this delivery is at hand already."""
+        return delivery_id in self.in_flight or any(
+            ready.delivery.id == delivery_id for ready in self.waiting
+        )
+
+
+def push_events(rt: Runtime, slot: int = 0) -> int:
+    """Tell consumers everything that is due and return how many requests that took.
+
+    When the shift is over, its successor begins while the requests of this one are still waited for: a consumer that
+    hangs holds up nobody but itself. While nobody listens, events are passed over and nothing is waited for: the next
+    sweep passes over the next.
+    """
+    if _nobody_listens(rt):
+        with draining(rt, Job.PUSH_EVENTS, slot) as again:
+            pass_over_events(rt, again)
+        if _nobody_listens(rt):
+            return 0
+    drain = _Drain(rt, slot)
+    try:
+        while True:
+            with draining(rt, Job.PUSH_EVENTS, slot) as again:
+                drain.run(again)
+                ended = not again()
+            if ended or not _anything_due(rt):
+                break
+    finally:
+        drain.finish()
+    return drain.total
+
+
+def wake_for_push(rt: Runtime) -> int:
+    """Wake a drain when somebody is owed something that nobody is at."""
+    return int(_anything_due(rt) and rt.jobs.wake(Job.PUSH_EVENTS))
+
+
+def _nobody_listens(rt: Runtime) -> bool:
+    with reading(rt.sessions) as session:
+        return not subscriptions.anyone_listens(session)
+
+
+def _anything_due(rt: Runtime) -> bool:
+    with reading(rt.sessions) as session:
+        return (
+            fan_out.is_behind(session)
+            or subscriptions.anyone_recovers(session)
+            or deliveries.any_due(session, now=rt.clock())
+        )
+
+
+class _Drain:
+    """Holds consumers and keeps as many requests in flight as each of them may have."""
+
+    def __init__(self, rt: Runtime, slot: int) -> None:
+        self._rt = rt
+        self._slot = slot
+        self._owner = new_id().hex
+        self._lanes: dict[UUID, _Lane] = {}
+        self._renewed = time.monotonic()
+        self._answers: SimpleQueue[Result] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="push")
+        self.total = 0
+
+    @property
+    def _in_flight(self) -> int:
+        return sum(len(lane.in_flight) for lane in self._lanes.values())
+
+    def run(self, again: Callable[[], bool]) -> None:
+        """Work until nothing is due for a while, or until the shift is over."""
+        last_work = time.monotonic()
+        while again():
+            moved = outlast(self._rt, self._look)
+            self._dispatch()
+            if moved or self._in_flight:
+                last_work = time.monotonic()
+            elif time.monotonic() - last_work > _IDLE_S:
+                break
+            self._gather(_TICK_S)
+        self._leave_idle()
+
+    def finish(self) -> None:
+        """Wait for the requests that are still under way: each of them ends by itself in time.
+
+        A consumer whose own have ended is left at once: the successor has more for it, and others may hang.
+        """
+        while True:
+            self._leave_idle()
+            if not self._lanes:
+                break
+            self._renew()
+            self._gather(_TICK_S)
+        self._pool.shutdown()
+
+    # What there is to do.
+
+    def _look(self) -> int:
+        """Give events out, take consumers, fetch what they are owed; return how much of that there was."""
+        moved = fan_out_events(self._rt) + recover_deliveries(self._rt)
+        with reading(self._rt.sessions) as session:
+            wanting = deliveries.wanting(session, now=self._rt.clock(), limit=_MAX_CONSUMERS)
+        lanes = self._hold(wanting)
+        hungry = [lane for lane in lanes if len(lane.waiting) < lane.room(self._most)]
+        if hungry:
+            with reading(self._rt.sessions) as session:
+                moved += sum(self._fetch(session, lane) for lane in hungry)
+            self._defer([lane for lane in hungry if not lane.waiting and not lane.in_flight])
+        return moved
+
+    def _defer(self, lanes: Sequence[_Lane]) -> None:
+        """Put off what only follows an event that must wait: it would be found due, and looked at, all the time."""
+        for lane in lanes:
+            with self._rt.sessions.begin() as session:
+                now = self._rt.clock()
+                deliveries.defer_followers(session, lane.consumer.id, now=now, limit=_PREFETCH)
+
+    @property
+    def _most(self) -> int:
+        """How many requests one consumer may get: fewer when threads get scarce, so that some are left for others."""
+        free = THREADS - self._in_flight
+        return min(self._rt.settings.push_concurrency, max(1, free // 2))
+
+    def _hold(self, wanting: Sequence[Wanting]) -> list[_Lane]:
+        """Take consumers that nobody is at, and return the lanes of those that want something now."""
+        now = self._rt.clock()
+        free = [
+            each.consumer.id
+            for each in wanting
+            if each.consumer.id not in self._lanes and (each.owned_until is None or each.owned_until <= now)
+        ]
+        crowded = self._in_flight > THREADS * 3 // 4 and self._slot + 1 < _MAX_SLOTS
+        if crowded:
+            self._rt.jobs.wake(Job.PUSH_EVENTS, self._slot + 1)
+            free = []
+        taken = self._claim(free) if free else set()
+        self._renew()
+        current = {each.consumer.id: each.consumer for each in wanting}
+        for consumer_id in taken:
+            self._lanes[consumer_id] = _Lane(current[consumer_id])
+        for consumer_id, lane in self._lanes.items():
+            if consumer_id in current:
+                lane.consumer = current[consumer_id]
+            else:
+                lane.waiting.clear()  # disabled or paused meanwhile
+        return [lane for consumer_id, lane in self._lanes.items() if consumer_id in current]
+
+    def _claim(self, ids: Sequence[UUID]) -> set[UUID]:
+        now = self._rt.clock()
+        with self._rt.sessions.begin() as session:
+            return set(subscriptions.claim(session, ids, owner=self._owner, now=now, until=now + PUSH_LEASE))
+
+    def _renew(self) -> None:
+        """Keep the lanes; those of consumers that went to another worker meanwhile get nothing more from this one."""
+        if time.monotonic() - self._renewed < _RENEW_AFTER_S:
+            return
+        kept = self._claim(list(self._lanes)) if self._lanes else set()
+        self._renewed = time.monotonic()
+        for consumer_id in [key for key in self._lanes if key not in kept]:
+            self._lanes[consumer_id].waiting.clear()
+            if not self._lanes[consumer_id].in_flight:
+                del self._lanes[consumer_id]
+
+    def _fetch(self, session: Session, lane: _Lane) -> int:
+        limit = _PREFETCH + len(lane.waiting) + len(lane.in_flight)
+        found = deliveries.due(session, lane.consumer.id, now=self._rt.clock(), limit=limit)
+        new = [delivery for delivery in found if not lane.knows(delivery.id)]
+        told = feed.numbered(session, [delivery.seq for delivery in new if delivery.seq is not None])
+        documents = {each.seq: render_event(each) for each in told}
+        for delivery in new:
+            document = delivery.payload if delivery.seq is None else documents.get(delivery.seq)
+            body = orjson.dumps(document) if document else None
+            lane.waiting.append(_Ready(delivery, str(document["id"]) if document else "", body))
+        return len(new)
+
+    def _leave_idle(self) -> None:
+        ids = [consumer_id for consumer_id, lane in self._lanes.items() if not lane.in_flight]
+        for consumer_id in ids:
+            del self._lanes[consumer_id]
+        if ids:
+            with self._rt.sessions.begin() as session:
+                subscriptions.release(session, ids, owner=self._owner)
+
+    # Doing it.
+
+    def _dispatch(self) -> None:
+        for lane in sorted(self._lanes.values(), key=lambda lane: len(lane.in_flight)):
+            while lane.waiting and lane.room(self._most) > 0 and self._in_flight < THREADS:
+                ready = lane.waiting.popleft()
+                lane.in_flight.add(ready.delivery.id)
+                self._pool.submit(self._post, lane.consumer, ready)
+                self.total += 1
+
+    def _post(self, consumer: Consumer, ready: _Ready) -> None:
+        """Make one request, in a thread of the pool; whatever happens, the drain hears of it."""
+        began_at = self._rt.clock()
+        reply = Reply(None, timedelta(), error=EVENT_FORGOTTEN)
+        try:
+            if ready.body is not None:
+                signed = signed_headers(ready.event_id, ready.body, consumer.secrets, now=began_at)
+                headers = {**consumer.headers, **signed}
+                reply = self._rt.webhooks.post(ready.delivery.url or consumer.url, ready.body, headers)
+        except Exception:
+            log.exception("push_broke", delivery_id=ready.delivery.id.hex)
+            reply = Reply(None, timedelta(), error="internal_error")
+        finally:
+            self._answers.put(Result(consumer, ready.delivery, reply, began_at))
+
+    def _gather(self, patience_s: float) -> None:
+        """Write down the answers that come together; the first one is waited for."""
+        results: list[Result] = []
+        until = time.monotonic() + patience_s
+        while len(results) < THREADS:
+            try:
+                results.append(self._answers.get(timeout=max(0.0, until - time.monotonic())))
+            except Empty:
+                break
+            until = min(until, time.monotonic() + _GATHER_S)
+        if not results:
+            return
+        present = {key: lane.consumer.health for key, lane in self._lanes.items()}
+        health = outlast(self._rt, partial(record_deliveries, self._rt, results, present))
+        for result in results:
+            lane = self._lanes[result.consumer.id]
+            lane.in_flight.discard(result.delivery.id)
+            lane.consumer = replace(lane.consumer, health=health[lane.consumer.id])

@@ -1,0 +1,135 @@
+"""Write down what consumers answered: each request, what it means for its event, and for the consumer itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from uuid import UUID
+
+import structlog
+from sqlalchemy.orm import Session
+
+from smsapp.events import outbox
+from smsapp.events.types import EventType, Outgoing
+from smsapp.ids import new_id, prefixed_id
+from smsapp.metrics import DELIVERIES
+from smsapp.runtime import Runtime
+from smsapp.times import rfc3339
+from smsapp.webhooks import queries as deliveries
+from smsapp.webhooks import subscription_queries as subscriptions
+from smsapp.webhooks.rules import (
+    EVENT_FORGOTTEN,
+    Consumer,
+    DueDelivery,
+    Health,
+    Reply,
+    SubscriptionKind,
+    after_reply,
+    next_try,
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One request to a consumer and what came of it."""
+
+    consumer: Consumer
+    delivery: DueDelivery
+    reply: Reply
+    began_at: datetime
+
+
+def record_deliveries(
+    rt: Runtime, results: Sequence[Result], present: Mapping[UUID, Health]
+) -> dict[UUID, Health]:
+    """Store the outcomes in one transaction; return how each consumer fares after them, `present` being before."""
+    now = rt.clock()
+    health = dict(present)
+    with rt.sessions.begin() as session:
+        made = [result for result in results if result.reply.error != EVENT_FORGOTTEN]
+        deliveries.write_attempts(session, [_attempt(result) for result in made])
+        _finish(session, [result for result in results if result.reply.delivered], now)
+        for result in results:
+            if not result.reply.delivered:
+                _postpone(rt, session, result, now)
+        of_consumer = sorted(made, key=lambda result: result.consumer.id)
+        for consumer_id, own in groupby(of_consumer, key=lambda result: result.consumer.id):
+            health[consumer_id] = _judge(rt, session, list(own), present[consumer_id], now)
+    for result in results:
+        DELIVERIES.labels(result.reply.error or _class(result.reply)).inc()
+    return health
+
+
+def _attempt(result: Result) -> dict[str, object]:
+    return {
+        "delivery_id": result.delivery.id,
+        "number": result.delivery.attempts + 1,
+        "began_at": result.began_at,
+        "duration_ms": round(result.reply.duration / timedelta(milliseconds=1)),
+        "status_code": result.reply.status,
+        "error": result.reply.error,
+        "response": result.reply.response,
+    }
+
+
+def _finish(session: Session, delivered: Sequence[Result], now: datetime) -> None:
+    by_code: dict[int | None, list[UUID]] = {}
+    for result in delivered:
+        by_code.setdefault(result.reply.status, []).append(result.delivery.id)
+    for code, ids in by_code.items():
+        deliveries.finish(session, sorted(ids), status_code=code, now=now)
+
+
+def _postpone(rt: Runtime, session: Session, result: Result, now: datetime) -> None:
+    reply = result.reply
+    final = reply.gone or reply.error == EVENT_FORGOTTEN
+    due_at = (
+        None if final else next_try(result.delivery.step, now=now, retry_after=reply.retry_after, rng=rt.rng)
+    )
+    deliveries.postpone(
+        session, result.delivery, due_at=due_at, status_code=reply.status, error=reply.error, now=now
+    )
+
+
+def _judge(rt: Runtime, session: Session, results: Sequence[Result], before: Health, now: datetime) -> Health:
+    """Note how the consumer fares, and return that; one that is gone, or has failed for days, is not asked any more."""
+    consumer = results[0].consumer
+    health = before
+    for result in results:
+        health = after_reply(health, result.reply, now=now, rng=rt.rng)
+    if health != before:
+        subscriptions.change(session, consumer.id, _columns(health), now=now)
+    if health.is_probed and not before.is_probed:
+        log.warning("consumer_paused", subscription_id=consumer.id.hex, error=results[-1].reply.error)
+    if before.is_probed and not health.failures:
+        log.info("consumer_resumed", subscription_id=consumer.id.hex)
+    if consumer.kind is SubscriptionKind.SUBSCRIPTION:
+        if any(result.reply.gone for result in results):
+            disable(session, consumer.id, consumer.url, "gone", now=now)
+        elif health.is_given_up(now):
+            disable(session, consumer.id, consumer.url, "failing", now=now)
+    return health
+
+
+def disable(session: Session, subscription_id: UUID, url: str, reason: str, *, now: datetime) -> None:
+    """Stop telling this consumer, and tell the others, and whoever reads the log."""
+    values = {"enabled": False, "disabled_at": now, "disabled_reason": reason}
+    subscriptions.change(session, subscription_id, values, now=now)
+    about = {"subscription_id": prefixed_id("sub", subscription_id), "url": url, "reason": reason}
+    told = about | {"disabled_at": rfc3339(now)}
+    outbox.add(session, Outgoing(EventType.ENDPOINT_DISABLED, new_id(), now, data=told))
+    log.error("endpoint_disabled", subscription_id=subscription_id.hex, reason=reason)
+
+
+def _columns(health: Health) -> dict[str, object]:
+    return {
+        "failures": health.failures,
+        "failing_since": health.failing_since,
+        "paused_until": health.paused_until,
+    }
+
+
+def _class(reply: Reply) -> str:
+    return "delivered" if reply.delivered else f"http_{reply.status}"

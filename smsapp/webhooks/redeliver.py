@@ -1,0 +1,106 @@
+"""Tell a consumer what it has missed: one event again, everything since a time, or an example of what comes."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from smsapp.events.examples import example_of
+from smsapp.events.types import EventType
+from smsapp.ids import new_id
+from smsapp.queue.tasks import Job
+from smsapp.runtime import Runtime
+from smsapp.times import rfc3339
+from smsapp.webhooks import (
+    fan_out_queries as fan_out,
+)
+from smsapp.webhooks import (
+    queries as deliveries,
+)
+from smsapp.webhooks import (
+    subscription_queries as subscriptions,
+)
+from smsapp.webhooks.models import Delivery, Subscription
+from smsapp.webhooks.subscribe import SubscriptionNotFoundError
+
+
+class SubscriptionDisabledError(Exception):
+    """Nothing goes to this consumer at present."""
+
+
+class DeliveryNotFoundError(Exception):
+    """There is no such delivery."""
+
+
+def resend_delivery(rt: Runtime, delivery_id: UUID) -> Delivery:
+    """Owe one event once more, from the beginning of the schedule, also when the consumer said that it has it.
+
+    Raises:
+        DeliveryNotFoundError: there is none.
+        SubscriptionDisabledError: nothing goes to its consumer.
+    """
+    with rt.sessions.begin() as session:
+        found = deliveries.get(session, delivery_id)
+        if found is None:
+            raise DeliveryNotFoundError
+        _active(session, found.subscription_id)
+        deliveries.revive(session, found, now=rt.clock())
+        session.refresh(found)
+    rt.jobs.wake(Job.PUSH_EVENTS)
+    return found
+
+
+def recover_events(rt: Runtime, subscription_id: UUID, *, since: datetime) -> Subscription:
+    """Have a consumer told every event since then that it wants and does not have; workers do that in the background.
+
+    Raises:
+        SubscriptionNotFoundError: there is none.
+        SubscriptionDisabledError: nothing goes to it.
+    """
+    with rt.sessions.begin() as session:
+        found = _active(session, subscription_id)
+        first, last = subscriptions.first_since(session, since), fan_out.cursor(session)
+        if found.recover_next is not None:
+            first = min(first, found.recover_next)
+        values: dict[str, Any] = {"recover_next": first, "recover_last": last, **subscriptions.HEALTHY}
+        for name, value in values.items():
+            setattr(found, name, value)
+        found.updated_at = rt.clock()
+    rt.jobs.wake(Job.PUSH_EVENTS)
+    return found
+
+
+def send_example(rt: Runtime, subscription_id: UUID, event_type: EventType) -> Delivery:
+    """Owe a consumer an example of an event, signed and tried like any other, but in no feed.
+
+    Raises:
+        SubscriptionNotFoundError: there is none.
+        SubscriptionDisabledError: nothing goes to it.
+    """
+    now = rt.clock()
+    document = {
+        "id": f"evt_{new_id().hex}",
+        "seq": 0,
+        "type": event_type,
+        "timestamp": rfc3339(now),
+        "data": example_of(event_type),
+        "example": True,
+    }
+    with rt.sessions.begin() as session:
+        _active(session, subscription_id)
+        row = deliveries.owed(subscription_id, event_type, now=now, payload=document)
+        deliveries.insert(session, [row])
+        found = deliveries.get(session, row["id"])
+        assert found is not None
+    rt.jobs.wake(Job.PUSH_EVENTS)
+    return found
+
+
+def _active(session: Session, subscription_id: UUID) -> Subscription:
+    found = subscriptions.get(session, subscription_id, lock=True)
+    if found is None:
+        raise SubscriptionNotFoundError
+    if not found.enabled:
+        raise SubscriptionDisabledError
+    return found

@@ -1,0 +1,121 @@
+"""Make a subscription, once per Idempotency-Key, with a secret that is told once."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from smsapp.db import idempotency
+from smsapp.db.idempotency import Idempotent
+from smsapp.runtime import Runtime
+from smsapp.sending.accept import IdempotencyConflictError
+from smsapp.webhooks import subscription_queries as subscriptions
+from smsapp.webhooks.models import Subscription
+from smsapp.webhooks.rules import written_secret
+
+_KEY_BYTES = 32
+"""Within the 24 to 64 bytes that Standard Webhooks asks for."""
+
+Render = Callable[[Subscription], dict[str, Any]]
+
+
+class SubscriptionNotFoundError(Exception):
+    """There is no such subscription, or it was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The answer to the caller; `replayed` when it was given before to the same Idempotency-Key."""
+
+    answer: dict[str, Any]
+    replayed: bool
+
+
+def subscribe(
+    rt: Runtime,
+    values: Mapping[str, Any],
+    *,
+    api_key_id: UUID,
+    render: Render,
+    request: Idempotent | None = None,
+) -> Subscribed:
+    """Add a subscription to what happens from now on.
+
+    Raises:
+        IdempotencyConflictError: the key was used for another request.
+    """
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        made = subscriptions.add(session, {**values, "secret": new_secret()}, api_key_id=api_key_id, now=now)
+        answer = render(made)
+        if request is None or idempotency.remember(session, [(request, answer)], now=now):
+            return Subscribed(answer, replayed=False)
+        session.rollback()
+    with rt.sessions() as session:
+        kept = idempotency.recall(session, request)
+    if kept is None or kept.request_sha256 != request.request_sha256:
+        raise IdempotencyConflictError
+    return Subscribed(kept.answer, replayed=True)
+
+
+def rotate_secret(
+    rt: Runtime, subscription_id: UUID, *, overlap: timedelta, render: Render
+) -> dict[str, Any]:
+    """Give a subscription another secret; until the overlap is over, the present one signs as well.
+
+    Raises:
+        SubscriptionNotFoundError: there is none.
+    """
+    now = rt.clock()
+    with rt.sessions.begin() as session:
+        found = subscriptions.subscribed(session, subscription_id)
+        if found is None:
+            raise SubscriptionNotFoundError
+        found.former_secret, found.former_secret_until = found.secret, now + overlap
+        found.secret = new_secret()
+        found.updated_at = now
+        return render(found)
+
+
+def change_subscription(
+    rt: Runtime, subscription_id: UUID, values: Mapping[str, Any], *, render: Render
+) -> dict[str, Any]:
+    """Change a subscription; one that is enabled again begins with a clean record.
+
+    Raises:
+        SubscriptionNotFoundError: there is none.
+    """
+    with rt.sessions.begin() as session:
+        found = subscriptions.subscribed(session, subscription_id)
+        if found is None:
+            raise SubscriptionNotFoundError
+        changes = dict(values)
+        if changes.get("enabled") and not found.enabled:
+            changes |= {**subscriptions.HEALTHY, "disabled_at": None, "disabled_reason": None}
+        elif changes.get("enabled") is False and found.enabled:
+            changes |= {"disabled_at": rt.clock(), "disabled_reason": "by_caller"}
+        for name, value in changes.items():
+            setattr(found, name, value)
+        found.updated_at = rt.clock()
+        return render(found)
+
+
+def unsubscribe(rt: Runtime, subscription_id: UUID) -> None:
+    """End a subscription; what it is owed is not delivered any more, and its secrets are forgotten.
+
+    Raises:
+        SubscriptionNotFoundError: there is none.
+    """
+    with rt.sessions.begin() as session:
+        found = subscriptions.subscribed(session, subscription_id)
+        if found is None:
+            raise SubscriptionNotFoundError
+        found.enabled, found.deleted_at = False, rt.clock()
+        found.secret, found.former_secret, found.headers = "", None, None
+
+
+def new_secret() -> str:
+    """Return a secret in the form of Standard Webhooks."""
+    return written_secret(secrets.token_bytes(_KEY_BYTES))

@@ -1,0 +1,168 @@
+"""Whom events go to: subscriptions as callers see them. Queries on a Session; nothing here commits."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, and_, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from smsapp.db import bulk_writes as bulk
+from smsapp.events.models import OutboxEvent, OutboxHead
+from smsapp.ids import new_id
+from smsapp.webhooks.models import Subscription
+from smsapp.webhooks.rules import SubscriptionKind
+
+_TABLE: Table = Subscription.__table__  # type: ignore[assignment]
+
+_CLOCKS_APART = timedelta(minutes=1)
+"""Events are numbered in the order of their commits; their times follow it but for the length of a transaction."""
+
+HEALTHY: Mapping[str, Any] = {"failures": 0, "failing_since": None, "paused_until": None}
+
+
+def add(session: Session, values: Mapping[str, Any], *, api_key_id: UUID, now: datetime) -> Subscription:
+    """Add a subscription to what happens from now on."""
+    subscription = Subscription(**_new(api_key_id, now), **values, kind=SubscriptionKind.SUBSCRIPTION)
+    subscription.first_seq = head(session)
+    session.add(subscription)
+    session.flush()
+    return subscription
+
+
+def ensure_callbacks(
+    session: Session, origins: Iterable[tuple[UUID, str]], *, now: datetime
+) -> dict[tuple[UUID, str], UUID]:
+    """Return the consumer of each API key and origin, added where there was none."""
+    wanted = sorted(set(origins))
+    if not wanted:
+        return {}
+    dialect = postgresql if bulk.is_postgres(session) else sqlite
+    values = [
+        {**_new(key, now), "url": url, "kind": SubscriptionKind.CALLBACK, "first_seq": 0}
+        for key, url in wanted
+    ]
+    session.execute(dialect.insert(_TABLE).on_conflict_do_nothing(), values)
+    query = select(_TABLE.c.id, _TABLE.c.api_key_id, _TABLE.c.url).where(
+        _TABLE.c.kind == SubscriptionKind.CALLBACK, _TABLE.c.url.in_({url for _, url in wanted})
+    )
+    return {(row.api_key_id, row.url): row.id for row in session.execute(query)}
+
+
+def get(session: Session, subscription_id: UUID, *, lock: bool = False) -> Subscription | None:
+    """Return the subscription, or None; a deleted one is none."""
+    found = session.get(Subscription, subscription_id, populate_existing=True, with_for_update=lock)
+    return None if found is None or found.deleted_at else found
+
+
+def subscribed(session: Session, subscription_id: UUID) -> Subscription | None:
+    """Return a subscription that somebody made, or None; what came of `callback_url`s is none of these."""
+    found = get(session, subscription_id, lock=True)
+    return found if found and found.kind == SubscriptionKind.SUBSCRIPTION else None
+
+
+def find(session: Session, *, limit: int, after: UUID | None = None) -> Sequence[Subscription]:
+    """Return subscriptions, oldest first."""
+    query = (
+        select(Subscription).where(Subscription.deleted_at.is_(None)).order_by(Subscription.id).limit(limit)
+    )
+    return session.scalars(query.where(Subscription.id > after) if after else query).all()
+
+
+def wanting(session: Session) -> Sequence[Subscription]:
+    """Return every subscription that gets events at present."""
+    query = select(Subscription).where(is_active(), Subscription.kind == SubscriptionKind.SUBSCRIPTION)
+    return session.scalars(query).all()
+
+
+def anyone_recovers(session: Session) -> bool:
+    """Return whether former events are to be looked through for anybody."""
+    query = select(Subscription.id).where(is_active(), Subscription.recover_next.is_not(None)).limit(1)
+    return session.execute(query).first() is not None
+
+
+def recovering(session: Session) -> Sequence[Subscription]:
+    """Return those for whom former events are looked through, locked; another worker's are left out."""
+    query = select(Subscription).where(is_active(), Subscription.recover_next.is_not(None))
+    return session.scalars(query.order_by(Subscription.id).with_for_update(skip_locked=True)).all()
+
+
+def anyone_listens(session: Session) -> bool:
+    """Return whether there is anybody to push events to."""
+    return session.execute(select(Subscription.id).where(is_active()).limit(1)).first() is not None
+
+
+def is_active() -> ColumnElement[bool]:
+    """Return the condition that events go to this consumer."""
+    return and_(Subscription.enabled, Subscription.deleted_at.is_(None))
+
+
+def change(session: Session, subscription_id: UUID, values: Mapping[str, Any], *, now: datetime) -> None:
+    """Write some of its columns."""
+    statement = update(Subscription).where(Subscription.id == subscription_id)
+    session.execute(statement.values(**values, updated_at=now))
+
+
+def head(session: Session) -> int:
+    """Return the number of the latest event."""
+    return session.scalar(select(OutboxHead.seq)) or 0
+
+
+def first_since(session: Session, since: datetime) -> int:
+    """Return the number of the first event since then, or of one shortly before it.
+
+    By halving: numbers and times rise together, and only the numbers have an index.
+    """
+    since -= _CLOCKS_APART
+    low, high = session.scalar(select(func.min(OutboxEvent.seq))) or 1, head(session) + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = session.execute(
+            select(OutboxEvent.seq, OutboxEvent.written_at)
+            .where(OutboxEvent.seq >= middle)
+            .order_by(OutboxEvent.seq)
+            .limit(1)
+        ).first()
+        if row is None or row.written_at >= since:
+            high = middle
+        else:
+            low = row.seq + 1
+    return low
+
+
+def claim(session: Session, ids: Iterable[UUID], *, owner: str, now: datetime, until: datetime) -> list[UUID]:
+    """Take consumers, or keep them for longer; return those that are now this worker's."""
+    free = or_(Subscription.owner.is_(None), Subscription.owner == owner, Subscription.owned_until <= now)
+    chosen = (
+        select(Subscription.id)
+        .where(Subscription.id.in_(sorted(ids)), free)
+        .with_for_update(skip_locked=True)
+    )
+    taken = (
+        update(Subscription)
+        .where(Subscription.id.in_(select(chosen.cte("chosen").c.id)), is_active())
+        .values(owner=owner, owned_until=until)
+        .returning(Subscription.id)
+    )
+    return list(session.scalars(taken, execution_options={"synchronize_session": False}))
+
+
+def release(session: Session, ids: Iterable[UUID], *, owner: str) -> None:
+    """Leave consumers to whoever is next."""
+    statement = update(Subscription).where(Subscription.id.in_(sorted(ids)), Subscription.owner == owner)
+    session.execute(
+        statement.values(owner=None, owned_until=None), execution_options={"synchronize_session": False}
+    )
+
+
+def _new(api_key_id: UUID, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "api_key_id": api_key_id,
+        "enabled": True,
+        "failures": 0,
+        "created_at": now,
+        "updated_at": now,
+    }

@@ -1,0 +1,393 @@
+"""Sending stops where it cannot succeed, loses nothing meanwhile, and starts again by itself."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from smsapp.maintenance import wake_for_due
+from smsapp.messages.status import Status
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.queue.tasks import Job
+from smsapp.reconciliation.check_ledger import check_histories, check_ledger
+from smsapp.runtime import Runtime
+from smsapp.submission import breakers as trip_module
+from smsapp.submission import probe_breakers as probe_module
+from smsapp.submission import send as send_module
+from smsapp.submission.outbound import Outbound
+from smsapp.submission.probe_breakers import probe_breakers
+from smsapp.submission.record import record_submissions
+from smsapp.submission.send import send_messages
+from smsapp.twilio.client import Submission
+from smsapp.twilio.judgement import judge_refusal
+from tests.integration.conftest import Accept
+from tests.integration.submission.test_send import claim, events, stored
+from tests.support.environment import SENDER
+from tests.support.fakes import Behaviour, FakeClock, FakeJobs, FakeTwilio, refuse
+
+OTHER_SENDER = "+15005550010"
+SERVICE = "MG" + "2" * 32
+SUSPENDED = Submission(judgement=judge_refusal(20003, 401), cause="http_401")
+
+
+class LogLines:
+    """Stands in for a module's logger and remembers: level, event and facts."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __getattr__(self, level: str) -> Any:
+        return lambda event, **facts: self.lines.append((level, event, facts))
+
+
+@pytest.fixture
+def alerts(monkeypatch: pytest.MonkeyPatch) -> LogLines:
+    """What is logged about breakers."""
+    lines = LogLines()
+    monkeypatch.setattr(trip_module, "log", lines)
+    monkeypatch.setattr(probe_module, "log", lines)
+    return lines
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After each test; and drains that find nothing do not wait for more."""
+    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+    yield
+    assert check_histories(rt)[1] == []
+    assert check_ledger(rt).balanced
+
+
+@pytest.fixture
+def one_by_one(rt: Runtime) -> Runtime:
+    """A worker that submits one message at a time, so that it is certain which one meets what."""
+    return replace(rt, settings=rt.settings.model_copy(update={"send_concurrency": 1}))
+
+
+def closed(rt: Runtime) -> list[tuple[str, bool, int | None]]:
+    with rt.sessions() as session:
+        return [(breaker.scope, breaker.parked, breaker.error_code) for breaker in breakers.all_of(session)]
+
+
+def only_from(sender: str, behaviour: Behaviour, twilio: FakeTwilio) -> Behaviour:
+    """Return a behaviour towards one sender's messages; all others are accepted."""
+    return lambda message: (behaviour if message.sender_key == sender else twilio.accept)(message)
+
+
+# Throttled.
+
+
+def test_too_many_requests_slow_the_whole_account(
+    one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    rt = one_by_one
+    first, second = accept("+14155550100"), accept("+14155550101", sender=OTHER_SENDER)
+    twilio.behaviours = [refuse(20429, 429, retry_after="30")]
+
+    send_messages(rt)
+    slowed = closed(rt)
+    clock.advance(timedelta(seconds=29))
+    send_messages(rt)
+    early = len(twilio.sent)
+    clock.advance(timedelta(seconds=2))
+    send_messages(rt)
+
+    assert slowed == [("account", False, 20429)]
+    assert early == 0
+    assert [sent.id for sent in twilio.sent] == [second, first]
+    assert stored(rt, first).attempt == 2
+
+
+def test_nobody_is_woken_while_the_account_is_slowed(
+    one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, jobs: FakeJobs, accept: Accept
+) -> None:
+    accept()
+    accept()
+    twilio.behaviours = [refuse(20429, 429, retry_after="30")]
+    send_messages(one_by_one)
+    jobs.woken.clear()
+
+    wake_for_due(one_by_one)
+    early = list(jobs.woken)
+    clock.advance(timedelta(seconds=31))
+    wake_for_due(one_by_one)
+
+    assert early == []
+    assert jobs.woken == [(Job.SEND_MESSAGES, 0)]
+
+
+def test_one_absurd_wait_does_not_stop_the_account_for_long(
+    one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    accept()
+    second = accept()
+    twilio.behaviours = [refuse(20429, 429, retry_after="86400")]
+
+    send_messages(one_by_one)
+    clock.advance(timedelta(minutes=1))
+    send_messages(one_by_one)
+
+    assert [sent.id for sent in twilio.sent] == [second]
+
+
+def test_a_full_queue_slows_only_its_sender(
+    one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    rt = one_by_one
+    full = [accept("+14155550100"), accept("+14155550101")]
+    other, pooled = (
+        accept("+14155550102", sender=OTHER_SENDER),
+        accept(sender=None, messaging_service_sid=SERVICE),
+    )
+    twilio.behaviours = [refuse(21611, 429)]
+
+    send_messages(rt)
+    soon = {sent.id for sent in twilio.sent}
+    clock.advance(timedelta(minutes=2))
+    send_messages(rt)
+
+    assert soon == {other, pooled}
+    assert {sent.id for sent in twilio.sent} == {*full, other, pooled}
+    assert closed(rt)[0][:2] == (SENDER, False)
+
+
+def test_a_slowed_scope_is_forgotten_in_time(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    accept()
+    twilio.behaviours = [refuse(20429, 429, retry_after="30")]
+    send_messages(rt)
+    clock.advance(timedelta(minutes=1))
+
+    probe_breakers(rt)
+
+    assert closed(rt) == []
+
+
+# Parked.
+
+
+def test_a_suspended_account_parks_everything_and_alerts_once(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, alerts: LogLines, accept: Accept
+) -> None:
+    ids = [accept(f"+1415555{number:04}") for number in range(100, 105)]
+    twilio.behaviours = [refuse(20003, 401)] * 5
+
+    send_messages(rt)
+    later = accept()
+    clock.advance(timedelta(hours=20))
+    send_messages(rt)
+
+    assert twilio.sent == []
+    assert closed(rt) == [("account", True, 20003)]
+    assert {
+        (stored(rt, message_id).status, stored(rt, message_id).outcome) for message_id in [*ids, later]
+    } == {(Status.PENDING, None)}
+    assert [(level, event, facts["scope"]) for level, event, facts in alerts.lines] == [
+        ("error", "sending_parked", "account")
+    ]
+
+
+def test_an_account_that_was_only_slowed_alerts_when_it_is_parked(
+    one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, alerts: LogLines, accept: Accept
+) -> None:
+    accept()
+    twilio.behaviours = [refuse(20429, 429), refuse(20003, 401)]
+    send_messages(one_by_one)
+    clock.advance(timedelta(minutes=1))
+
+    send_messages(one_by_one)
+
+    assert closed(one_by_one) == [("account", True, 20003)]
+    assert [event for _, event, _ in alerts.lines] == ["sending_parked"]
+
+
+def test_throttling_does_not_open_what_is_parked(
+    one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    one, other = accept(), accept()
+    both = claim(one_by_one)
+    refusals = {one: refuse(20003, 401), other: refuse(20429, 429, retry_after="1")}
+
+    for message in both:
+        record_submissions(one_by_one, [(message, refusals[message.id](message))])
+    clock.advance(timedelta(days=1))
+    send_messages(one_by_one)
+
+    assert twilio.sent == []
+    assert closed(one_by_one) == [("account", True, 20003)]
+
+
+def test_a_parked_account_recovers_by_itself(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, jobs: FakeJobs, alerts: LogLines, accept: Accept
+) -> None:
+    message_id = accept()
+    twilio.behaviours = [refuse(20003, 401)]
+    twilio.probes = [SUSPENDED, Submission(cause="account_suspended"), Submission()]
+    send_messages(rt)
+    jobs.woken.clear()
+
+    opened = []
+    while closed(rt):
+        clock.advance(timedelta(seconds=15))
+        opened.append(probe_breakers(rt))
+    send_messages(rt)
+
+    assert sum(opened) == opened[-1] == 1
+    assert twilio.probes == []  # the account itself was asked, no message was risked
+    assert jobs.woken[0] == (Job.SEND_MESSAGES, 0)
+    assert stored(rt, message_id).status == Status.QUEUED
+    assert alerts.lines[-1][1] == "sending_resumed"
+
+
+def test_probes_become_rarer(rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept) -> None:
+    accept()
+    twilio.behaviours = [refuse(20003, 401)]
+    twilio.probes = [SUSPENDED] * 100
+    send_messages(rt)
+
+    times = []
+    for second in range(0, 3600, 5):
+        before = len(twilio.probes)
+        probe_breakers(rt)
+        if len(twilio.probes) < before:
+            times.append(second)
+        clock.advance(timedelta(seconds=5))
+
+    gaps = [later - earlier for earlier, later in zip([0, *times], times, strict=False)]
+    assert gaps[0] == 15
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 600
+
+
+def test_a_faulty_sender_of_ours_is_parked_alone(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, alerts: LogLines, accept: Accept
+) -> None:
+    ours, other = accept("+14155550100"), accept("+14155550101", sender=OTHER_SENDER)
+    twilio.behaviours = [only_from(SENDER, refuse(21601, 400), twilio)] * 2
+
+    send_messages(rt)
+    clock.advance(timedelta(hours=1))
+    send_messages(rt)
+
+    assert [sent.id for sent in twilio.sent] == [other]
+    assert stored(rt, ours).status == Status.PENDING
+    assert closed(rt) == [(SENDER, True, 21601)]
+    assert alerts.lines[0][2]["scope"] == "sender"
+
+
+def test_a_parked_sender_is_probed_with_one_message(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    ids = [accept(f"+1415555{number:04}") for number in range(100, 104)]
+    twilio.behaviours = [refuse(21601, 400)] * 4
+    send_messages(rt)
+    clock.advance(timedelta(minutes=1))
+
+    twilio.behaviours = [refuse(21601, 400)]
+    still = (probe_breakers(rt), closed(rt))
+    tried = [stored(rt, message_id).attempt for message_id in ids]
+    clock.advance(timedelta(minutes=1))
+    opened = probe_breakers(rt)
+    sent_by_probe = len(twilio.sent)
+    send_messages(rt)
+
+    assert still == (0, [(SENDER, True, 21601)])
+    assert sorted(tried) == [2, 2, 2, 3]
+    assert (opened, sent_by_probe) == (1, 1)
+    assert {sent.id for sent in twilio.sent} == set(ids)
+
+
+def test_a_probe_that_is_refused_for_its_own_fault_shows_that_the_sender_works(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    wrong, right = accept("+14155550100"), accept("+14155550101")
+    twilio.behaviours = [refuse(21601, 400)] * 2
+    send_messages(rt)
+    clock.advance(timedelta(minutes=1))
+    twilio.behaviours = [refuse(21211, 400)]
+
+    opened = probe_breakers(rt)
+    send_messages(rt)
+
+    assert opened == 1
+    assert sorted([stored(rt, wrong).status, stored(rt, right).status]) == [Status.FAILED, Status.QUEUED]
+
+
+def test_a_probe_without_an_answer_shows_nothing(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    accept()
+    twilio.behaviours = [refuse(21601, 400), twilio.lose]
+    send_messages(rt)
+    clock.advance(timedelta(minutes=1))
+
+    assert probe_breakers(rt) == 0
+    assert closed(rt) == [(SENDER, True, 21601)]
+
+
+def test_a_sender_that_nothing_waits_for_is_opened(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    accept(deliver_by=clock() + timedelta(seconds=1))
+    twilio.behaviours = [refuse(21601, 400)]
+    send_messages(rt)
+    clock.advance(timedelta(minutes=1))
+
+    assert probe_breakers(rt) == 1
+    assert closed(rt) == []
+
+
+def test_a_sender_that_the_caller_made_up_fails_at_once(
+    rt: Runtime, twilio: FakeTwilio, alerts: LogLines, accept: Accept
+) -> None:
+    bogus, good = accept("+14155550100", sender="+15559999999"), accept("+14155550101")
+    twilio.behaviours = [only_from("+15559999999", refuse(21601, 400), twilio)] * 2
+
+    send_messages(rt)
+
+    assert (stored(rt, bogus).status, stored(rt, bogus).error_code) == (Status.FAILED, 21601)
+    assert stored(rt, good).status == Status.QUEUED
+    assert (closed(rt), alerts.lines) == ([], [])
+
+
+def test_an_operator_can_release_a_scope(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:
+    message_id = accept()
+    twilio.behaviours = [refuse(20003, 401)]
+    send_messages(rt)
+
+    with rt.sessions.begin() as session:
+        released = breakers.release(session, "account")
+        again = breakers.release(session, "account")
+    due_at = stored(rt, message_id).due_at
+    assert due_at is not None
+    send_messages(replace(rt, clock=lambda: due_at))
+
+    assert (released, again) == (True, False)
+    assert stored(rt, message_id).status == Status.QUEUED
+
+
+def test_workers_that_meet_the_same_fault_at_once_all_write_down_what_happened(
+    rt: Runtime, accept: Accept
+) -> None:
+    """The first of them closes the account; none of the others may lose its answers over that."""
+    ids = [accept() for _ in range(8)]
+    claimed = claim(rt)
+    together = threading.Barrier(len(claimed))
+
+    def record(message: Outbound) -> None:
+        together.wait()
+        record_submissions(rt, [(message, SUSPENDED)])
+
+    with ThreadPoolExecutor(len(claimed)) as pool:
+        for done in [pool.submit(record, message) for message in claimed]:
+            done.result()
+
+    assert {stored(rt, message_id).status for message_id in ids} == {Status.PENDING}
+    assert {len(events(rt, message_id)) for message_id in ids} == {3}
+    with rt.sessions() as session:
+        assert [breaker.parked for breaker in breakers.all_of(session)] == [True]

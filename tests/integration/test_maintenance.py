@@ -1,0 +1,304 @@
+"""What nobody was woken for is found: lost wake-ups, dead workers, waiting callbacks; one fault stops only itself."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from smsapp import maintenance as sweep_module
+from smsapp.callbacks import spool as inbox
+from smsapp.callbacks import track as track_module
+from smsapp.callbacks.drain_spool import ORPHAN_AGE, process_inbox
+from smsapp.callbacks.stream import STREAM, CallbackStream
+from smsapp.callbacks.track import wake_for_callbacks
+from smsapp.ids import public_id
+from smsapp.maintenance import sweep, wake_for_due
+from smsapp.messages.status import Status
+from smsapp.pacing import breaker_queries as breakers
+from smsapp.queue.tasks import Job
+from smsapp.reconciliation.check_ledger import check_histories, check_ledger
+from smsapp.retention.purge import KEEP_IDEMPOTENCY_KEYS, forget_idempotency_keys
+from smsapp.runtime import Runtime
+from smsapp.submission import send as send_module
+from smsapp.submission.expire_claims import expire_claims
+from smsapp.submission.send import send_messages
+from smsapp.twilio.callback import Callback
+from tests.integration.callbacks.test_track import (
+    POISON,
+    append,
+    callback,
+    letters,
+    raw_callback,
+    receive,
+)
+from tests.integration.conftest import Accept
+from tests.integration.submission.test_send import claim, events, stored
+from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio, refuse
+
+SID = "SM" + "1" * 32
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After each test; and drains that find nothing do not wait for more."""
+    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
+    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+    yield
+    assert check_histories(rt)[1] == []
+    assert check_ledger(rt).balanced
+
+
+@pytest.fixture
+def message_id(rt: Runtime, accept: Accept) -> UUID:
+    """A message that Twilio has queued."""
+    accepted = accept()
+    send_messages(rt)
+    return accepted
+
+
+def keep(rt: Runtime, *callbacks: Callback) -> None:
+    """Store callbacks as the web does while Redis is away."""
+    with rt.sessions.begin() as session:
+        for each in callbacks:
+            inbox.add(session, each, reason=inbox.REDIS_UNAVAILABLE)
+
+
+def waiting(rt: Runtime) -> dict[str, int]:
+    with rt.sessions() as session:
+        return inbox.count(session)
+
+
+# Callbacks that wait in the database.
+
+
+def test_callbacks_that_redis_could_not_take_are_processed(rt: Runtime, message_id: UUID) -> None:
+    keep(rt, callback(rt, message_id, "sent"), callback(rt, message_id, "delivered"))
+
+    processed = process_inbox(rt)
+
+    assert processed == 2
+    assert stored(rt, message_id).status == Status.DELIVERED
+    assert waiting(rt) == {}
+
+
+def test_a_callback_that_went_both_ways_counts_once(rt: Runtime, message_id: UUID) -> None:
+    """Redis took it, but did not say so in time."""
+    twice = callback(rt, message_id, "sent")
+    keep(rt, twice)
+    receive(rt, twice)
+
+    process_inbox(rt)
+
+    assert [event.receipt_id for event in events(rt, message_id)].count(twice.receipt_id) == 1
+    assert waiting(rt) == {}
+
+
+def test_a_poison_callback_in_the_inbox_costs_only_itself(rt: Runtime, message_id: UUID) -> None:
+    keep(
+        rt,
+        callback(rt, message_id, "sent"),
+        raw_callback(rt, public_id(message_id), POISON),
+        callback(rt, message_id, "delivered"),
+    )
+
+    processed = process_inbox(rt)
+
+    assert processed == 3
+    assert stored(rt, message_id).status == Status.DELIVERED
+    assert [body for body, _ in letters(rt)] == [POISON]
+    assert waiting(rt) == {}
+
+
+def test_an_orphan_waits_until_its_message_is_known(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:
+    message_id = accept()
+    send_messages(rt)
+    sid = stored(rt, message_id).twilio_sid
+    other = urlencode({"MessageSid": SID, "MessageStatus": "sent"})
+    known = urlencode({"MessageSid": sid, "MessageStatus": "sent"})
+    receive(rt, raw_callback(rt, None, other))
+    keep(rt, raw_callback(rt, None, other), raw_callback(rt, None, known))
+
+    first, second = process_inbox(rt), process_inbox(rt)
+
+    assert (first, second) == (2, 0)
+    assert waiting(rt) == {inbox.UNKNOWN_MESSAGE: 2}
+    assert stored(rt, message_id).status == Status.SENT
+
+
+def test_a_callback_about_a_former_attempt_finds_its_message(
+    rt: Runtime, clock: FakeClock, accept: Accept
+) -> None:
+    message_id = accept(resend_after_failure=True)
+    send_messages(rt)
+    sid = stored(rt, message_id).twilio_sid
+    receive(rt, callback(rt, message_id, "failed", ErrorCode="30500"))
+
+    keep(rt, raw_callback(rt, None, urlencode({"MessageSid": sid, "MessageStatus": "delivered"})))
+    process_inbox(rt)
+
+    assert stored(rt, message_id).status == Status.DELIVERED
+
+
+def test_an_orphan_that_is_too_old_is_left_alone(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    message_id = accept()
+    twilio.behaviours = [twilio.lose]
+    send_messages(rt)
+    receive(rt, raw_callback(rt, None, urlencode({"MessageSid": SID, "MessageStatus": "sent"})))
+    receive(
+        rt, raw_callback(rt, public_id(message_id), urlencode({"MessageSid": SID, "MessageStatus": "queued"}))
+    )
+    clock.advance(ORPHAN_AGE + timedelta(seconds=1))
+    too_late = process_inbox(rt)
+    clock.advance(timedelta(seconds=-1))
+
+    in_time = process_inbox(rt)
+
+    assert (too_late, in_time) == (0, 1)
+    clock.advance(-ORPHAN_AGE)
+
+
+# Work that nobody was woken for.
+
+
+def test_a_sender_is_woken_when_something_is_due(
+    rt: Runtime, jobs: FakeJobs, clock: FakeClock, accept: Accept
+) -> None:
+    accept()
+    jobs.woken.clear()
+
+    woken = wake_for_due(rt)
+
+    assert (woken, jobs.woken) == (1, [(Job.SEND_MESSAGES, 0)])
+
+
+def test_nobody_is_woken_for_nothing(rt: Runtime, jobs: FakeJobs, twilio: FakeTwilio, accept: Accept) -> None:
+    accept()
+    twilio.behaviours = [twilio.unreachable]
+    send_messages(rt)
+    jobs.woken.clear()
+
+    assert (wake_for_due(rt), wake_for_callbacks(rt)) == (0, 0)
+    assert jobs.woken == []
+
+
+def test_a_drain_is_woken_when_callbacks_wait(rt: Runtime, jobs: FakeJobs, message_id: UUID) -> None:
+    append(rt, callback(rt, message_id, "sent"))
+    jobs.woken.clear()
+
+    woken = wake_for_callbacks(rt)
+
+    assert (woken, jobs.woken) == (1, [(Job.TRACK_CALLBACKS, 0)])
+    receive(rt)
+
+
+def test_claims_are_expired_once(rt: Runtime, clock: FakeClock, accept: Accept) -> None:
+    ids = [accept() for _ in range(3)]
+    claim(rt)
+    clock.advance(rt.settings.send_lease)
+
+    assert (expire_claims(rt), expire_claims(rt)) == (3, 0)
+    assert {stored(rt, message_id).status for message_id in ids} == {Status.UNCONFIRMED}
+
+
+def test_old_answers_to_idempotency_keys_are_forgotten(rt: Runtime, clock: FakeClock) -> None:
+    assert forget_idempotency_keys(rt) == 0
+    assert timedelta(hours=24) < KEEP_IDEMPOTENCY_KEYS
+
+
+# The round as a whole.
+
+
+def test_one_round_finds_everything(
+    rt: Runtime, redis_url: str, twilio: FakeTwilio, clock: FakeClock, jobs: FakeJobs, accept: Accept
+) -> None:
+    delivered, kept = accept(), accept()
+    send_messages(rt)
+    taken = callback(rt, delivered, "delivered")
+    append(rt, taken)
+    dead = CallbackStream(Redis.from_url(redis_url, protocol=2), consumer="dead")
+    assert dead.read(10)
+    keep(rt, callback(rt, kept, "delivered"))
+    orphaned = accept()
+    claim(rt)
+    due = accept()
+    twilio.behaviours = [refuse(20003, 401)]
+    send_messages(rt)
+    clock.advance(timedelta(minutes=5))
+    jobs.woken.clear()
+    at_once = rt.settings.model_copy(update={"stream_reclaim_after": timedelta()})
+
+    sweep(replace(rt, settings=at_once))
+
+    assert {stored(rt, message_id).status for message_id in (delivered, kept)} == {Status.DELIVERED}
+    assert stored(rt, orphaned).status == Status.UNCONFIRMED
+    assert stored(rt, due).status == Status.PENDING
+    assert (Job.SEND_MESSAGES, 0) in jobs.woken
+    with rt.sessions() as session:
+        assert breakers.all_of(session) == []
+
+
+@pytest.mark.parametrize("fault", [RedisConnectionError("away"), ZeroDivisionError("a defect")])
+def test_a_part_that_fails_stops_no_other(
+    rt: Runtime, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch, accept: Accept, fault: Exception
+) -> None:
+    accept()
+    jobs.woken.clear()
+
+    def failing(_: Runtime) -> int:
+        raise fault
+
+    monkeypatch.setattr(sweep_module, "PARTS", (failing, *sweep_module.PARTS))
+
+    sweep(rt)
+
+    assert (Job.SEND_MESSAGES, 0) in jobs.woken
+
+
+def test_without_redis_the_round_does_what_the_database_allows(
+    rt: Runtime,
+    jobs: FakeJobs,
+    clock: FakeClock,
+    message_id: UUID,
+    accept: Accept,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep(rt, callback(rt, message_id, "delivered"))
+    lost = accept()
+    claim(rt)
+    clock.advance(rt.settings.send_lease)
+
+    def away(*_: Any, **__: Any) -> None:
+        raise RedisConnectionError("away")
+
+    monkeypatch.setattr(jobs, "keep", away)
+    gone = CallbackStream(Redis.from_url("redis://127.0.0.1:1/0"), consumer="test")
+
+    sweep(replace(rt, stream=gone))
+
+    assert stored(rt, message_id).status == Status.DELIVERED
+    assert stored(rt, lost).status == Status.UNCONFIRMED
+
+
+def test_while_another_worker_sweeps_this_one_does_not(rt: Runtime, jobs: FakeJobs, accept: Accept) -> None:
+    accept()
+    jobs.woken.clear()
+    jobs.begin = lambda _job: False  # type: ignore[method-assign]
+
+    sweep(rt)
+
+    assert jobs.woken == []
+
+
+def test_the_stream_is_left_as_it_was_when_nothing_waits(rt: Runtime, redis_url: str) -> None:
+    sweep(rt)
+
+    with Redis.from_url(redis_url) as redis:
+        assert redis.xlen(STREAM) == 0

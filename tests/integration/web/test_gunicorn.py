@@ -1,0 +1,246 @@
+"""The API under its real server: what the request line looked like, how long a body may be, how it begins and ends."""
+
+import fcntl
+import http.client
+import os
+import re
+import socket
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from simulator.signature import sign
+from smsapp.web.plain_http import MAX_BODY_BYTES
+from smsapp.web.schemas import Problem
+from tests.support.environment import AUTH_TOKEN
+from tests.support.stack import HOST, Stack
+
+FORM = {"MessageSid": "SM" + "1" * 32, "MessageStatus": "delivered", "Body": "ä +%"}
+FORM_TYPE = "application/x-www-form-urlencoded"
+GRACEFUL_TIMEOUT_S = 25
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A web process and nothing else."""
+    with Stack(tmp_path_factory.mktemp("gunicorn"), only={"web"}) as stack:
+        yield stack
+
+
+def ask(
+    stack: Stack, method: str, target: str, body: bytes | Iterator[bytes] | None = None, **headers: str
+) -> tuple[int, str, bytes]:
+    """Make one request with the target exactly as it is; return status, content type and body."""
+    connection = http.client.HTTPConnection(HOST, stack.ports["web"], timeout=30)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, target, body, named, encode_chunked=isinstance(body, Iterator))
+        answer = connection.getresponse()
+        return answer.status, answer.headers.get("Content-Type", ""), answer.read()
+    finally:
+        connection.close()
+
+
+def callback(stack: Stack, target: str, fields: bytes = b"") -> bytes:
+    """Return a signed callback as bytes."""
+    body = urlencode(FORM).encode()
+    signature = sign(AUTH_TOKEN, stack.url() + target, FORM.items())
+    head = (
+        f"POST {target} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM_TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\nX-Twilio-Signature: {signature}\r\n"
+    )
+    return head.encode() + fields + b"\r\n" + body
+
+
+def connect(stack: Stack) -> socket.socket:
+    """Return a connection to the web process on which each piece is a packet of its own."""
+    connection = socket.create_connection((HOST, stack.ports["web"]), timeout=30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def exchange(stack: Stack, pieces: list[bytes]) -> bytes:
+    """Send pieces over one connection, each once the last was received, and return all that is answered."""
+    answers = b""
+    with connect(stack) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+            while unsent(connection):
+                time.sleep(0.001)
+        while more := connection.recv(65536):
+            answers += more
+    return answers
+
+
+def unsent(connection: socket.socket) -> int:
+    """Return how many bytes the other side has not taken yet."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/twilio/status",
+        "/twilio/status?x=%2F%2f&plus=+&y=",
+        "/twilio/status/msg%5F018f00000000700080000000000000aa",
+        "/twilio/status/%C3%A4%20%25;v=1,2:@!$&'()*+",
+    ],
+)
+def test_twilio_is_believed_about_the_address_it_really_used(stack: Stack, target: str) -> None:
+    signature = sign(AUTH_TOKEN, stack.url() + target, FORM.items())
+
+    answer = ask(
+        stack, "POST", target, urlencode(FORM).encode(), Content_Type=FORM_TYPE, X_Twilio_Signature=signature
+    )
+
+    assert answer == (204, "", b"")
+
+
+@pytest.mark.parametrize("path", ["/sms/send", "/twilio/status"])
+def test_a_body_that_hides_its_length_is_no_way_around_the_limit(stack: Stack, path: str) -> None:
+    chunks = iter([b"x" * 1024] * (MAX_BODY_BYTES // 1024 + 1))
+    headers = {
+        "Authorization": f"Bearer {stack.api_key}",
+        "Content_Type": FORM_TYPE if path.startswith("/twilio") else "application/json",
+        "X_Twilio_Signature": "x",
+        "Transfer_Encoding": "chunked",
+    }
+
+    status, content_type, body = ask(stack, "POST", path, chunks, **headers)
+
+    assert (status, content_type) == (413, "application/problem+json"), body
+    assert Problem.model_validate_json(body).code == "too_large"
+
+
+def test_callbacks_and_other_requests_take_turns_on_one_connection(stack: Stack) -> None:
+    other = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
+    unknown = b"POST /nowhere HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nx=1"
+    last = callback(stack, "/twilio/status", b"Connection: close\r\n")
+
+    answers = exchange(
+        stack,
+        [callback(stack, "/twilio/status") + other, unknown + callback(stack, "/twilio/inbound") * 2, last],
+    )
+
+    lines = re.findall(rb"HTTP/1\.1 (\d+)", answers)
+    assert lines == [b"204", b"200", b"404", b"200", b"200", b"204"]
+
+
+def test_a_callback_may_come_in_pieces(stack: Stack) -> None:
+    last = callback(stack, "/twilio/status/msg_1", b"connection: close\r\n")
+    plain = callback(stack, "/twilio/status/msg_1")
+    begin_of_body = plain.index(b"\r\n\r\n") + 4
+
+    answers = exchange(
+        stack, [plain[:begin_of_body], plain[begin_of_body:-1], plain[-1:], plain[:30], plain[30:], last]
+    )
+
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"204"] * 3
+
+
+def test_texts_are_taken_with_and_without_faults_on_one_connection(stack: Stack) -> None:
+    def text(body: bytes, key: str = stack.api_key) -> bytes:
+        head = (
+            f"POST /sms/send HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    good = text(b'{"to":"+14155552671","body":"x"}')
+    last = callback(stack, "/twilio/status", b"Connection: close\r\n")
+
+    answers = exchange(stack, [good + text(b'{"to":"1"}') + text(b"{}", "wrong") + good, last])
+
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"202", b"400", b"401", b"202", b"204"]
+
+
+def test_a_forged_callback_is_refused_with_a_problem(stack: Stack) -> None:
+    forged = callback(stack, "/twilio/status").replace(b"delivered", b"undelivrd")
+
+    answers = exchange(stack, [forged, callback(stack, "/twilio/status", b"Connection: close\r\n")])
+
+    head, _, rest = answers.partition(b"\r\n\r\n")
+    length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
+    assert head.startswith(b"HTTP/1.1 403 ")
+    assert Problem.model_validate_json(rest[:length]).code == "signature_invalid"
+    assert rest[length:].startswith(b"HTTP/1.1 204 ")
+
+
+def test_a_connection_without_a_request_is_ended_after_a_while(tmp_path: Path) -> None:
+    soon = {"GUNICORN_CMD_ARGS": "--keep-alive 1"}
+    with Stack(tmp_path, only={"web"}, environment=soon) as stack, connect(stack) as idle:
+        for _ in range(2):
+            idle.sendall(callback(stack, "/twilio/status"))
+            assert idle.recv(65536).startswith(b"HTTP/1.1 204 ")
+        began = time.monotonic()
+
+        assert idle.recv(65536) == b""
+
+        assert 0.5 < time.monotonic() - began < 4
+        assert "Socket error" not in "".join(stack.logs().values())
+
+
+def test_a_client_that_does_not_read_is_left(tmp_path: Path) -> None:
+    soon = {"GUNICORN_CMD_ARGS": "--keep-alive 1"}
+    with Stack(tmp_path, only={"web"}, environment=soon) as stack, connect(stack) as deaf:
+        refused = (
+            callback(stack, "/twilio/status").replace(b"X-Twilio-Signature: ", b"X-Twilio-Signature: x") * 100
+        )
+
+        with pytest.raises(ConnectionError):  # noqa: PT012 - any of them may be the one that finds out
+            for _ in range(10_000):
+                deaf.sendall(refused)
+
+
+def test_a_connection_without_a_request_does_not_keep_it_from_ending(tmp_path: Path) -> None:
+    with Stack(tmp_path, only={"web"}) as stack, connect(stack) as idle:
+        idle.sendall(callback(stack, "/twilio/status"))
+        assert idle.recv(65536).startswith(b"HTTP/1.1 204 ")
+        began = time.monotonic()
+
+        stack.stop("web")
+
+        assert idle.recv(65536) == b""
+        assert time.monotonic() - began < GRACEFUL_TIMEOUT_S
+
+
+def test_a_body_that_never_comes_is_given_up_without_a_fuss(tmp_path: Path) -> None:
+    quick = {"GUNICORN_CMD_ARGS": "--keep-alive 1"}
+    with Stack(tmp_path, only={"web"}, environment=quick) as stack, connect(stack) as connection:
+        connection.sendall(callback(stack, "/twilio/status")[:-1])
+
+        assert connection.recv(65536) == b""
+        assert "Traceback" not in "".join(stack.logs().values())
+
+
+def test_the_reference_is_served_with_all_it_needs(stack: Stack) -> None:
+    answers = {
+        target: ask(stack, "GET", target)[:2]
+        for target in ("/docs", "/openapi.json", "/static/docs.js", "/static/vendor/swagger-ui.css")
+    }
+
+    assert answers == {
+        "/docs": (200, "text/html; charset=utf-8"),
+        "/openapi.json": (200, "application/json"),
+        "/static/docs.js": (200, "text/javascript; charset=utf-8"),
+        "/static/vendor/swagger-ui.css": (200, "text/css; charset=utf-8"),
+    }
+
+
+def test_with_a_faulty_configuration_it_says_so_in_plain_words_and_ends(stack: Stack) -> None:
+    done = stack.run("web", PORT="0", APP_BASE_URL="nonsense", TWILIO_ACCOUNT_SID="")
+
+    told = done.stderr[done.stderr.index("smsapp cannot start") :].splitlines()
+    assert done.returncode == os.EX_CONFIG
+    assert [line.partition(":")[0] for line in told] == [
+        "smsapp cannot start; fix these settings",
+        "  APP_BASE_URL",
+        "  TWILIO_ACCOUNT_SID",
+    ]
+    assert "Traceback" not in done.stderr
+    assert "Booting worker" not in done.stderr

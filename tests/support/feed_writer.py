@@ -1,0 +1,71 @@
+"""Writes events in transactions of all kinds and remembers what it has committed; as a process, it dies on purpose.
+
+`python -m tests.support.feed_writer DATABASE_URL TRANSACTIONS` kills itself in its last transaction, between the last
+statement and the commit, with the row of the numbers locked.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from smsapp.db.engine import make_sessions
+from smsapp.events import outbox
+from smsapp.events.types import EventType, Outgoing
+from smsapp.ids import new_id
+from tests.support.fakes import START
+
+
+class _Refused(Exception):
+    """What a transaction fails with in the middle."""
+
+
+def write(url: str, name: str, transactions: int) -> Iterator[list[str]]:
+    """Yield the ids of each transaction that was committed, in their order; others are rolled back in between."""
+    rng = random.Random(name)
+
+    def some(kind: str) -> list[Outgoing]:
+        data = {"writer": name, "kind": kind}
+        count = rng.randint(1, 20)
+        return [Outgoing(EventType.JOB_COMPLETED, new_id(), START, data=data) for _ in range(count)]
+
+    sessions = make_sessions(url, pool_size=1)
+    for number in range(transactions):
+        with suppress(_Refused), sessions.begin() as session:
+            outbox.add_all(session, kept := some("kept"))
+            with suppress(_Refused), session.begin_nested():
+                outbox.add_all(session, some("taken back"))
+                raise _Refused
+            time.sleep(rng.random() * 0.003)  # others begin and commit meanwhile
+            if number % 4 == 1:
+                outbox.add_all(session, some("rolled back"))
+                raise _Refused
+            outbox.add_all(session, more := some("kept"))
+            kept += more
+        if number % 4 != 1:
+            yield [each.id.hex for each in kept]
+    sessions.kw["bind"].dispose()
+
+
+def _die_at_last(url: str, transactions: int) -> None:
+    left = transactions
+
+    @event.listens_for(Session, "before_commit")  # called after the outbox's own listener
+    def die(session: Session) -> None:
+        nonlocal left
+        left -= not session.in_nested_transaction()
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for ids in write(url, "mortal", 10**9):
+        print(*ids, flush=True)  # noqa: T201 - the test reads it
+
+
+if __name__ == "__main__":
+    _die_at_last(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,238 @@
+"""A drain's shift: one at a time per slot, never a wake-up lost, and patience with a database that is away."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+
+from smsapp.queue import drain
+from smsapp.queue.drain import MAX_SHIFT, alone, draining, outlast, still_alone
+from smsapp.queue.tasks import FLAG_TTL_MS, Job
+from smsapp.runtime import Runtime
+
+JOB = Job.TRACK_CALLBACKS
+AWAY = OperationalError("SELECT 1", {}, Exception("the database system is shutting down"))
+
+
+@dataclass
+class Flags:
+    """Remembers what is done to the flag, in order."""
+
+    calls: list[tuple[str, Job, int]] = field(default_factory=list)
+    broken: bool = False
+    taken: bool = False
+
+    def wake(self, job: Job, slot: int = 0) -> bool:
+        self.calls.append(("wake", job, slot))
+        return not self.broken
+
+    def begin(self, job: Job) -> bool:
+        self.calls.append(("begin", job, 0))
+        return not self.taken
+
+    def keep(self, job: Job, slot: int = 0) -> None:
+        self._call("keep", job, slot)
+
+    def release(self, job: Job, slot: int = 0) -> None:
+        self._call("release", job, slot)
+
+    def _call(self, name: str, job: Job, slot: int) -> None:
+        self.calls.append((name, job, slot))
+        if self.broken:
+            raise RedisConnectionError("away")
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _, _ in self.calls]
+
+
+class Stop(threading.Event):
+    """An event whose wait passes time on a watch instead of sleeping."""
+
+    def __init__(self, watch: "Watch") -> None:
+        super().__init__()
+        self._watch = watch
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._watch.now += timeout or 0
+        return self.is_set()
+
+
+@dataclass
+class Watch:
+    """A monotonic clock that moves when told."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch = Watch()
+    monkeypatch.setattr(drain, "time", watch)
+    return watch
+
+
+@pytest.fixture
+def flags() -> Flags:
+    return Flags()
+
+
+@pytest.fixture
+def rt(flags: Flags, watch: Watch) -> Runtime:
+    return cast("Runtime", SimpleNamespace(jobs=flags, stopping=Stop(watch)))
+
+
+def failing(times: int, error: Exception = AWAY) -> Callable[[], str]:
+    """Return work that fails so often and then succeeds."""
+    left = [error] * times
+
+    def work() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    return work
+
+
+def test_a_drain_that_found_nothing_more_takes_its_flag_down_and_wakes_nobody(
+    rt: Runtime, flags: Flags
+) -> None:
+    with draining(rt, JOB, 2) as again:
+        assert again()
+
+    assert flags.calls == [("release", JOB, 2)]
+
+
+def test_a_drain_ends_after_its_shift_and_names_a_successor(rt: Runtime, flags: Flags, watch: Watch) -> None:
+    with draining(rt, JOB, 1) as again:
+        watch.now += MAX_SHIFT.total_seconds() + 0.1
+        assert not again()
+
+    assert flags.calls[-2:] == [
+        ("release", JOB, 1),
+        ("wake", JOB, 1),
+    ]  # in this order, or the wake meets a flag
+
+
+def test_a_drain_that_is_told_to_stop_leaves_its_work_to_another(rt: Runtime, flags: Flags) -> None:
+    with draining(rt, JOB, 0) as again:
+        rt.stopping.set()
+        assert not again()
+
+    assert flags.calls == [("release", JOB, 0), ("wake", JOB, 0)]
+
+
+def test_a_drain_shows_that_it_lives_well_before_its_flag_falls(
+    rt: Runtime, flags: Flags, watch: Watch
+) -> None:
+    with draining(rt, JOB, 0) as again:
+        for _ in range(100):
+            watch.now += 0.1
+            assert again()
+
+    kept = flags.names.count("keep")
+    assert 10 / (FLAG_TTL_MS / 1000) * 2 <= kept <= 10
+    assert flags.names[-1] == "release"
+
+
+def test_a_drain_that_fails_takes_its_flag_down_all_the_same(rt: Runtime, flags: Flags) -> None:
+    with pytest.raises(ZeroDivisionError), draining(rt, JOB, 0):
+        raise ZeroDivisionError
+
+    assert flags.calls == [("release", JOB, 0)]
+
+
+def test_a_drain_goes_on_while_redis_is_away(rt: Runtime, flags: Flags, watch: Watch) -> None:
+    flags.broken = True
+
+    with draining(rt, JOB, 0) as again:
+        watch.now += FLAG_TTL_MS / 1000
+        assert again()
+
+    assert flags.names == ["keep", "release"]
+
+
+@pytest.mark.parametrize(
+    "error", [AWAY, InterfaceError("SELECT 1", {}, Exception("the connection is closed"))]
+)
+def test_work_is_done_again_until_the_database_is_back(rt: Runtime, error: Exception) -> None:
+    assert outlast(rt, failing(5, error)) == "done"
+
+
+def test_the_pauses_grow_but_stay_short(rt: Runtime, watch: Watch) -> None:
+    began = watch.now
+
+    outlast(rt, failing(3))
+    three = watch.now - began
+    outlast(rt, failing(9))
+
+    assert three == pytest.approx(0.1 + 0.2 + 0.4)
+    assert watch.now - began - three == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6 + 4 * 2.0)
+
+
+def test_patience_ends(rt: Runtime, watch: Watch) -> None:
+    began = watch.now
+
+    with pytest.raises(OperationalError):
+        outlast(rt, failing(10_000), patience=timedelta(seconds=60))
+
+    assert 55 < watch.now - began <= 60
+
+
+def test_whoever_is_told_to_stop_does_not_wait(rt: Runtime, watch: Watch) -> None:
+    rt.stopping.set()
+    calls: list[Any] = []
+
+    def work() -> None:
+        calls.append(1)
+        raise AWAY
+
+    with pytest.raises(OperationalError):
+        outlast(rt, work)
+
+    assert len(calls) == 1
+
+
+def test_an_error_that_no_wait_can_mend_is_not_waited_for(rt: Runtime, watch: Watch) -> None:
+    began = watch.now
+
+    with pytest.raises(IntegrityError):
+        outlast(rt, failing(1, IntegrityError("INSERT", {}, Exception("not unique"))))
+
+    assert watch.now == began
+
+
+def test_a_job_runs_in_one_worker_at_a_time(rt: Runtime, flags: Flags) -> None:
+    with alone(rt, Job.SWEEP) as mine:
+        still_alone(rt, Job.SWEEP)
+    flags.taken = True
+    with alone(rt, Job.SWEEP) as others:
+        pass
+
+    assert (mine, others) == (True, False)
+    assert flags.names == ["begin", "keep", "release", "begin"]  # the second lets the first one's flag stand
+
+
+def test_a_job_that_fails_lets_the_next_one_begin(rt: Runtime, flags: Flags) -> None:
+    with pytest.raises(ZeroDivisionError), alone(rt, Job.SWEEP):
+        raise ZeroDivisionError
+
+    assert flags.names == ["begin", "release"]
+
+
+def test_a_job_goes_on_while_redis_is_away(rt: Runtime, flags: Flags) -> None:
+    with alone(rt, Job.SWEEP) as mine:
+        flags.broken = True
+        still_alone(rt, Job.SWEEP)
+
+    assert mine
+    assert flags.names == ["begin", "keep", "release"]

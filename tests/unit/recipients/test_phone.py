@@ -1,0 +1,187 @@
+"""Phone numbers: what is taken, in which form it is stored, and what a log may show of it."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from smsapp.recipients.phone import (
+    InvalidPhoneNumber,
+    InvalidSender,
+    Recipient,
+    address,
+    mask,
+    parse_recipient,
+    parse_sender,
+)
+
+US = Recipient("+14155552671", "US", valid=True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "+14155552671",
+        "+1 415-555-2671",
+        "+1 (415) 555.2671",
+        "  +14155552671\n",
+        "+1\u00a0415\u2011555\u20132671",  # pasted from a document
+    ],
+)
+def test_every_way_to_write_a_number_gives_one_form(raw: str) -> None:
+    assert parse_recipient(raw) == US
+
+
+@pytest.mark.parametrize(
+    ("raw", "e164", "region"),
+    [
+        pytest.param("+44 (0) 7400 123456", "+447400123456", "GB", id="the trunk zero goes"),
+        pytest.param("+39 06 1234 5678", "+390612345678", "IT", id="Italy's leading zero stays"),
+        pytest.param("+33612345678", "+33612345678", "FR", id="France"),
+        pytest.param("+80012345678", "+80012345678", None, id="international freephone has no country"),
+        pytest.param("+15005550006", "+15005550006", "US", id="Twilio's magic test number"),
+        pytest.param("whatsapp:+14155552671", "whatsapp:+14155552671", "US", id="a channel prefix stays"),
+        pytest.param(
+            "whatsapp:+1 415 555 2671", "whatsapp:+14155552671", "US", id="behind it, too, one form"
+        ),
+    ],
+)
+def test_a_valid_number_is_stored_in_e164_with_its_region(raw: str, e164: str, region: str | None) -> None:
+    assert parse_recipient(raw) == Recipient(e164, region, valid=True)
+
+
+@pytest.mark.parametrize(("raw", "region"), [("+10000000000", None), ("+33099999999", "FR")])
+def test_a_number_outside_the_numbering_plan_is_taken_but_not_valid(raw: str, region: str | None) -> None:
+    assert parse_recipient(raw) == Recipient(raw, region, valid=False)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("", "not_e164"),
+        ("+", "not_e164"),
+        ("4155552671", "not_e164"),
+        ("0014155552671", "not_e164"),
+        ("12345", "not_e164"),  # a short code only sends
+        ("ACME", "not_e164"),
+        ("tel:+14155552671", "not_e164"),
+        ("+1 800 FLOWERS", "not_e164"),
+        ("+14155552671 ext. 5", "not_e164"),
+        ("+14155552671;+14155552672", "not_e164"),
+        ("++14155552671", "not_e164"),
+        ("+\uff11\uff14155552671", "not_e164"),  # full-width digits
+        ("whatsapp:4155552671", "not_e164"),
+        ("whatsapp:whatsapp:+14155552671", "not_e164"),
+        ("messenger:+14155552671", "not_e164"),
+        ("+1", "too_short"),
+        ("+1415", "too_short"),
+        ("+12530000", "too_short"),  # a local number without its area code
+        ("+14155552671234", "too_long"),
+        ("+12345678901234567890", "too_long"),
+        ("+999123456", "unknown_country_code"),
+        ("+0123456789", "unknown_country_code"),
+    ],
+)
+def test_an_impossible_number_is_refused_with_its_reason(raw: str, reason: str) -> None:
+    with pytest.raises(InvalidPhoneNumber) as caught:
+        parse_recipient(raw)
+
+    assert caught.value.reason == reason
+    assert raw == "" or raw not in str(caught.value)  # the message must not carry the number into a log
+
+
+@given(st.text() | st.from_regex(r"\A\+[0-9]{0,18}\Z"))
+@example("+820000000")
+def test_any_input_is_parsed_or_refused_and_parsing_again_changes_nothing(raw: str) -> None:
+    try:
+        recipient = parse_recipient(raw)
+    except InvalidPhoneNumber:
+        return
+
+    assert parse_recipient(recipient.e164) == recipient
+
+
+@pytest.mark.parametrize(
+    ("raw", "sender"),
+    [
+        ("+1 415-555-2671", "+14155552671"),
+        ("+15005550006", "+15005550006"),
+        ("whatsapp:+14155552671", "whatsapp:+14155552671"),
+        ("123", "123"),
+        ("12345678", "12345678"),
+        ("ACME", "ACME"),
+        (" A&B +1_2-3 ", "A&B +1_2-3"),
+        ("12345678ABC", "12345678ABC"),
+    ],
+)
+def test_a_sender_is_a_number_a_short_code_or_an_alphanumeric_id(raw: str, sender: str) -> None:
+    assert parse_sender(raw) == sender
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("", "not_a_sender"),
+        ("12", "not_a_sender"),
+        ("123456789", "not_a_sender"),  # neither short code nor, without a plus, a number
+        ("ACME GATEWAY", "not_a_sender"),  # twelve characters
+        ("ACM\u00c9", "not_a_sender"),
+        ("ACME!", "not_a_sender"),
+        ("- - -", "not_a_sender"),
+        ("whatsapp:ACME", "not_a_sender"),
+        ("+1415", "too_short"),
+        ("+14155552671234", "too_long"),
+        ("+999123456", "unknown_country_code"),
+    ],
+)
+def test_anything_else_is_no_sender(raw: str, reason: str) -> None:
+    with pytest.raises(InvalidSender) as caught:
+        parse_sender(raw)
+
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"),
+    [
+        ("+15005550006", "+1******0006"),
+        ("+4915112345678", "+4********5678"),
+        ("whatsapp:+15005550006", "whatsapp:+1******0006"),
+        ("12345", "***45"),
+        ("ACME", "**ME"),
+        ("+123456789", "+*****6789"),
+        ("1", "*"),
+        ("", ""),
+    ],
+)
+def test_a_masked_number_keeps_its_ends(number: str, masked: str) -> None:
+    assert mask(number) == masked
+
+
+@given(
+    prefix=st.sampled_from(["", "whatsapp:"]),
+    secret=st.text("+0123456789", max_size=20) | st.text(st.characters(exclude_characters="*")),
+)
+def test_a_mask_keeps_the_length_and_hides_at_least_half(prefix: str, secret: str) -> None:
+    masked = mask(prefix + secret).removeprefix(prefix)
+
+    assert len(masked) == len(secret)
+    assert all(shown in ("*", original) for shown, original in zip(masked, secret, strict=True))
+    assert 2 * masked.count("*") >= len(secret)
+
+
+@pytest.mark.parametrize(
+    ("to", "sender", "expected"),
+    [
+        ("+14155552671", "+15005550006", "+14155552671"),
+        ("+14155552671", None, "+14155552671"),
+        ("+14155552671", "whatsapp:+15005550006", "whatsapp:+14155552671"),
+        ("whatsapp:+14155552671", "whatsapp:+15005550006", "whatsapp:+14155552671"),
+        (
+            "whatsapp:+14155552671",
+            "+15005550006",
+            "whatsapp:+14155552671",
+        ),  # Twilio says what is wrong with it
+    ],
+)
+def test_a_recipient_is_addressed_on_the_senders_channel(to: str, sender: str | None, expected: str) -> None:
+    assert address(to, sender) == expected
