@@ -161,15 +161,18 @@ class _Drain:
     def finish(self) -> None:
         """Wait for the requests that are still under way: each of them ends by itself in time.
 
-        A consumer whose own have ended is left at once: the successor has more for it, and others may hang.
+        A consumer whose own have ended is left at once: the successor has more for it, and others may hang. A reply
+        that cannot be recorded, because the database is away, is left out: its delivery stays due and is sent again.
         """
-        while True:
-            self._leave_idle()
-            if not self._lanes:
-                break
-            self._renew()
-            self._gather(_TICK_S)
-        self._pool.shutdown()
+        try:
+            while True:
+                self._leave_idle()
+                if not self._lanes:
+                    break
+                self._renew()
+                self._gather(_TICK_S)
+        finally:
+            self._pool.shutdown()
 
     # What there is to do.
 
@@ -297,8 +300,12 @@ class _Drain:
         if not results:
             return
         present = {key: lane.consumer.health for key, lane in self._lanes.items()}
-        health = outlast(self._rt, partial(record_deliveries, self._rt, results, present))
+        try:
+            health = outlast(self._rt, partial(record_deliveries, self._rt, results, present))
+        finally:
+            # These requests have ended, recorded or not; `finish` waits only for those that have not.
+            for result in results:
+                self._lanes[result.consumer.id].in_flight.discard(result.delivery.id)
         for result in results:
             lane = self._lanes[result.consumer.id]
-            lane.in_flight.discard(result.delivery.id)
             lane.consumer = replace(lane.consumer, health=health[lane.consumer.id])

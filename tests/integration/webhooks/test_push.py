@@ -5,6 +5,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.config import Settings
@@ -623,3 +625,36 @@ def test_the_guard_holds_for_events_too(
 
     assert consumer.seen == []
     assert owed(rt)[0].error == "address_not_allowed"
+
+
+def test_an_answer_that_could_not_be_written_down_while_stopping_ends_the_drain(
+    rt: Runtime,
+    consumer: Consumer,
+    listen: Subscribe,
+    accept: Accept,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would wait for ever for requests that have ended, and keep their consumers from any other worker."""
+    subscription_id, _ = listen(consumer)
+    accept()
+
+    def database_away(*_: Any) -> Any:
+        rt.stopping.set()
+        raise OperationalError("UPDATE", {}, Exception("the database is away"))
+
+    def drain() -> None:
+        with suppress(OperationalError):
+            push_events(rt)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(push_module, "record_deliveries", database_away)
+        worker = threading.Thread(target=drain, daemon=True)
+        worker.start()
+        worker.join(5)
+        assert not worker.is_alive()
+
+    rt.stopping.clear()
+    assert row(rt, subscription_id).owner is None
+    assert push_events(rt) == 1  # what nobody wrote down is told again, with the same id
+    assert len({seen.id for seen in consumer.seen}) == 1
+    assert [delivery.status for delivery in owed(rt)] == [DeliveryStatus.DELIVERED]
