@@ -91,9 +91,11 @@ def _feed(rt: Runtime, job: SmsJob) -> int:
     window = rt.settings.job_window
     with reading(rt.sessions) as session:
         room = window - sms_jobs.pending(session, job.id, until=now + _SOON)
-        if room < min(_BATCH, window) // 2 and room < job.waiting:
+        if room < max(1, min(_BATCH, window) // 2) and room < job.waiting:
             return 0  # a larger batch, soon, costs less than many small ones
         rows = job_rows.next_waiting(session, job.id, limit=min(room, _BATCH))
+    if not rows:
+        return 0  # another feeder took the last ones
     try:
         if job.deliver_by and job.deliver_by <= now:
             _refuse(rt, job.id, rows, "deadline_passed")

@@ -385,3 +385,33 @@ def test_a_scheduled_job_of_which_nothing_can_be_sent_is_done_at_once(
     feed_jobs(rt)
 
     assert job_of(rt, job_id).state == "completed"
+
+
+def test_a_window_of_one_message_waits_until_that_is_sent(rt: Runtime, key_id: UUID) -> None:
+    object.__setattr__(rt, "settings", rt.settings.model_copy(update={"job_window": 1}))
+    job_id = make(rt, key_id, numbers(2))
+
+    assert feed_jobs(rt) == 1
+    assert feed_jobs(rt) == 0  # the one is pending
+    send_messages(rt, lane=Lane.BULK)
+    assert feed_jobs(rt) == 1
+
+    assert job_of(rt, job_id).waiting == 0
+
+
+def test_a_feeder_whose_rows_were_all_taken_meanwhile_goes_on(
+    rt: Runtime, key_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = make(rt, key_id, numbers(2))
+    real = sms_jobs.pending
+
+    def another_is_faster(*arguments: Any, **options: Any) -> int:
+        monkeypatch.setattr(sms_jobs, "pending", real)
+        feeding._feed(rt, job_of(rt, job_id))
+        return 0
+
+    monkeypatch.setattr(sms_jobs, "pending", another_is_faster)
+
+    feed_jobs(rt)
+
+    assert len(messages_of(rt, job_id)) == 2
