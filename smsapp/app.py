@@ -9,7 +9,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import sessionmaker
 
 from smsapp import __version__
-from smsapp.bulk import openapi as bulk_openapi
+from smsapp.bulk import schemas as bulk_schemas
 from smsapp.bulk import views as jobs
 from smsapp.callbacks import receiver as callbacks
 from smsapp.callbacks import views as twilio
@@ -73,7 +73,7 @@ _DOCUMENTED = (
     event_schemas,
     health_schemas,
     web_schemas,
-    bulk_openapi,
+    bulk_schemas,
     template_schemas,
     inbound_schemas,
     suppression_schemas,

@@ -13,8 +13,8 @@ from flask import request
 from pydantic import ValidationError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from smsapp.bulk.requests import JobOptions
 from smsapp.bulk.rows import REFERENCE, TO
+from smsapp.bulk.schemas import JobOptions
 from smsapp.templates.rules import Template
 from smsapp.uploads.csv_rows import CsvRows
 from smsapp.uploads.json_rows import read_options, read_rows

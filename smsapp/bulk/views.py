@@ -9,9 +9,8 @@ from flask import Response, request
 from sqlalchemy import Row
 
 from smsapp.bulk import queries as sms_jobs
-from smsapp.bulk import requests as job_requests
 from smsapp.bulk import row_queries as job_rows
-from smsapp.bulk import schemas as job_schemas
+from smsapp.bulk import schemas
 from smsapp.bulk.control import Command, JobNotFoundError, WrongJobStateError, control_job
 from smsapp.bulk.create import MAX_FAULTS
 from smsapp.bulk.creation import make_job
@@ -22,12 +21,12 @@ from smsapp.db.sessions import reading
 from smsapp.ids import parse_job_id, public_job_id
 from smsapp.runtime import Runtime
 from smsapp.uploads.rows import UnreadableUpload
-from smsapp.web import schemas
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.pages import page_response
 from smsapp.web.problems import Fault, ProblemError
+from smsapp.web.schemas import SendHeaders
 from smsapp.web.uploads import give_way, spool_file
 from smsapp.web.wiring import runtime
 
@@ -38,19 +37,19 @@ _RESULTS_AT_A_TIME = 200
 
 @bp.post("")
 @bp.auth_required(auth)
-@bp.input(schemas.SendHeaders, location="headers")
+@bp.input(SendHeaders, location="headers")
 @bp.doc(
     summary="Upload a job",
     operation_id="createJob",
     responses=answer(
         201,
         "Stored; nothing is sent yet, unless `start` was set.",
-        job_schemas.JobDocument,
+        schemas.JobDocument,
         headers={"Location": "Location", "Idempotent-Replayed": "IdempotentReplayed"},
     )
     | problems(400, 401, 413, 415, 422, 500, 503),
 )
-def create(headers_data: schemas.SendHeaders) -> Response:
+def create(headers_data: SendHeaders) -> Response:
     """Check and store up to 100,000 rows, and send none of them before the job is started.
 
     Send JSON (options and `rows`), or CSV whose first line names the columns, with the options in the query; or a form
@@ -72,14 +71,14 @@ def create(headers_data: schemas.SendHeaders) -> Response:
 
 @bp.get("")
 @bp.auth_required(auth)
-@bp.input(job_requests.JobListQuery, location="query")
+@bp.input(schemas.JobListQuery, location="query")
 @bp.doc(
     summary="List jobs",
     operation_id="listJobs",
-    responses=answer(200, "A page of jobs.", job_schemas.JobList, headers={"Link": "Link"})
+    responses=answer(200, "A page of jobs.", schemas.JobList, headers={"Link": "Link"})
     | problems(400, 401, 500, 503),
 )
-def index(query_data: job_requests.JobListQuery) -> Response:
+def index(query_data: schemas.JobListQuery) -> Response:
     """Return jobs, newest first."""
     limit = query_data.limit
     with reading(runtime().sessions) as session:
@@ -93,7 +92,7 @@ def index(query_data: job_requests.JobListQuery) -> Response:
 @bp.doc(
     summary="Show a job",
     operation_id="getJob",
-    responses=answer(200, "The job.", job_schemas.JobDocument) | problems(401, 404, 500, 503),
+    responses=answer(200, "The job.", schemas.JobDocument) | problems(401, 404, 500, 503),
 )
 def show(job_id: str) -> Response:
     """Return a job: how many rows are sent, how many messages have each status, and the first faulty rows."""
@@ -105,7 +104,7 @@ def show(job_id: str) -> Response:
 @bp.doc(
     summary="Start a job",
     operation_id="startJob",
-    responses=answer(200, "It runs.", job_schemas.JobDocument) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It runs.", schemas.JobDocument) | problems(401, 404, 409, 500, 503),
 )
 def start(job_id: str) -> Response:
     """Begin to send a job that is `ready`; safe to repeat."""
@@ -117,7 +116,7 @@ def start(job_id: str) -> Response:
 @bp.doc(
     summary="Pause a job",
     operation_id="pauseJob",
-    responses=answer(200, "It is paused.", job_schemas.JobDocument) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It is paused.", schemas.JobDocument) | problems(401, 404, 409, 500, 503),
 )
 def pause(job_id: str) -> Response:
     """Make no more messages of rows; those that are messages already are still sent. Safe to repeat."""
@@ -129,7 +128,7 @@ def pause(job_id: str) -> Response:
 @bp.doc(
     summary="Resume a job",
     operation_id="resumeJob",
-    responses=answer(200, "It runs.", job_schemas.JobDocument) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It runs.", schemas.JobDocument) | problems(401, 404, 409, 500, 503),
 )
 def resume(job_id: str) -> Response:
     """Go on with a paused job; safe to repeat."""
@@ -141,7 +140,7 @@ def resume(job_id: str) -> Response:
 @bp.doc(
     summary="Cancel a job",
     operation_id="cancelJob",
-    responses=answer(200, "It is canceled.", job_schemas.JobDocument) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It is canceled.", schemas.JobDocument) | problems(401, 404, 409, 500, 503),
 )
 def cancel(job_id: str) -> Response:
     """Cancel every row that is no message yet, and soon after messages that are not being sent; safe to repeat."""

@@ -11,7 +11,6 @@ from smsapp.messages.segments import measure
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.lanes import Lane
 from smsapp.runtime import Runtime
-from smsapp.sending import schemas as requests
 from smsapp.sending.accept import (
     Accepted,
     IdempotencyConflictError,
@@ -24,6 +23,7 @@ from smsapp.sending.backpressure import Backpressure
 from smsapp.sending.documents import dry_run_view
 from smsapp.sending.draft import Draft
 from smsapp.sending.preview import preview_message
+from smsapp.sending.schemas import SendRequest
 from smsapp.sending.sender_pool import sender_for
 from smsapp.suppressions.check import RecipientOptedOutError
 from smsapp.templates.fill import filled_text
@@ -63,12 +63,12 @@ class SendEndpoint:
         self._backpressure = Backpressure(rt)
         self._accepting = GroupCommit(partial(store_together, rt), limit=_MAX_TOGETHER)
 
-    def preview(self, data: requests.SendRequest, asking: Asking) -> dict[str, Any]:
+    def preview(self, data: SendRequest, asking: Asking) -> dict[str, Any]:
         """Return what would become of a text; nothing is stored."""
         draft = self._draft(data, asking)
         return dry_run_view(draft, preview_message(self._rt, draft))
 
-    def take(self, data: requests.SendRequest, asking: Asking) -> Sent:
+    def take(self, data: SendRequest, asking: Asking) -> Sent:
         """Store a text and return the answer.
 
         Raises:
@@ -110,12 +110,12 @@ class SendEndpoint:
             group=self._accepting,
         )
 
-    def _text(self, data: requests.SendRequest) -> str:
+    def _text(self, data: SendRequest) -> str:
         if data.template is None:
             return data.body or ""
         return filled_text(self._rt, data.template, data.template_version, data.values or {})
 
-    def _draft(self, data: requests.SendRequest, asking: Asking) -> Draft:
+    def _draft(self, data: SendRequest, asking: Asking) -> Draft:
         settings = self._rt.settings
         sender, service = sender_for(settings, data.to.e164, data.sender, data.messaging_service_sid)
         body = self._text(data)

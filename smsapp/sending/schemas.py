@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from smsapp.queue.lanes import Priority
-from smsapp.sending.options import ONE_TEXT, SendOptions, TextSource, with_a_template
+from smsapp.sending.option_schemas import ONE_TEXT, SendOptions, TextSource, with_a_template
 from smsapp.web.fields import Cell, Text, To, Url
 from smsapp.web.openapi_parts import RoomDocument
 

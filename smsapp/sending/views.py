@@ -4,18 +4,19 @@ from apiflask import APIBlueprint
 from flask import Response, g, request
 
 from smsapp.db.sessions import reading
-from smsapp.messages import reads, schemas
+from smsapp.messages import reads
 from smsapp.messages.documents import message_view
+from smsapp.messages.schemas import Message
 from smsapp.messages.views import named_message, no_such_message
-from smsapp.sending import schemas as requests
+from smsapp.sending import schemas
 from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
 from smsapp.sending.endpoint import Asking, SendEndpoint
 from smsapp.twilio.client import TwilioUnavailableError
-from smsapp.web import schemas as web_schemas
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import RETRY_AFTER_S, ProblemError
+from smsapp.web.schemas import SendHeaders
 from smsapp.web.wiring import provided, runtime
 
 bp = APIBlueprint("sending", __name__, url_prefix="/sms", tag="Messages")
@@ -23,21 +24,21 @@ bp = APIBlueprint("sending", __name__, url_prefix="/sms", tag="Messages")
 
 @bp.post("/send")
 @bp.auth_required(auth)
-@bp.input(web_schemas.SendHeaders, location="headers")
-@bp.input(requests.SendRequest, location="json")
+@bp.input(SendHeaders, location="headers")
+@bp.input(schemas.SendRequest, location="json")
 @bp.doc(
     summary="Send a text",
     operation_id="sendMessage",
-    responses=answer(200, "Of a dry run: what would become of it.", requests.DryRun)
+    responses=answer(200, "Of a dry run: what would become of it.", schemas.DryRun)
     | answer(
         202,
         "Stored.",
-        schemas.Message,
+        Message,
         headers={"Location": "Location", "Idempotent-Replayed": "IdempotentReplayed"},
     )
     | problems(400, 401, 413, 415, 422, 500, 503),
 )
-def send(headers_data: web_schemas.SendHeaders, json_data: requests.SendRequest) -> Response:
+def send(headers_data: SendHeaders, json_data: schemas.SendRequest) -> Response:
     """Store a text and hand it to Twilio soon after.
 
     202 means that it is stored: it will be sent, or its failure explained. With `dry_run` nothing is stored; the 200
@@ -59,7 +60,7 @@ def send(headers_data: web_schemas.SendHeaders, json_data: requests.SendRequest)
 @bp.doc(
     summary="Cancel a message",
     operation_id="cancelMessage",
-    responses=answer(200, "It is canceled.", schemas.Message) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It is canceled.", Message) | problems(401, 404, 409, 500, 503),
 )
 def cancel(message_id: str) -> Response:
     """Cancel a message that has not been handed to Twilio, or that Twilio has scheduled; safe to repeat.

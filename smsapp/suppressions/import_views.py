@@ -7,8 +7,7 @@ from apiflask import APIBlueprint
 from flask import Response, g, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from smsapp.suppressions import requests as opt_out_requests
-from smsapp.suppressions import schemas as opt_out_schemas
+from smsapp.suppressions import schemas
 from smsapp.suppressions.import_rows import Imported, import_suppressions
 from smsapp.suppressions.rows import RECIPIENT, RowFault
 from smsapp.uploads.csv_rows import CsvRows
@@ -26,14 +25,14 @@ bp = APIBlueprint("suppression_imports", __name__, url_prefix="/sms", tag="Opt-o
 
 @bp.post("/suppressions/import")
 @bp.auth_required(auth)
-@bp.input(opt_out_requests.NoQuery, location="query")
+@bp.input(schemas.NoQuery, location="query")
 @bp.doc(
     summary="Import suppressions",
     operation_id="importSuppressions",
-    responses=answer(200, "What became of the rows.", opt_out_schemas.ImportResult)
+    responses=answer(200, "What became of the rows.", schemas.ImportResult)
     | problems(400, 401, 413, 415, 500, 503),
 )
-def take_over(query_data: opt_out_requests.NoQuery) -> Response:  # noqa: ARG001 - checked is all it is
+def take_over(query_data: schemas.NoQuery) -> Response:  # noqa: ARG001 - checked is all it is
     """Suppress every recipient of a list; faulty rows are left out and named with their lines.
 
     Send CSV whose first line names the columns, or JSON as `{"rows": [{…}]}`: `recipient`, perhaps `sender` (a sender

@@ -13,8 +13,7 @@ from smsapp.ids import parse_id, suppression_id
 from smsapp.keys import queries as api_keys
 from smsapp.runtime import Runtime
 from smsapp.suppressions import queries as suppressions
-from smsapp.suppressions import requests as opt_out_requests
-from smsapp.suppressions import schemas as opt_out_schemas
+from smsapp.suppressions import schemas
 from smsapp.suppressions.decide import SuppressionNotFoundError, add_suppression, lift_suppression
 from smsapp.suppressions.documents import detail_view, suppression_view
 from smsapp.suppressions.export import COLUMNS, export_suppressions
@@ -33,16 +32,14 @@ _STATUSES = {"active": True, "lifted": False, "all": None}
 
 @bp.get("/suppressions")
 @bp.auth_required(auth)
-@bp.input(opt_out_requests.SuppressionQuery, location="query")
+@bp.input(schemas.SuppressionQuery, location="query")
 @bp.doc(
     summary="List suppressions",
     operation_id="listSuppressions",
-    responses=answer(
-        200, "A page of suppressions.", opt_out_schemas.SuppressionList, headers={"Link": "Link"}
-    )
+    responses=answer(200, "A page of suppressions.", schemas.SuppressionList, headers={"Link": "Link"})
     | problems(400, 401, 500, 503),
 )
-def index(query_data: opt_out_requests.SuppressionQuery) -> Response:
+def index(query_data: schemas.SuppressionQuery) -> Response:
     """Return suppressions that match every filter, in the order in which they were first known."""
     with reading(runtime().sessions) as session:
         rows = suppressions.find(
@@ -60,15 +57,15 @@ def index(query_data: opt_out_requests.SuppressionQuery) -> Response:
 
 @bp.post("/suppressions")
 @bp.auth_required(auth)
-@bp.input(opt_out_requests.SuppressionRequest, location="json")
+@bp.input(schemas.SuppressionRequest, location="json")
 @bp.doc(
     summary="Suppress a recipient",
     operation_id="addSuppression",
-    responses=answer(200, "It was suppressed already; the note is kept.", opt_out_schemas.SuppressionDetail)
-    | answer(201, "Suppressed.", opt_out_schemas.SuppressionDetail, headers={"Location": "Location"})
+    responses=answer(200, "It was suppressed already; the note is kept.", schemas.SuppressionDetail)
+    | answer(201, "Suppressed.", schemas.SuppressionDetail, headers={"Location": "Location"})
     | problems(400, 401, 413, 415, 500, 503),
 )
-def add(json_data: opt_out_requests.SuppressionRequest) -> Response:
+def add(json_data: schemas.SuppressionRequest) -> Response:
     """Text a recipient no more: from a sender, from a Messaging Service, or with neither from any; safe to repeat."""
     found, is_new = add_suppression(
         runtime(),
@@ -86,8 +83,7 @@ def add(json_data: opt_out_requests.SuppressionRequest) -> Response:
 @bp.doc(
     summary="Show a suppression",
     operation_id="getSuppression",
-    responses=answer(200, "The suppression.", opt_out_schemas.SuppressionDetail)
-    | problems(401, 404, 500, 503),
+    responses=answer(200, "The suppression.", schemas.SuppressionDetail) | problems(401, 404, 500, 503),
 )
 def show(suppression_id: str) -> Response:
     """Return a suppression with its history, also one that is lifted."""
@@ -96,14 +92,14 @@ def show(suppression_id: str) -> Response:
 
 @bp.post("/suppressions/<suppression_id>/lift")
 @bp.auth_required(auth)
-@bp.input(opt_out_requests.LiftRequest, location="json")
+@bp.input(schemas.LiftRequest, location="json")
 @bp.doc(
     summary="Lift a suppression",
     operation_id="liftSuppression",
-    responses=answer(200, "It is lifted.", opt_out_schemas.SuppressionDetail)
+    responses=answer(200, "It is lifted.", schemas.SuppressionDetail)
     | problems(400, 401, 404, 413, 415, 500, 503),
 )
-def lift(suppression_id: str, json_data: opt_out_requests.LiftRequest) -> Response:
+def lift(suppression_id: str, json_data: schemas.LiftRequest) -> Response:
     """Let a recipient be texted again, for a reason that is kept; safe to repeat.
 
     Of an opt-out that Twilio keeps, too, nothing is lifted there: it refuses the next message with 21610, and the
@@ -119,14 +115,14 @@ def lift(suppression_id: str, json_data: opt_out_requests.LiftRequest) -> Respon
 
 @bp.get("/suppressions/export.csv")
 @bp.auth_required(auth)
-@bp.input(opt_out_requests.NoQuery, location="query")
+@bp.input(schemas.NoQuery, location="query")
 @bp.doc(
     summary="Export suppressions",
     operation_id="exportSuppressions",
     responses=answer(200, "All that hold at present, as CSV.", media_type="text/csv")
     | problems(400, 401, 500, 503),
 )
-def export(query_data: opt_out_requests.NoQuery) -> Response:  # noqa: ARG001 - checked is all it is
+def export(query_data: schemas.NoQuery) -> Response:  # noqa: ARG001 - checked is all it is
     """Return every suppression that holds, a row each; the file can be imported elsewhere as it is."""
     headers = {"Content-Disposition": 'attachment; filename="suppressions.csv"'}
     return Response(_csv(runtime()), headers=headers, content_type="text/csv; charset=utf-8")
