@@ -14,7 +14,13 @@ from smsapp.messages.queries import StaleMessageError
 from smsapp.pacing.wake_senders import wake_senders
 from smsapp.queue.drain import alone, still_alone
 from smsapp.queue.tasks import Job
-from smsapp.retention.purge import forget_deliveries, forget_events, forget_idempotency_keys, forget_inbound
+from smsapp.retention.purge import (
+    forget_deliveries,
+    forget_events,
+    forget_idempotency_keys,
+    forget_inbound,
+    forget_orphans,
+)
 from smsapp.retention.redact import redact_messages
 from smsapp.runtime import Runtime
 from smsapp.submission.expire_claims import expire_claims
@@ -61,4 +67,5 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     discard_uploads,
     forget_inbound,
     forget_deliveries,
+    forget_orphans,
 )

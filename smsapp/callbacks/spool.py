@@ -52,6 +52,23 @@ def ready(session: Session, *, limit: int, orphans_since: datetime) -> Sequence[
     ).all()
 
 
+def forget_orphans(session: Session, *, before: datetime, limit: int) -> int:
+    """Remove callbacks about unknown messages that came before this time, at most `limit`; return how many.
+
+    Their ids are in the order in which they came, so the oldest are found without an index on the time.
+    """
+    oldest = (
+        select(InboxEntry.receipt_id, InboxEntry.received_at)
+        .where(InboxEntry.reason == UNKNOWN_MESSAGE)
+        .order_by(InboxEntry.receipt_id)
+        .limit(limit)
+        .subquery()
+    )
+    old = select(oldest.c.receipt_id).where(oldest.c.received_at < before)
+    removed = session.connection().execute(delete(InboxEntry).where(InboxEntry.receipt_id.in_(old)))
+    return int(removed.rowcount)
+
+
 def remove(session: Session, receipt_ids: Sequence[UUID]) -> None:
     """Forget entries that were processed in this transaction."""
     session.execute(delete(InboxEntry).where(InboxEntry.receipt_id.in_(receipt_ids)))

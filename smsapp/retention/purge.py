@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from smsapp.callbacks import spool as inbox
+from smsapp.callbacks.drain_spool import ORPHAN_AGE
 from smsapp.db import idempotency
 from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
@@ -66,3 +68,9 @@ def forget_inbound(rt: Runtime) -> int:
         return 0
     with rt.sessions.begin() as session:
         return inbound.forget(session, before=limit, limit=_BATCH)
+
+
+def forget_orphans(rt: Runtime) -> int:
+    """Remove callbacks whose message has not appeared within `ORPHAN_AGE`: they hold numbers that nobody needs."""
+    with rt.sessions.begin() as session:
+        return inbox.forget_orphans(session, before=rt.clock() - ORPHAN_AGE, limit=_BATCH)

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import CapturingLogger
 
 from smsapp import maintenance as sweep_module
 from smsapp.callbacks import spool as inbox
@@ -17,13 +18,14 @@ from smsapp.callbacks import track as track_module
 from smsapp.callbacks.drain_spool import ORPHAN_AGE, process_inbox
 from smsapp.callbacks.stream import STREAM, CallbackStream
 from smsapp.callbacks.track import wake_for_callbacks
-from smsapp.ids import public_id
+from smsapp.ids import new_id, public_id
 from smsapp.maintenance import sweep, wake_for_due
 from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.tasks import Job
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger
-from smsapp.retention.purge import KEEP_IDEMPOTENCY_KEYS, forget_idempotency_keys
+from smsapp.retention import purge as purge_module
+from smsapp.retention.purge import KEEP_IDEMPOTENCY_KEYS, forget_idempotency_keys, forget_orphans
 from smsapp.runtime import Runtime
 from smsapp.submission import send as send_module
 from smsapp.submission.expire_claims import expire_claims
@@ -163,6 +165,41 @@ def test_an_orphan_that_is_too_old_is_left_alone(
 
     assert (too_late, in_time) == (0, 1)
     clock.advance(-ORPHAN_AGE)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_an_orphan_whose_message_never_appears_expires_with_its_numbers(
+    rt: Runtime, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, readable: bool
+) -> None:
+    """One that names no Twilio message can never find ours, and expires like any other."""
+    facts = {"MessageStatus": "sent", "To": "+14155557319"} | ({"MessageSid": SID} if readable else {})
+    receive(rt, *(raw_callback(rt, public_id(new_id()), urlencode(facts)) for _ in range(3)))
+    clock.advance(ORPHAN_AGE)
+    receive(rt, raw_callback(rt, None, urlencode({"MessageSid": SID, "MessageStatus": "sent"})))
+    sweep(rt)
+    in_time = waiting(rt)
+    clock.advance(timedelta(seconds=1))
+    log = CapturingLogger()
+    monkeypatch.setattr(sweep_module, "log", log)
+
+    sweep(rt)
+
+    assert in_time == {inbox.UNKNOWN_MESSAGE: 4}
+    assert waiting(rt) == {inbox.UNKNOWN_MESSAGE: 1}
+    assert [call.kwargs for call in log.calls] == [{"part": "forget_orphans", "count": 3}]
+
+
+def test_orphans_expire_in_batches_and_what_can_be_processed_never_does(
+    rt: Runtime, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge_module, "_BATCH", 2)
+    orphan = urlencode({"MessageSid": SID, "MessageStatus": "sent"})
+    receive(rt, *(raw_callback(rt, None, orphan) for _ in range(5)))
+    keep(rt, raw_callback(rt, None, orphan))
+    clock.advance(ORPHAN_AGE + timedelta(seconds=1))
+
+    assert [forget_orphans(rt) for _ in range(4)] == [2, 2, 1, 0]
+    assert waiting(rt) == {inbox.REDIS_UNAVAILABLE: 1}
 
 
 # Work that nobody was woken for.
