@@ -16,12 +16,22 @@ def add(session: Session, *, id: UUID, kind: str, payload: dict[str, Any], cause
     session.add(DeadLetter(id=id, kind=kind, payload=payload, cause=cause, created_at=now))
 
 
-def waiting(session: Session, *, limit: int, only: Sequence[UUID] = ()) -> Sequence[DeadLetter]:
-    """Return those not replayed yet, oldest first; `only` these when any are named."""
+def waiting(
+    session: Session, *, limit: int, only: Sequence[UUID] = (), after: UUID | None = None
+) -> Sequence[DeadLetter]:
+    """Return those not replayed yet, oldest first; `only` these when any are named, and those `after` this id."""
     query = select(DeadLetter).where(DeadLetter.replayed_at.is_(None)).order_by(DeadLetter.id).limit(limit)
     if only:
         query = query.where(DeadLetter.id.in_(only))
+    if after:
+        query = query.where(DeadLetter.id > after)
     return session.scalars(query).all()
+
+
+def among(session: Session, ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the ids whose letters are not replayed yet."""
+    query = select(DeadLetter.id).where(DeadLetter.id.in_(ids), DeadLetter.replayed_at.is_(None))
+    return set(session.scalars(query))
 
 
 def count(session: Session) -> int:

@@ -8,7 +8,9 @@ from uuid import UUID
 import structlog
 
 from smsapp.callbacks import dead_letters
+from smsapp.callbacks.models import DeadLetter
 from smsapp.callbacks.track import store_callbacks
+from smsapp.db.sessions import reading
 from smsapp.lifecycle.log_changes import log_changes
 from smsapp.runtime import Runtime
 from smsapp.twilio.callback import Callback
@@ -24,20 +26,32 @@ def replay_dead_letters(rt: Runtime, letter_ids: Sequence[UUID] = ()) -> tuple[i
     Each in its own transaction, together with the note that it was replayed; one that was processed meanwhile is
     recognised by its receipt and changes nothing.
     """
-    with rt.sessions() as session:
-        waiting = dead_letters.waiting(session, limit=_BATCH, only=letter_ids)
-    replayed = 0
-    for letter in waiting:
-        try:
-            with rt.sessions.begin() as session:
-                changes = store_callbacks(rt, session, [_callback(letter.payload)])
-                dead_letters.mark_replayed(session, letter.id, now=rt.clock())
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter must not keep the others
-            log.warning("dead_letter_still_dead", id=str(letter.id), error=type(error).__name__)
-        else:
-            log_changes(changes)
-            replayed += 1
-    return replayed, len(waiting) - replayed
+    replayed = failed = 0
+    last = None
+    while waiting := _next(rt, letter_ids, last):
+        for letter in waiting:
+            done = _replay(rt, letter)
+            replayed += done
+            failed += not done
+        last = waiting[-1].id
+    return replayed, failed
+
+
+def _next(rt: Runtime, letter_ids: Sequence[UUID], after: UUID | None) -> Sequence[DeadLetter]:
+    with reading(rt.sessions) as session:
+        return dead_letters.waiting(session, limit=_BATCH, only=letter_ids, after=after)
+
+
+def _replay(rt: Runtime, letter: DeadLetter) -> bool:
+    try:
+        with rt.sessions.begin() as session:
+            changes = store_callbacks(rt, session, [_callback(letter.payload)])
+            dead_letters.mark_replayed(session, letter.id, now=rt.clock())
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter must not keep the others
+        log.warning("dead_letter_still_dead", id=str(letter.id), error=type(error).__name__)
+        return False
+    log_changes(changes)
+    return True
 
 
 def _callback(payload: dict[str, Any]) -> Callback:

@@ -19,6 +19,8 @@ from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.submission.guard import open_country, release_held
 from smsapp.twilio.error_codes import OwnCode
 
+_limit = click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+
 
 @click.command()
 def ledger() -> None:
@@ -53,7 +55,7 @@ def dead() -> None:
 
 
 @dead.command("list")
-@click.option("--limit", default=50, show_default=True)
+@_limit
 def dead_list(limit: int) -> None:
     """List dead letters, oldest first."""
     with reading(command_runtime().sessions) as session:
@@ -68,12 +70,18 @@ def dead_list(limit: int) -> None:
 @click.argument("letter_ids", nargs=-1, type=UUID)
 @click.option("--all", "everything", is_flag=True, help="Replay all that wait.")
 def dead_replay(letter_ids: tuple[UUID, ...], everything: bool) -> None:
-    """Process dead letters again; exits 1 when one still cannot be."""
+    """Process dead letters again; exits 1 when one still cannot be, or does not wait."""
     if bool(letter_ids) == everything:
         raise click.UsageError("name letters, or give --all")
-    replayed, failed = replay_dead_letters(command_runtime(), letter_ids)
+    rt = command_runtime()
+    with reading(rt.sessions) as session:
+        waiting = dead_letters.among(session, letter_ids)
+    missing = [letter_id for letter_id in letter_ids if letter_id not in waiting]
+    replayed, failed = replay_dead_letters(rt, letter_ids)
     click.echo(f"{replayed} replayed, {failed} still cannot be processed")
-    if failed:
+    for letter_id in missing:
+        click.echo(f"{letter_id}: no dead letter with this id waits", err=True)
+    if failed or missing:
         sys.exit(1)
 
 
@@ -134,7 +142,19 @@ def held_list() -> None:
 @click.option("--country", help="Only messages to this one, as `held list` names it.")
 def held_release(country: str | None) -> None:
     """Send what is held at once; today's caps rise by as many. A parked country is opened by `breaker release`."""
-    click.echo(f"{release_held(command_runtime(), country)} released")
+    rt = command_runtime()
+    country = country and country.upper()
+    with reading(rt.sessions) as session:
+        parked = breakers.parked_countries(session)
+        concerned = {held.country for held in tallies.held(session) if country in {None, held.country}}
+    if country and country not in concerned:
+        raise click.ClickException(f"nothing is held for {country}")
+    click.echo(f"{release_held(rt, country)} released")
+    still_parked = sorted(each for each in concerned if each in parked)
+    for each in still_parked:
+        click.echo(f"{each} is parked; `breaker release country:{each}` opens it", err=True)
+    if still_parked:
+        sys.exit(1)
 
 
 @click.group()
@@ -143,7 +163,7 @@ def unconfirmed() -> None:
 
 
 @unconfirmed.command("list")
-@click.option("--limit", default=50, show_default=True)
+@_limit
 def unconfirmed_list(limit: int) -> None:
     """List messages that are held."""
     with reading(command_runtime().sessions) as session:
@@ -157,13 +177,26 @@ def unconfirmed_list(limit: int) -> None:
             click.echo("There are none.")
 
 
+def _message_ids(
+    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[UUID, ...]:
+    """Refuse what names no message before anything is decided."""
+    ids = [(text, parse_public_id(text)) for text in texts]
+    for text, message_id in ids:
+        if message_id is None:
+            raise click.BadParameter(f"'{text}' is no message id such as {public_id(UUID(int=0))}")
+    return tuple(message_id for _, message_id in ids if message_id)
+
+
 @unconfirmed.command("decide")
 @click.argument("decision", type=click.Choice([str(decision) for decision in Decision]))
-@click.argument("message_ids", nargs=-1, required=True)
-def unconfirmed_decide(decision: str, message_ids: tuple[str, ...]) -> None:
-    """Send held messages again (`resend`), or give them up (`fail`)."""
+@click.argument("message_ids", nargs=-1, required=True, callback=_message_ids)
+def unconfirmed_decide(decision: str, message_ids: tuple[UUID, ...]) -> None:
+    """Send held messages again (`resend`), or give them up (`fail`); exits 1 when one is not unconfirmed."""
     rt = command_runtime()
-    for text in message_ids:
-        message_id = parse_public_id(text)
-        done = message_id is not None and decide_unconfirmed(rt, message_id, Decision(decision))
-        click.echo(f"{text}: {'done' if done else 'is not unconfirmed'}")
+    decided = [decide_unconfirmed(rt, message_id, Decision(decision)) for message_id in message_ids]
+    for message_id, done in zip(message_ids, decided, strict=True):
+        sentence = "done" if done else "is not unconfirmed"
+        click.echo(f"{public_id(message_id)}: {sentence}", err=not done)
+    if not all(decided):
+        sys.exit(1)
