@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session
@@ -22,6 +23,7 @@ from smsapp.runtime import Runtime
 from smsapp.submission.breakers import is_callers_own_sender, trip_breakers
 from smsapp.submission.outbound import Outbound
 from smsapp.suppressions.record import record_refusals
+from smsapp.times import rfc3339
 from smsapp.twilio.client import Submission, TwilioMessage
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.judgement import Judgement, Verdict
@@ -33,20 +35,27 @@ Result = tuple[Outbound, Submission]
 
 def submit(rt: Runtime, message: Outbound) -> Submission:
     """Hand the message to Twilio, unless that is too late, not wanted, or to be done later."""
-    now = rt.clock()
+    return _kept_back(message, rt.clock()) or rt.gateway.submit(message)
+
+
+def _kept_back(message: Outbound, now: datetime) -> Submission | None:
+    """Return what becomes of a message that is not handed to Twilio, or not yet; None for one that is."""
     if message.is_late(now):
-        return Submission(judgement=Judgement.too_late(), cause="too_late")
+        return Submission(judgement=Judgement.too_late(), cause="too_late", requested=False)
     if message.opted_out:
-        return Submission(judgement=Judgement.opted_out(), cause="opted_out")
+        return Submission(judgement=Judgement.opted_out(), cause="opted_out", requested=False)
     if until := message.held_until(now):
-        return Submission(judgement=Judgement.quiet(), cause=QUIET_HOURS, held_until=until)
+        return Submission(judgement=Judgement.quiet(), cause=QUIET_HOURS, held_until=until, requested=False)
     if hold := message.hold:
         return Submission(
-            judgement=Judgement.held(hold.code), cause=hold.code.name.lower(), held_until=hold.until
+            judgement=Judgement.held(hold.code),
+            cause=hold.code.name.lower(),
+            held_until=hold.until,
+            requested=False,
         )
     if not message.body:  # callers cannot send an empty one: it was sensitive and is gone
-        return Submission(judgement=Judgement.removed(), cause="text_removed")
-    return rt.gateway.submit(message)
+        return Submission(judgement=Judgement.removed(), cause="text_removed", requested=False)
+    return None
 
 
 def record_submissions(rt: Runtime, results: Sequence[Result]) -> None:
@@ -129,17 +138,20 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
 
 
 def _log(message: Outbound, result: Submission) -> None:
-    verdict = (
-        "accepted" if result.message else str(result.judgement.verdict) if result.judgement else "unknown"
-    )
-    SUBMISSIONS.labels(verdict).inc()
-    log.info(
-        "message_submitted",
+    """Say what happened; only what was asked of Twilio is a submission."""
+    tell = partial(
+        log.info,
         message_id=public_id(message.id),
         request_id=message.request_id,
         attempt=message.attempt,
-        verdict=verdict,
-        twilio_sid=result.message.sid if result.message else None,
         error_code=result.judgement.code if result.judgement else None,
         cause=result.cause,
     )
+    if result.requested:
+        verdict = str(result.judgement.verdict) if result.judgement else "accepted"
+        SUBMISSIONS.labels(verdict).inc()
+        tell("message_submitted", verdict=verdict, twilio_sid=result.message.sid if result.message else None)
+    elif result.held_until:
+        tell("message_held", until=rfc3339(result.held_until))
+    else:
+        tell("message_not_submitted")

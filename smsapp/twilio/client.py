@@ -46,8 +46,8 @@ class TwilioMessage:
 class Submission:
     """What became of one attempt: `message` when accepted, else the judgement.
 
-    `retry_after` is Twilio's header as it came; `cause` names a network failure. `held_until`: it was not tried,
-    and is to be no earlier than that.
+    `retry_after` is Twilio's header as it came; `cause` names a network failure. Without `requested` nothing was asked
+    of Twilio, and with `held_until` nothing is to be earlier than that.
     """
 
     message: TwilioMessage | None = None
@@ -55,6 +55,7 @@ class Submission:
     retry_after: str | None = None
     cause: str | None = None
     held_until: datetime | None = None
+    requested: bool = True
 
 
 class TwilioUnavailableError(Exception):

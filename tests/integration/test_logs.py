@@ -23,20 +23,23 @@ from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.config import Settings
 from smsapp.ids import public_id
 from smsapp.maintenance import sweep
+from smsapp.metrics import SUBMISSIONS
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.runtime import Runtime
 from smsapp.submission import send as send_module
 from smsapp.submission.expire_claims import expire_claims
-from smsapp.submission.outbound import Outbound
+from smsapp.submission.outbound import Hold, Outbound
+from smsapp.submission.record import record_submissions, submit
 from smsapp.submission.send import send_messages
 from smsapp.twilio.client import Submission, TwilioUnavailableError
+from smsapp.twilio.error_codes import OwnCode
 from tests.integration.callbacks.test_track import append, callback, raw_callback, receive
 from tests.integration.conftest import Accept
 from tests.integration.submission.test_send import claim, stored
 from tests.support.environment import AUTH_TOKEN, SENDER, make_settings
-from tests.support.fakes import FakeClock, FakeTwilio, refuse
+from tests.support.fakes import START, FakeClock, FakeTwilio, refuse
 
 Line = dict[str, Any]
 
@@ -194,6 +197,61 @@ def test_every_line_about_a_message_can_be_found_by_its_ids(
         "error_code": 30005,
         "source": "callback",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "event", "code", "cause", "until"),
+    [
+        ({"hold": Hold(START + timedelta(hours=1), OwnCode.COUNTRY_PARKED)}, "message_held", 22, "country_parked", 1),
+        ({"hold": Hold(START + timedelta(hours=2), OwnCode.DAILY_CAP)}, "message_held", 20, "daily_cap", 2),
+        ({"hold": Hold(START + timedelta(hours=2), OwnCode.COUNTRY_CAP)}, "message_held", 21, "country_cap", 2),
+        ({"to": "+442071838750", "quiet_hours": "11:00-15:00"}, "message_held", 7, "quiet_hours", 3),
+        ({"opted_out": True}, "message_not_submitted", 6, "opted_out", None),
+        ({"deliver_by": START}, "message_not_submitted", 5, "too_late", None),
+        ({"body": ""}, "message_not_submitted", 8, "text_removed", None),
+    ],
+)  # fmt: skip
+def test_what_never_left_is_not_called_submitted(
+    rt: Runtime,
+    twilio: FakeTwilio,
+    accept: Accept,
+    lines: Lines,
+    changes: dict[str, Any],
+    event: str,
+    code: int,
+    cause: str,
+    until: int | None,
+) -> None:
+    message_id = accept(request_id="req-1")
+    outbound = replace(claim(rt)[0], **changes)
+    counted = submissions()
+
+    record_submissions(rt, [(outbound, submit(rt, outbound))])
+
+    [line] = [line for line in lines.lines if line.get("message_id") == public_id(message_id)]
+    expected = {"event": event, "request_id": "req-1", "attempt": 1, "error_code": code, "cause": cause}
+    if until is not None:
+        expected["until"] = f"2026-11-23T{12 + until}:00:00.000Z"
+    assert line == {"level": "info", "trace": None, "message_id": public_id(message_id)} | expected
+    assert twilio.sent == []
+    assert submissions() == counted
+
+
+def test_every_request_to_twilio_is_counted(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:
+    twilio.behaviours = [twilio.accept, twilio.lose, twilio.unreachable, refuse(21211, 400)]
+    for number in range(4):
+        accept(f"+1415555010{number}")
+    counted = submissions()
+
+    send_messages(rt)
+
+    assert submissions() == counted + 4
+
+
+def submissions() -> float:
+    """Return how many submissions the metric has counted."""
+    [metric] = SUBMISSIONS.collect()
+    return sum(sample.value for sample in metric.samples if sample.name.endswith("_total"))
 
 
 def test_whatever_changes_a_status_says_so(
