@@ -71,7 +71,7 @@ audit: .dev  ## Look for known vulnerabilities in the locked packages (needs the
 
 # Versions stay as they are unless UPGRADE=1. The files may name no index: they must work with anyone's.
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-    --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+    --no-emit-find-links --no-strip-extras --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 UV := $(shell command -v uv || echo .venv/bin/uv)
 
 .PHONY: lock
@@ -81,6 +81,7 @@ lock: .dev  ## Pin the packages of requirements*.in with hashes; UPGRADE=1 takes
 	@$(LOCK) requirements-demo.in -o requirements-demo.txt
 	@$(LOCK) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) requirements-uv.in -o requirements-uv.txt
+	@$(RUN) dev.pin_extras requirements.txt requirements-demo.txt requirements-dev.txt requirements-uv.txt
 
 # The environments: quick when there is nothing to do, so they run each time.
 .PHONY: .python .demo .dev

@@ -55,7 +55,7 @@ def test_every_command_exists(page: Path) -> None:
 def test_every_variable_and_constant_exists(page: Path) -> None:
     name = r"[A-Z]+(?:_[A-Z0-9]+)+"
     code_of_ours = "".join(file.read_text() for file in (ROOT / "smsapp").rglob("*.py"))
-    configuration = "".join((ROOT / file).read_text() for file in (".env.example", "Procfile"))
+    configuration = "".join((ROOT / file).read_text() for file in (".env.example", "Procfile", "Dockerfile"))
     known = set(re.findall(rf"\b{name}\b", code_of_ours + configuration))
     known |= {field.upper() for field in Settings.model_fields}
     known |= {
