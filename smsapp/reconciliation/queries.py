@@ -1,6 +1,6 @@
 """What Twilio is asked about: messages that wait for news, and those whose answer was lost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,10 +11,11 @@ from sqlalchemy import (
     func,
     select,
     union_all,
+    update,
 )
 from sqlalchemy.orm import Session
 
-from smsapp.messages.fold import Tracked
+from smsapp.messages.fold import Source, Tracked
 from smsapp.messages.models import FormerSid, Message, MessageEvent
 from smsapp.messages.queries import TRACKED_COLUMNS, tracked
 from smsapp.messages.status import Status
@@ -66,6 +67,21 @@ def twins(session: Session, message_id: UUID) -> list[Twin]:
         Twin(row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at)
         for row in session.execute(query)
     ]
+
+
+def last_steps(session: Session, ids: Iterable[UUID]) -> dict[UUID, tuple[str | None, int | None]]:
+    """Return reason and attempt of the last event of each message, where that is a step of ours."""
+    query = (
+        select(_EVENTS.c.message_id, _EVENTS.c.reason, _EVENTS.c.attempt)
+        .join(_MESSAGES, and_(_MESSAGES.c.id == _EVENTS.c.message_id, _MESSAGES.c.version == _EVENTS.c.seq))
+        .where(_MESSAGES.c.id.in_(list(ids)), _EVENTS.c.source == Source.SYSTEM)
+    )
+    return {row.message_id: (row.reason, row.attempt) for row in session.execute(query)}
+
+
+def look_later(session: Session, message_id: UUID, *, due_at: datetime | None) -> None:
+    """Move the time of the next look at a message that is locked; its history says all there is to say already."""
+    session.execute(update(_MESSAGES).where(_MESSAGES.c.id == message_id).values(due_at=due_at))
 
 
 def bound_sids(session: Session, sids: Sequence[str]) -> set[str]:

@@ -227,6 +227,7 @@ def _ask_later(rt: Runtime, asked: Sequence[Tracked], *, reason: str) -> None:
     now = rt.clock()
     with rt.sessions.begin() as session:
         locked = messages.lock(session, [message.id for message in asked])
+        last = queries.last_steps(session, locked)
         changes = []
         for message in locked.values():
             if message.status in FINAL | {Status.PENDING, Status.SUBMITTING}:
@@ -242,6 +243,9 @@ def _ask_later(rt: Runtime, asked: Sequence[Tracked], *, reason: str) -> None:
                 reason=NEVER_CONFIRMED if overdue else reason,
                 outcome=Outcome.UNCONFIRMED if overdue else None,
             )
+            if last.get(message.id) == (step.reason, step.attempt):
+                queries.look_later(session, message.id, due_at=step.due_at)
+                continue
             after, event = take(message, step)
             changes.append(Change(message, after, [event]))
         messages.save(session, changes)

@@ -1,5 +1,6 @@
 """Lost answers: found in Twilio's records, told by a callback, or ended as the caller wished; never guessed twice."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -7,8 +8,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 
 from smsapp.callbacks import track as track_module
+from smsapp.events.models import OutboxEvent
 from smsapp.messages.status import Outcome, Status
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.reconciliation.reconcile import reconcile
@@ -588,6 +591,42 @@ def test_an_operator_decides_on_what_is_held(
     assert (decided, again) == (True, False)
     assert stored(rt, message_id).status == status
     assert [sent.attempt for sent in twilio.sent] == attempts
+
+
+@pytest.mark.parametrize("policy", ["hold", "resend"])
+def test_a_look_that_finds_nothing_new_only_moves_the_next_one(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, policy: str
+) -> None:
+    """Also after the answer to a second attempt was lost, whoever decided on that one."""
+    message_id = lost(rt, twilio, accept, taken=False, on_unconfirmed=policy)
+    for _ in range(10):
+        clock.advance(LOOKUP)
+        reconcile(rt)
+    if policy == "hold":
+        decide_unconfirmed(rt, message_id, Decision.RESEND)
+    twilio.behaviours = [twilio.lose]
+    send_messages(rt)
+
+    for _ in range(9):
+        clock.advance(LOOKUP)
+        reconcile(rt)
+    clock.advance(LOOKUP)
+    for _ in range(3):
+        reconcile(rt)
+        clock.advance(timedelta(hours=72) if policy == "hold" else timedelta())
+
+    told = Counter((event.attempt, event.reason) for event in events(rt, message_id))
+    assert told[1, "not_found_yet"] == told[2, "not_found_yet"] == 1
+    assert told[1, "held"] == told[2, "held"] == (policy == "hold")
+    assert told[3, "resend_unconfirmed"] == (policy == "resend")
+    assert stored(rt, message_id).due_at == clock()
+    assert len(consumers_heard(rt)) == len(set(consumers_heard(rt)))
+
+
+def consumers_heard(rt: Runtime) -> list[tuple[str, int | None]]:
+    """Return what consumers hear of messages: each kind of event with the place in the history that it tells of."""
+    with rt.sessions() as session:
+        return [(row.type, row.event_seq) for row in session.scalars(select(OutboxEvent))]
 
 
 def test_an_operator_decides_on_nothing_else(rt: Runtime, accept: Accept) -> None:
