@@ -11,6 +11,7 @@ from sqlalchemy import Table, and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.bulk.models import SmsJob
+from smsapp.db.pages import Page, page_before
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
 
@@ -69,14 +70,12 @@ def lock(session: Session, job_id: UUID) -> SmsJob | None:
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
-def find(session: Session, *, limit: int, before: UUID | None, state: str | None) -> Sequence[SmsJob]:
+def find(session: Session, *, limit: int, before: UUID | None, state: str | None) -> Page[SmsJob]:
     """Return jobs, newest first; `before` is the id after which the last page ended."""
-    query = select(SmsJob).where(SmsJob.state != JobState.UPLOADING).order_by(SmsJob.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(SmsJob.id < before)
+    query = select(SmsJob).where(SmsJob.state != JobState.UPLOADING)
     if state is not None:
         query = query.where(SmsJob.state == state)
-    return session.scalars(query).all()
+    return page_before(session, query, SmsJob.id, before=before, limit=limit)
 
 
 def unfinished(session: Session, *, now: datetime) -> Sequence[SmsJob]:

@@ -80,11 +80,11 @@ def create(headers_data: SendHeaders) -> Response:
 )
 def index(query_data: schemas.JobListQuery) -> Response:
     """Return jobs, newest first."""
-    limit = query_data.limit
     with reading(runtime().sessions) as session:
-        found = sms_jobs.find(session, limit=limit + 1, before=query_data.cursor, state=query_data.state)
-        data = [job_summary(job) for job in found[:limit]]
-    return page_response(data, more=len(found) > limit, parameter="cursor", key="id")
+        page = sms_jobs.find(
+            session, limit=query_data.limit, before=query_data.cursor, state=query_data.state
+        )
+    return page_response(page, job_summary)
 
 
 @bp.get("/<job_id>")

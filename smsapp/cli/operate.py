@@ -173,7 +173,7 @@ def unconfirmed_list(limit: int) -> None:
                 f"{public_id(message.id)}  since {message.updated_at:%Y-%m-%dT%H:%M:%SZ}  "
                 f"{message.client_reference or ''}"
             )
-        if not held:
+        if not held.items:
             click.echo("There are none.")
 
 

@@ -41,7 +41,7 @@ def suppressions_list(recipient: str | None, limit: int) -> None:
                 f"{suppression_id(row.id)}  {row.recipient}  {scope}  since {row.since:%Y-%m-%dT%H:%M:%SZ}  "
                 f"{row.source}  {row.note or ''}"
             )
-        if not found:
+        if not found.items:
             click.echo("There are none.")
 
 

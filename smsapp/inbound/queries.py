@@ -1,6 +1,5 @@
 """Texts that people sent to us."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,6 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from smsapp.db.pages import Page, page_before
 from smsapp.events import outbox
 from smsapp.events.types import EventType, Outgoing
 from smsapp.inbound.models import InboundMessage
@@ -57,11 +57,9 @@ def find(
     messaging_service_sid: str | None = None,
     received_from: datetime | None = None,
     received_until: datetime | None = None,
-) -> Sequence[InboundMessage]:
+) -> Page[InboundMessage]:
     """Return texts that match, newest first; `before` is the id after which the last page ended."""
-    query = select(InboundMessage).order_by(InboundMessage.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(InboundMessage.id < before)
+    query = select(InboundMessage)
     if received_from is not None:
         query = query.where(InboundMessage.received_at >= received_from)
     if received_until is not None:
@@ -72,7 +70,7 @@ def find(
         InboundMessage.messaging_service_sid: messaging_service_sid,
     }
     query = query.where(*(column == value for column, value in exact.items() if value is not None))
-    return session.scalars(query).all()
+    return page_before(session, query, InboundMessage.id, before=before, limit=limit)
 
 
 def oldest(session: Session) -> datetime | None:

@@ -30,9 +30,9 @@ bp = APIBlueprint("inbound", __name__, url_prefix="/sms", tag="Inbound")
 def index(query_data: schemas.InboundQuery) -> Response:
     """Return texts that match every filter, newest first."""
     with reading(runtime().sessions) as session:
-        rows = inbound.find(
+        page = inbound.find(
             session,
-            limit=query_data.limit + 1,
+            limit=query_data.limit,
             before=query_data.cursor,
             sender=query_data.sender,
             to=query_data.to,
@@ -40,8 +40,7 @@ def index(query_data: schemas.InboundQuery) -> Response:
             received_from=query_data.received_from,
             received_until=query_data.received_until,
         )
-        page = [inbound_view(row) for row in rows[: query_data.limit]]
-    return page_response(page, more=len(rows) > query_data.limit, parameter="cursor", key="id")
+    return page_response(page, inbound_view)
 
 
 @bp.get("/inbound/<inbound_id>")

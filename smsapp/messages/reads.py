@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
+from smsapp.db.pages import Page, page_after, page_before
 from smsapp.messages.fold import Tracked
 from smsapp.messages.models import FormerSid, Message, MessageEvent
 from smsapp.messages.queries import TRACKED_COLUMNS, tracked
@@ -33,11 +34,9 @@ def find(
     job_id: UUID | None = None,
     created_from: datetime | None = None,
     created_until: datetime | None = None,
-) -> Sequence[Message]:
+) -> Page[Message]:
     """Return messages that match, newest first; `before` is the id after which the last page ended."""
-    query = select(Message).order_by(Message.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Message.id < before)
+    query = select(Message)
     if created_from is not None:
         query = query.where(Message.created_at >= created_from)
     if created_until is not None:
@@ -49,20 +48,13 @@ def find(
         Message.job_id: job_id,
     }
     query = query.where(*(column == value for column, value in exact.items() if value is not None))
-    return session.scalars(query).all()
+    return page_before(session, query, Message.id, before=before, limit=limit)
 
 
-def history(
-    session: Session, message_id: UUID, *, after: int = 0, limit: int = 1000
-) -> Sequence[MessageEvent]:
+def history(session: Session, message_id: UUID, *, after: int = 0, limit: int = 1000) -> Page[MessageEvent]:
     """Return the message's events in the order in which they were recorded, after the given number."""
-    query = (
-        select(MessageEvent)
-        .where(MessageEvent.message_id == message_id, MessageEvent.seq > after)
-        .order_by(MessageEvent.seq)
-        .limit(limit)
-    )
-    return session.scalars(query).all()
+    query = select(MessageEvent).where(MessageEvent.message_id == message_id)
+    return page_after(session, query, MessageEvent.seq, after=after, limit=limit)
 
 
 def histories(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[MessageEvent]]:

@@ -59,9 +59,8 @@ def events(message_id: str, query_data: schemas.EventQuery) -> Response:
     with reading(runtime().sessions) as session:
         if reads.get(session, wanted) is None:
             raise no_such_message()
-        rows = reads.history(session, wanted, after=query_data.after, limit=query_data.limit + 1)
-        page = [event_view(row) for row in rows[: query_data.limit]]
-    return page_response(page, more=len(rows) > query_data.limit, parameter="after", key="seq")
+        page = reads.history(session, wanted, after=query_data.after, limit=query_data.limit)
+    return page_response(page, event_view, parameter="after", key="seq")
 
 
 @bp.get("/messages")
@@ -75,11 +74,10 @@ def events(message_id: str, query_data: schemas.EventQuery) -> Response:
 )
 def index(query_data: schemas.ListQuery) -> Response:
     """Return messages that match every filter, newest first."""
-    limit = query_data.limit
     with reading(runtime().sessions) as session:
-        rows = reads.find(
+        page = reads.find(
             session,
-            limit=limit + 1,
+            limit=query_data.limit,
             before=query_data.cursor,
             status=query_data.status,
             to=query_data.to,
@@ -88,8 +86,7 @@ def index(query_data: schemas.ListQuery) -> Response:
             created_from=query_data.created_from,
             created_until=query_data.created_until,
         )
-        page = [message_view(row) for row in rows[:limit]]
-    return page_response(page, more=len(rows) > limit, parameter="cursor", key="id")
+    return page_response(page, message_view)
 
 
 def named_message(text: str) -> UUID:

@@ -22,8 +22,6 @@ def export_suppressions(rt: Runtime) -> Iterator[Sequence[Sequence[str]]]:
     while True:
         with reading(rt.sessions) as session:
             page = suppressions.find(session, limit=_PAGE, after=after)
-        if not page:
-            return
         yield [
             (
                 row.recipient,
@@ -34,4 +32,6 @@ def export_suppressions(rt: Runtime) -> Iterator[Sequence[Sequence[str]]]:
             )
             for row in page
         ]
-        after = page[-1].id
+        if not page.has_more:
+            return
+        after = page.items[-1].id

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Table, exists, or_, select
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
+from smsapp.db.pages import Page, page_after
 from smsapp.ids import new_id
 from smsapp.messages.models import Message
 from smsapp.suppressions.models import Suppression, SuppressionEvent
@@ -119,19 +120,18 @@ def find(
     recipient: str | None = None,
     scope: str | None = None,
     source: str | None = None,
-) -> Sequence[Suppression]:
+) -> Page[Suppression]:
     """Return suppressions that match, in the order in which they were first known; None filters nothing."""
-    query = select(Suppression).order_by(Suppression.id).limit(limit)
-    if after is not None:
-        query = query.where(Suppression.id > after)
     exact = {
         Suppression.suppressed: suppressed,
         Suppression.recipient: recipient,
         Suppression.scope: scope,
         Suppression.source: source,
     }
-    query = query.where(*(column == value for column, value in exact.items() if value is not None))
-    return session.scalars(query).all()
+    query = select(Suppression).where(
+        *(column == value for column, value in exact.items() if value is not None)
+    )
+    return page_after(session, query, Suppression.id, after=after, limit=limit)
 
 
 def history(session: Session, suppression_id: UUID, *, limit: int) -> Sequence[SuppressionEvent]:

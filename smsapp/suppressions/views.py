@@ -42,17 +42,16 @@ _STATUSES = {"active": True, "lifted": False, "all": None}
 def index(query_data: schemas.SuppressionQuery) -> Response:
     """Return suppressions that match every filter, in the order in which they were first known."""
     with reading(runtime().sessions) as session:
-        rows = suppressions.find(
+        page = suppressions.find(
             session,
-            limit=query_data.limit + 1,
+            limit=query_data.limit,
             after=query_data.cursor,
             suppressed=_STATUSES[query_data.status],
             recipient=query_data.recipient,
             scope=query_data.sender,
             source=query_data.source,
         )
-        page = [suppression_view(row) for row in rows[: query_data.limit]]
-    return page_response(page, more=len(rows) > query_data.limit, parameter="cursor", key="id")
+    return page_response(page, suppression_view)
 
 
 @bp.post("/suppressions")

@@ -1,11 +1,11 @@
 """Stored templates and their versions."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from smsapp.db.pages import Page, page_after, page_before
 from smsapp.templates.models import Template, TemplateVersion
 
 
@@ -37,27 +37,17 @@ def find(session: Session, name: str, version: int | None = None) -> TemplateVer
     return session.scalars(query.order_by(TemplateVersion.version.desc()).limit(1)).one_or_none()
 
 
-def versions(session: Session, name: str, *, before: int | None, limit: int) -> Sequence[TemplateVersion]:
+def versions(session: Session, name: str, *, before: int | None, limit: int) -> Page[TemplateVersion]:
     """Return versions of a template, newest first."""
     query = select(TemplateVersion).where(TemplateVersion.name == name)
-    if before is not None:
-        query = query.where(TemplateVersion.version < before)
-    return session.scalars(query.order_by(TemplateVersion.version.desc()).limit(limit)).all()
+    return page_before(session, query, TemplateVersion.version, before=before, limit=limit)
 
 
-def newest(session: Session, *, after: str | None, limit: int) -> Sequence[TemplateVersion]:
+def newest(session: Session, *, after: str | None, limit: int) -> Page[TemplateVersion]:
     """Return the newest version of each template, in the order of their names."""
-    query = (
-        select(TemplateVersion)
-        .join(
-            Template, (Template.name == TemplateVersion.name) & (Template.version == TemplateVersion.version)
-        )
-        .order_by(Template.name)
-        .limit(limit)
-    )
-    if after is not None:
-        query = query.where(Template.name > after)
-    return session.scalars(query).all()
+    is_newest = (Template.name == TemplateVersion.name) & (Template.version == TemplateVersion.version)
+    query = select(TemplateVersion).join(Template, is_newest)
+    return page_after(session, query, Template.name, after=after, limit=limit)
 
 
 def remove(session: Session, name: str) -> bool:

@@ -69,11 +69,9 @@ def create(json_data: schemas.TemplateRequest) -> Response:
 )
 def index(query_data: schemas.TemplateListQuery) -> Response:
     """Return the newest version of each template, in the order of their names."""
-    limit = query_data.limit
     with reading(runtime().sessions) as session:
-        found = templates.newest(session, after=query_data.cursor, limit=limit + 1)
-        data = [template_view(version) for version in found[:limit]]
-    return page_response(data, more=len(found) > limit, parameter="cursor", key="name")
+        page = templates.newest(session, after=query_data.cursor, limit=query_data.limit)
+    return page_response(page, template_view, key="name")
 
 
 @bp.get("/<template_name>")
@@ -103,15 +101,12 @@ def show(template_name: str, query_data: schemas.TemplateQuery) -> Response:
 )
 def versions(template_name: str, query_data: schemas.VersionListQuery) -> Response:
     """Return everything that a template has said, newest first."""
-    limit, cursor = query_data.limit, query_data.cursor
+    before = int(query_data.cursor) if query_data.cursor else None
     with reading(runtime().sessions) as session:
-        found = templates.versions(
-            session, template_name, before=int(cursor) if cursor else None, limit=limit + 1
-        )
-        data = [template_view(version) for version in found[:limit]]
-    if not data and not cursor:
+        page = templates.versions(session, template_name, before=before, limit=query_data.limit)
+    if not page.items and before is None:
         raise _no_such_template()
-    return page_response(data, more=len(found) > limit, parameter="cursor", key="version")
+    return page_response(page, template_view, key="version")
 
 
 @bp.post("/<template_name>/versions")

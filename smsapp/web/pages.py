@@ -1,24 +1,31 @@
 """What several views answer with: pages of a list; and what they ask of a request that may be repeated."""
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from flask import Response, request, url_for
 
 from smsapp.db.idempotency import Idempotent
+from smsapp.db.pages import Page
 from smsapp.web.json_response import json_response
 from smsapp.web.problems import Fault, ProblemError
 
+T = TypeVar("T")
 
-def page_response(data: list[dict[str, Any]], *, more: bool, parameter: str, key: str) -> Response:
-    """Return one page; the next begins after its last item, whose `key` is the cursor."""
-    cursor = str(data[-1][key]) if more else None
+
+def page_response(
+    page: Page[T], view: Callable[[T], dict[str, Any]], *, parameter: str = "cursor", key: str = "id"
+) -> Response:
+    """Return one page of what `view` makes of the items; the next begins after the last one's `key`, its cursor."""
+    data = [view(item) for item in page]
+    cursor = str(data[-1][key]) if page.has_more else None
     headers = {}
     if cursor:
         arguments = {**request.args.to_dict(), parameter: cursor, **(request.view_args or {})}
         headers["Link"] = f'<{url_for(request.endpoint or "", **arguments)}>; rel="next"'
-    return json_response({"data": data, "has_more": more, "next_cursor": cursor}, 200, headers)
+    return json_response({"data": data, "has_more": page.has_more, "next_cursor": cursor}, 200, headers)
 
 
 def idempotent(api_key_id: UUID, key: str | None, path: str, content: bytes) -> Idempotent | None:

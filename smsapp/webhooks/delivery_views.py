@@ -102,11 +102,10 @@ def _not_found(_error: Exception) -> Response:
 
 def _page(query: schemas.DeliveryQuery, **filters: Any) -> Response:
     with reading(runtime().sessions) as session:
-        rows = deliveries.find(
-            session, status=query.status, before=query.cursor, limit=query.limit + 1, **filters
+        page = deliveries.find(
+            session, status=query.status, before=query.cursor, limit=query.limit, **filters
         )
-        page = [delivery_view(row) for row in rows[: query.limit]]
-    return page_response(page, more=len(rows) > query.limit, parameter="cursor", key="id")
+    return page_response(page, delivery_view)
 
 
 def _id(text: str) -> UUID:

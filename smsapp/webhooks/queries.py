@@ -10,6 +10,7 @@ from sqlalchemy import Table, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
+from smsapp.db.pages import Page, page_before
 from smsapp.ids import new_id
 from smsapp.keys.models import ApiKey
 from smsapp.webhooks.models import Delivery, DeliveryAttempt, Subscription
@@ -242,16 +243,15 @@ def find(
     status: str | None = None,
     before: UUID | None = None,
     limit: int,
-) -> Sequence[Delivery]:
+) -> Page[Delivery]:
     """Return deliveries that match, newest first."""
-    query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
     exact = {
         Delivery.subscription_id: subscription_id,
         Delivery.message_id: message_id,
         Delivery.status: status,
     }
-    query = query.where(*(column == value for column, value in exact.items() if value is not None))
-    return session.scalars(query.where(Delivery.id < before) if before else query).all()
+    query = select(Delivery).where(*(column == value for column, value in exact.items() if value is not None))
+    return page_before(session, query, Delivery.id, before=before, limit=limit)
 
 
 def attempts(session: Session, delivery_id: UUID, *, limit: int) -> Sequence[DeliveryAttempt]:

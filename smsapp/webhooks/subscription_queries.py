@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
+from smsapp.db.pages import Page, page_after
 from smsapp.events.models import OutboxEvent, OutboxHead
 from smsapp.ids import new_id
 from smsapp.webhooks.models import Subscription
@@ -63,12 +64,10 @@ def subscribed(session: Session, subscription_id: UUID) -> Subscription | None:
     return found if found and found.kind == SubscriptionKind.SUBSCRIPTION else None
 
 
-def find(session: Session, *, limit: int, after: UUID | None = None) -> Sequence[Subscription]:
+def find(session: Session, *, limit: int, after: UUID | None = None) -> Page[Subscription]:
     """Return subscriptions, oldest first."""
-    query = (
-        select(Subscription).where(Subscription.deleted_at.is_(None)).order_by(Subscription.id).limit(limit)
-    )
-    return session.scalars(query.where(Subscription.id > after) if after else query).all()
+    query = select(Subscription).where(Subscription.deleted_at.is_(None))
+    return page_after(session, query, Subscription.id, after=after, limit=limit)
 
 
 def wanting(session: Session) -> Sequence[Subscription]:

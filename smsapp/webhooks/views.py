@@ -80,9 +80,8 @@ def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) ->
 def index(query_data: schemas.SubscriptionQuery) -> Response:
     """Return subscriptions, oldest first; those of the kind `callback` came of messages' `callback_url`s."""
     with reading(runtime().sessions) as session:
-        rows = subscriptions.find(session, limit=query_data.limit + 1, after=query_data.cursor)
-        page = [subscription_view(row) for row in rows[: query_data.limit]]
-    return page_response(page, more=len(rows) > query_data.limit, parameter="cursor", key="id")
+        page = subscriptions.find(session, limit=query_data.limit, after=query_data.cursor)
+    return page_response(page, subscription_view)
 
 
 @bp.get("/<subscription_id>")
