@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -17,12 +18,11 @@ from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk.models import JobRow, SmsJob
 from smsapp.bulk.queries import JobState
 from smsapp.bulk.rows import CheckedRow, RowState, check_rows
-from smsapp.db import idempotency
-from smsapp.db.idempotency import Idempotent
+from smsapp.db.idempotency import Answered, IdempotentRequest, answer_once
 from smsapp.ids import new_id
 from smsapp.queue.tasks import Job
 from smsapp.runtime import Runtime
-from smsapp.sending.accept import Accepted, IdempotencyConflictError, UntimelyError, given_before
+from smsapp.sending.accept import UntimelyError
 from smsapp.sending.draft import time_fault
 from smsapp.sending.prices import ANYWHERE
 from smsapp.sending.sender_pool import sender_for
@@ -64,16 +64,17 @@ class JobDraft:
     request_id: str | None = None
 
 
-class _KeyTakenError(IdempotencyConflictError):
-    """Another request with the same Idempotency-Key was faster."""
-
-
 Render = Callable[[SmsJob, Sequence[JobRow]], dict[str, Any]]
 
 
 def create_job(
-    rt: Runtime, draft: JobDraft, rows: Iterable[RawRow], *, render: Render, request: Idempotent | None = None
-) -> Accepted:
+    rt: Runtime,
+    draft: JobDraft,
+    rows: Iterable[RawRow],
+    *,
+    render: Render,
+    request: IdempotentRequest | None = None,
+) -> Answered:
     """Store a job with all its rows, or nothing.
 
     Rows come as a stream and are stored in short transactions; the last one makes the job visible, keeps the answer
@@ -82,7 +83,7 @@ def create_job(
 
     Raises:
         UnreadableUpload: the upload cannot be used; nothing is stored.
-        IdempotencyConflictError: the key was used for another request.
+        IdempotencyKeyReusedError: the key was used for another request.
         UntimelyError: the clock forbids one of its times.
     """
     now = rt.clock()
@@ -93,16 +94,22 @@ def create_job(
         sms_jobs.add(session, _values(draft, job_id, now))
     try:
         values = _store_rows(rt, job_id, draft, rows)
-        answer = _publish(rt, job_id, values | _state(draft, rt.clock()), render, request)
-    except BaseException as error:
-        with suppress(SQLAlchemyError):  # else the sweep does it
-            discard_upload(rt, job_id)
-        if isinstance(error, _KeyTakenError) and (other := given_before(rt, request)):
-            return other
+        publish = partial(_publish, job_id=job_id, values=values | _state(draft, rt.clock()), render=render)
+        answered = answer_once(rt.sessions, request, publish, now=rt.clock())
+    except BaseException:
+        _try_to_discard(rt, job_id)
         raise
-    if draft.start:
+    if answered.replayed:
+        _try_to_discard(rt, job_id)
+    elif draft.start:
         rt.jobs.wake(Job.FEED_JOBS)
-    return Accepted(answer, replayed=False)
+    return answered
+
+
+def _try_to_discard(rt: Runtime, job_id: UUID) -> None:
+    """Remove an upload that nobody will hear of; should the database fail, the sweep does it."""
+    with suppress(SQLAlchemyError):
+        discard_upload(rt, job_id)
 
 
 def discard_upload(rt: Runtime, job_id: UUID) -> None:
@@ -152,22 +159,12 @@ def _state(draft: JobDraft, now: datetime) -> dict[str, Any]:
     return {"state": state.value, "started_at": now if draft.start else None, "updated_at": now}
 
 
-def _publish(
-    rt: Runtime, job_id: UUID, values: dict[str, Any], render: Render, request: Idempotent | None
-) -> dict[str, Any]:
-    """Make the job visible and return its answer.
-
-    Raises:
-        _KeyTakenError: another request with the same key was faster.
-    """
-    with rt.sessions.begin() as session:
-        sms_jobs.change(session, job_id, values)
-        job = sms_jobs.get(session, job_id)
-        assert job is not None
-        answer = render(job, job_rows.faulty(session, job_id, limit=MAX_FAULTS))
-        if request and not idempotency.remember(session, [(request, answer)], now=rt.clock()):
-            raise _KeyTakenError
-    return answer
+def _publish(session: Session, *, job_id: UUID, values: dict[str, Any], render: Render) -> dict[str, Any]:
+    """Make the job visible and return its answer."""
+    sms_jobs.change(session, job_id, values)
+    job = sms_jobs.get(session, job_id)
+    assert job is not None
+    return render(job, job_rows.faulty(session, job_id, limit=MAX_FAULTS))
 
 
 def _in_batches(rows: Iterator[CheckedRow]) -> Iterator[list[CheckedRow]]:

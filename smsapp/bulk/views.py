@@ -22,6 +22,7 @@ from smsapp.ids import parse_job_id, public_job_id
 from smsapp.runtime import Runtime
 from smsapp.uploads.rows import UnreadableUpload
 from smsapp.web.auth import auth
+from smsapp.web.idempotency import answer_headers
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.pages import page_response
@@ -58,15 +59,13 @@ def create(headers_data: SendHeaders) -> Response:
     """
     with spool_file() as spool:
         try:
-            accepted = make_job(runtime(), read_upload(spool), headers_data.idempotency_key)
+            made = make_job(runtime(), read_upload(spool), headers_data.idempotency_key)
         except UnreadableUpload as error:
             code = "malformed_json" if error.code == "malformed_json" else "invalid_upload"
             fault = Fault(error.pointer, error.code, error.detail)
             raise ProblemError(400, code, error.detail, [fault]) from None
-    headers = {"Location": f"{request.script_root}/sms/jobs/{accepted.answer['id']}"}
-    if accepted.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return json_response(accepted.answer, 201, headers)
+    location = f"{request.script_root}/sms/jobs/{made.answer['id']}"
+    return json_response(made.answer, 201, answer_headers(made, location))
 
 
 @bp.get("")

@@ -1,27 +1,37 @@
-"""Answers once given to requests with an Idempotency-Key, written in the transaction of the request's effect."""
+"""Requests with an Idempotency-Key: carried out once, and answered alike however often they are repeated.
 
-from collections.abc import Sequence
+The answer is stored in the transaction of the request's effect, so there is never one without the other.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Table, delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.db import bulk_writes as bulk
 from smsapp.db.models import IdempotencyKey
+from smsapp.db.sessions import reading
 
 _KEYS: Table = IdempotencyKey.__table__  # type: ignore[assignment]
-
 
 Identity = tuple[UUID, str]
 """Whose key it is, and the key."""
 
+Document = dict[str, Any]
+
+
+class IdempotencyKeyReusedError(Exception):
+    """The Idempotency-Key was used before, with another request."""
+
 
 @dataclass(frozen=True, slots=True)
-class Idempotent:
-    """A request that may be repeated: whose it is, the key the caller chose, and what the request said."""
+class IdempotentRequest:
+    """A request that may be repeated: whose it is, the key the caller chose, and a digest of what it said."""
 
     api_key_id: UUID
     key: str
@@ -33,10 +43,61 @@ class Idempotent:
         return self.api_key_id, self.key
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a request; `replayed` when it was given before to the same Idempotency-Key."""
+
+    answer: Document
+    replayed: bool
+
+
+def identify(api_key_id: UUID, key: str | None, path: str, content: bytes) -> IdempotentRequest | None:
+    """Return what a request is recognized by when it is repeated; None when it has no key."""
+    if key is None:
+        return None
+    digest = hashlib.sha256(path.encode() + b"\n" + content).hexdigest()
+    return IdempotentRequest(api_key_id, key, digest)
+
+
+def answer_once(
+    sessions: sessionmaker[Session],
+    request: IdempotentRequest | None,
+    act: Callable[[Session], Document],
+    *,
+    now: datetime,
+) -> Answered:
+    """Act and store the answer in one transaction, or return the answer that the key stands for and do nothing.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another request.
+    """
+    with sessions.begin() as session:
+        answer = act(session)
+        if request is None or remember(session, [(request, answer)], now=now):
+            return Answered(answer, replayed=False)
+        session.rollback()
+    found = find_answer(sessions, request)
+    if found is None:  # removed since: what it was given for is not known any more
+        raise IdempotencyKeyReusedError
+    return found
+
+
+def find_answer(sessions: sessionmaker[Session], request: IdempotentRequest | None) -> Answered | None:
+    """Return the answer that this request has had already; None when it is new, or has no key.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another request.
+    """
+    if request is None:
+        return None
+    with reading(sessions) as session:
+        return recall(session, request)
+
+
 def remember(
-    session: Session, answers: Sequence[tuple[Idempotent, dict[str, Any]]], *, now: datetime
+    session: Session, answers: Sequence[tuple[IdempotentRequest, Document]], *, now: datetime
 ) -> set[Identity]:
-    """Keep answers and return the identities that were free.
+    """Store answers and return the identities that were free.
 
     On PostgreSQL this waits for another transaction that is just using one of the keys, so of concurrent requests
     exactly one proceeds and the others find its answer; all take the keys in the same order, so that none waits for
@@ -56,9 +117,18 @@ def remember(
     return {(api_key_id, key) for api_key_id, key in written}
 
 
-def recall(session: Session, request: Idempotent) -> IdempotencyKey | None:
-    """Return what was kept under the request's key."""
-    return session.get(IdempotencyKey, (request.api_key_id, request.key))
+def recall(session: Session, request: IdempotentRequest) -> Answered | None:
+    """Return the answer stored under the request's key, or None.
+
+    Raises:
+        IdempotencyKeyReusedError: it was given to another request.
+    """
+    kept = session.get(IdempotencyKey, request.identity)
+    if kept is None:
+        return None
+    if kept.request_sha256 != request.request_sha256:
+        raise IdempotencyKeyReusedError
+    return Answered(kept.answer, replayed=True)
 
 
 def forget(session: Session, *, before: datetime) -> int:

@@ -9,9 +9,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from smsapp.db import idempotency
-from smsapp.db.idempotency import Idempotent, Identity
-from smsapp.db.models import IdempotencyKey
-from smsapp.db.sessions import reading
+from smsapp.db.idempotency import Answered, IdempotencyKeyReusedError, IdempotentRequest, Identity
 from smsapp.ids import new_id
 from smsapp.lifecycle.failure_plan import parse_plan
 from smsapp.lifecycle.resend import MAX_RESENDS
@@ -27,24 +25,12 @@ from smsapp.suppressions.check import RecipientOptedOutError, opted_out
 from smsapp.twilio.error_codes import OwnCode
 
 
-class IdempotencyConflictError(Exception):
-    """The Idempotency-Key was used before, with another request."""
-
-
 class UntimelyError(Exception):
     """The clock forbids a time of the request."""
 
     def __init__(self, fault: TimeFault) -> None:
         super().__init__(fault.sentence)
         self.fault = fault
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The answer to the caller; `replayed` when it was given before to the same Idempotency-Key."""
-
-    answer: dict[str, Any]
-    replayed: bool
 
 
 @dataclass(slots=True)
@@ -54,8 +40,8 @@ class Candidate:
     values: dict[str, Any]
     event: Event
     answer: dict[str, Any]
-    request: Idempotent | None
-    kept: IdempotencyKey | None = None
+    request: IdempotentRequest | None
+    replayed: Answered | None = None
     error: Exception | None = None
 
 
@@ -73,22 +59,22 @@ def accept_message(
     draft: Draft,
     *,
     render: Callable[[dict[str, Any]], dict[str, Any]],
-    request: Idempotent | None = None,
+    request: IdempotentRequest | None = None,
     group: GroupCommit[Candidate] | None = None,
-) -> Accepted:
+) -> Answered:
     """Store the message and wake a sender; once this returns, we owe it a try.
 
     `render` makes the answer from the stored values; it is kept with the Idempotency-Key in the same transaction.
     With a `group`, messages that come at the same time share one transaction.
 
     Raises:
-        IdempotencyConflictError: the key was used for another request.
+        IdempotencyKeyReusedError: the key was used for another request.
         RecipientOptedOutError: the recipient wants nothing of this sender.
         UntimelyError: a time of the request has passed, and this is no repetition of one that came in time.
     """
     now = rt.clock()
     if fault := time_fault(draft.send_at, draft.deliver_by, now):
-        if before := given_before(rt, request):
+        if before := idempotency.find_answer(rt.sessions, request):
             return before
         raise UntimelyError(fault)
     values = _values(draft, now)
@@ -99,9 +85,7 @@ def accept_message(
         store_together(rt, [candidate])
     if candidate.error:
         raise candidate.error
-    return (
-        replay(candidate.kept, request) if request and candidate.kept else Accepted(candidate.answer, False)
-    )
+    return candidate.replayed or Answered(candidate.answer, replayed=False)
 
 
 def store_together(rt: Runtime, candidates: list[Candidate], *, also: Also | None = None) -> None:
@@ -136,12 +120,9 @@ def _store(rt: Runtime, candidates: list[Candidate], also: Also | None) -> None:
         new = [c for c in candidates if c.request is None or _is_first(c, asked, won)]
         messages.insert(session, [(c.values, c.event) for c in new])
         for candidate in candidates:
-            if candidate.request and not _is_first(candidate, asked, won):
-                candidate.kept = idempotency.recall(session, candidate.request)
-                if (
-                    candidate.kept is None
-                ):  # forgotten since: its message is not stored, so it must not get a 202
-                    candidate.error = IdempotencyConflictError()
+            # One whose answer was removed since must not get a 202: its message is not stored.
+            if candidate.request and not _is_first(candidate, asked, won) and not _replay(session, candidate):
+                candidate.error = IdempotencyKeyReusedError()
         if also:
             also(session, asking)
 
@@ -150,9 +131,8 @@ def _wanted(rt: Runtime, session: Session, candidates: list[Candidate]) -> list[
     """Return the candidates whose recipients have not opted out; the others get an error, or the answer of before."""
     refused = opted_out(rt, session, [candidate.values for candidate in candidates])
     for candidate, is_refused in zip(candidates, refused, strict=True):
-        if is_refused:
-            candidate.kept = idempotency.recall(session, candidate.request) if candidate.request else None
-            candidate.error = None if candidate.kept else RecipientOptedOutError()
+        if is_refused and not _replay(session, candidate):
+            candidate.error = RecipientOptedOutError()
     return [candidate for candidate, is_refused in zip(candidates, refused, strict=True) if not is_refused]
 
 
@@ -162,28 +142,15 @@ def _is_first(candidate: Candidate, asked: dict[Identity, Candidate], won: set[I
     return identity in won and asked[identity] is candidate
 
 
-def given_before(rt: Runtime, request: Idempotent | None) -> Accepted | None:
-    """Return the answer that this request has had already; None when it is new, or has no key.
-
-    Raises:
-        IdempotencyConflictError: the key was used for another request.
-    """
-    if request is None:
-        return None
-    with reading(rt.sessions) as session:
-        kept = idempotency.recall(session, request)
-    return replay(kept, request) if kept else None
-
-
-def replay(kept: IdempotencyKey, request: Idempotent) -> Accepted:
-    """Return the answer that was given before.
-
-    Raises:
-        IdempotencyConflictError: it was given to another request.
-    """
-    if kept.request_sha256 != request.request_sha256:
-        raise IdempotencyConflictError
-    return Accepted(kept.answer, replayed=True)
+def _replay(session: Session, candidate: Candidate) -> bool:
+    """Return whether the candidate's key stands for an answer, which it then gets: that of before, or a refusal."""
+    if candidate.request is None:
+        return False
+    try:
+        candidate.replayed = idempotency.recall(session, candidate.request)
+    except IdempotencyKeyReusedError as error:
+        candidate.error = error
+    return candidate.replayed is not None or candidate.error is not None
 
 
 def _values(draft: Draft, now: datetime) -> dict[str, Any]:

@@ -5,18 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from smsapp.db.idempotency import Idempotent
+from smsapp.db.idempotency import Answered, IdempotentRequest, find_answer, identify
 from smsapp.messages.documents import message_view
 from smsapp.messages.segments import measure
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.lanes import Lane
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import (
-    Accepted,
-    IdempotencyConflictError,
     UntimelyError,
     accept_message,
-    given_before,
     store_together,
 )
 from smsapp.sending.backpressure import Backpressure
@@ -29,7 +26,7 @@ from smsapp.suppressions.check import RecipientOptedOutError
 from smsapp.templates.fill import filled_text
 from smsapp.web.auth import Caller
 from smsapp.web.consumer_urls import checked_url
-from smsapp.web.pages import idempotent, key_reused
+from smsapp.web.idempotency import answer_headers
 from smsapp.web.problems import Fault, ProblemError, invalid_request
 
 PATH = "/sms/send"
@@ -76,13 +73,11 @@ class SendEndpoint:
             OverloadedError: too much waits already.
         """
         self._backpressure.check()
-        request = idempotent(asking.caller.key_id, asking.idempotency_key, PATH, asking.body)
+        request = identify(asking.caller.key_id, asking.idempotency_key, PATH, asking.body)
         try:
             # A template may be another one by the time that a request is repeated.
-            before = given_before(self._rt, request) if data.template else None
+            before = find_answer(self._rt.sessions, request) if data.template else None
             accepted = before or self._accept(self._draft(data, asking), request)
-        except IdempotencyConflictError:
-            raise key_reused() from None
         except RecipientOptedOutError:
             detail = "The recipient has opted out of messages from this sender."
             raise ProblemError(
@@ -91,12 +86,9 @@ class SendEndpoint:
         except UntimelyError as error:
             late = error.fault
             raise invalid_request(Fault(f"/{late.field}", late.code, late.sentence)) from None
-        headers = {"Location": f"/sms/messages/{accepted.answer['id']}"}
-        if accepted.replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return Sent(accepted.answer, 202, headers)
+        return Sent(accepted.answer, 202, answer_headers(accepted, f"/sms/messages/{accepted.answer['id']}"))
 
-    def _accept(self, draft: Draft, request: Idempotent | None) -> Accepted:
+    def _accept(self, draft: Draft, request: IdempotentRequest | None) -> Answered:
         warnings = (
             []
             if draft.recipient.valid

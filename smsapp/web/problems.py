@@ -15,6 +15,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from smsapp.db.idempotency import IdempotencyKeyReusedError
 from smsapp.queue.overload import OverloadedError
 
 log = structlog.get_logger(__name__)
@@ -87,6 +88,12 @@ def init_app(app: Flask) -> None:
         kept = ("Allow", "Retry-After", "Location")
         headers = {name: value for name, value in error.get_headers() if name in kept}
         return problem_response(status, code, detail, headers=headers)
+
+    @app.errorhandler(IdempotencyKeyReusedError)
+    def _key_reused(_error: Exception) -> Response:
+        detail = "This key was used before, with another request; use a new key for a new request."
+        faults = [Fault("Idempotency-Key", "reused", detail)]
+        return problem_response(422, "idempotency_key_reused", detail, faults=faults)
 
     @app.errorhandler(OverloadedError)
     def _overloaded(error: OverloadedError) -> Response:

@@ -2,15 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from smsapp.db import idempotency
-from smsapp.db.idempotency import Idempotent
+from sqlalchemy.orm import Session
+
+from smsapp.db.idempotency import Answered, IdempotentRequest, answer_once
 from smsapp.runtime import Runtime
-from smsapp.sending.accept import IdempotencyConflictError
 from smsapp.webhooks import subscription_queries as subscriptions
 from smsapp.webhooks.models import Subscription
 from smsapp.webhooks.rules import written_secret
@@ -25,39 +24,28 @@ class SubscriptionNotFoundError(Exception):
     """There is no such subscription, or it was deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribed:
-    """The answer to the caller; `replayed` when it was given before to the same Idempotency-Key."""
-
-    answer: dict[str, Any]
-    replayed: bool
-
-
 def subscribe(
     rt: Runtime,
     values: Mapping[str, Any],
     *,
     api_key_id: UUID,
     render: Render,
-    request: Idempotent | None = None,
-) -> Subscribed:
+    request: IdempotentRequest | None = None,
+) -> Answered:
     """Add a subscription to what happens from now on.
 
     Raises:
-        IdempotencyConflictError: the key was used for another request.
+        IdempotencyKeyReusedError: the key was used for another request.
     """
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        made = subscriptions.add(session, {**values, "secret": new_secret()}, api_key_id=api_key_id, now=now)
-        answer = render(made)
-        if request is None or idempotency.remember(session, [(request, answer)], now=now):
-            return Subscribed(answer, replayed=False)
-        session.rollback()
-    with rt.sessions() as session:
-        kept = idempotency.recall(session, request)
-    if kept is None or kept.request_sha256 != request.request_sha256:
-        raise IdempotencyConflictError
-    return Subscribed(kept.answer, replayed=True)
+
+    def add(session: Session) -> dict[str, Any]:
+        secret = new_secret()
+        return render(
+            subscriptions.add(session, {**values, "secret": secret}, api_key_id=api_key_id, now=now)
+        )
+
+    return answer_once(rt.sessions, request, add, now=now)
 
 
 def rotate_secret(

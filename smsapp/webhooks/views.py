@@ -6,14 +6,15 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from flask import Response, g, request
 
+from smsapp.db.idempotency import identify
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_id
-from smsapp.sending.accept import IdempotencyConflictError
 from smsapp.web.auth import auth
 from smsapp.web.consumer_urls import checked_url
+from smsapp.web.idempotency import answer_headers
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import idempotent, key_reused, page_response
+from smsapp.web.pages import page_response
 from smsapp.web.problems import problem_response
 from smsapp.web.schemas import SendHeaders
 from smsapp.web.wiring import runtime
@@ -50,22 +51,15 @@ bp = APIBlueprint("subscriptions", __name__, url_prefix="/sms/subscriptions", ta
 def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) -> Response:
     """Have events POSTed to an address, signed as Standard Webhooks has it. The secret is in this answer only."""
     checked_url(runtime().settings, json_data.url, "/url")
-    try:
-        made = subscribe(
-            runtime(),
-            json_data.model_dump(),
-            api_key_id=g.caller.key_id,
-            render=view_with_secret,
-            request=idempotent(
-                g.caller.key_id, headers_data.idempotency_key, request.path, request.get_data()
-            ),
-        )
-    except IdempotencyConflictError:
-        raise key_reused() from None
-    headers = {"Location": f"{request.script_root}/sms/subscriptions/{made.answer['id']}"}
-    if made.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return json_response(made.answer, 201, headers)
+    made = subscribe(
+        runtime(),
+        json_data.model_dump(),
+        api_key_id=g.caller.key_id,
+        render=view_with_secret,
+        request=identify(g.caller.key_id, headers_data.idempotency_key, request.path, request.get_data()),
+    )
+    location = f"{request.script_root}/sms/subscriptions/{made.answer['id']}"
+    return json_response(made.answer, 201, answer_headers(made, location))
 
 
 @bp.get("")

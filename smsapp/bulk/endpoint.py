@@ -6,36 +6,35 @@ from smsapp.bulk.create import JobDraft, create_job
 from smsapp.bulk.documents import job_view
 from smsapp.bulk.queries import Progress
 from smsapp.bulk.uploads import Upload
+from smsapp.db.idempotency import Answered, find_answer, identify
 from smsapp.runtime import Runtime
-from smsapp.sending.accept import Accepted, IdempotencyConflictError, UntimelyError, given_before
+from smsapp.sending.accept import UntimelyError
 from smsapp.templates.fill import stored_text
 from smsapp.templates.rules import MalformedTemplate, parse_template
 from smsapp.templates.views import TEMPLATE_FAULTS
 from smsapp.web.consumer_urls import checked_url
-from smsapp.web.pages import idempotent, key_reused
 from smsapp.web.problems import Fault, invalid_request
 from smsapp.web.uploads import in_turns
 
 
-def make_job(rt: Runtime, upload: Upload, key: str | None) -> Accepted:
+def make_job(rt: Runtime, upload: Upload, key: str | None) -> Answered:
     """Store the job that an upload describes, for the caller of this request.
 
     Raises:
-        ProblemError: an option cannot be met, or the Idempotency-Key belongs to another request.
+        IdempotencyKeyReusedError: the key was used for another request.
+        ProblemError: an option cannot be met.
         UnreadableUpload: the upload cannot be used.
     """
-    asked = idempotent(g.caller.key_id, key, request.path, upload.content)
+    asked = identify(g.caller.key_id, key, request.path, upload.content)
     try:
         # First of all: its template may be another one by now, or its time over.
-        return given_before(rt, asked) or create_job(
+        return find_answer(rt.sessions, asked) or create_job(
             rt,
             _draft(rt, upload),
             in_turns(upload.rows),
             render=lambda job, faulty: job_view(job, Progress(), faulty, rt.settings),
             request=asked,
         )
-    except IdempotencyConflictError:
-        raise key_reused() from None
     except UntimelyError as error:
         late = error.fault
         raise invalid_request(Fault(upload.pointer(late.field), late.code, late.sentence)) from None
