@@ -1,46 +1,53 @@
-"""From the upload of a request to the job that it asks for."""
-
-from flask import g, request
+"""What `POST /sms/jobs` does with an upload that can be read."""
 
 from smsapp.bulk.create import JobDraft, create_job
 from smsapp.bulk.documents import job_view
 from smsapp.bulk.queries import Progress
 from smsapp.bulk.uploads import Upload
-from smsapp.db.idempotency import Answered, find_answer, identify
+from smsapp.db.idempotency import Answered, IdempotentRequest, find_answer, identify
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import UntimelyError
 from smsapp.templates.fill import stored_text
-from smsapp.templates.rules import MalformedTemplate, parse_template
-from smsapp.templates.views import TEMPLATE_FAULTS
+from smsapp.templates.rules import TEMPLATE_FAULTS, MalformedTemplate, parse_template
+from smsapp.web.auth import Caller
 from smsapp.web.consumer_urls import checked_url
 from smsapp.web.problems import Fault, invalid_request
+from smsapp.web.request_context import RequestContext
 from smsapp.web.uploads import in_turns
 
+PATH = "/sms/jobs"
 
-def make_job(rt: Runtime, upload: Upload, key: str | None) -> Answered:
-    """Store the job that an upload describes, for the caller of this request.
+
+def identify_upload(caller: Caller, key: str | None, upload: Upload) -> IdempotentRequest | None:
+    """Return what the upload is recognized by when it is repeated; None without a key."""
+    return identify(caller.key_id, key, PATH, upload.content)
+
+
+def make_job(rt: Runtime, upload: Upload, context: RequestContext) -> Answered:
+    """Store the job that an upload describes.
 
     Raises:
         IdempotencyKeyReusedError: the key was used for another request.
         ProblemError: an option cannot be met.
         UnreadableUpload: the upload cannot be used.
     """
-    asked = identify(g.caller.key_id, key, request.path, upload.content)
+    # First of all: its template may be another one by now, or its time over.
+    if before := find_answer(rt.sessions, context.idempotent):
+        return before
     try:
-        # First of all: its template may be another one by now, or its time over.
-        return find_answer(rt.sessions, asked) or create_job(
+        return create_job(
             rt,
-            _draft(rt, upload),
+            _draft(rt, upload, context),
             in_turns(upload.rows),
             render=lambda job, faulty: job_view(job, Progress(), faulty, rt.settings),
-            request=asked,
+            request=context.idempotent,
         )
     except UntimelyError as error:
         late = error.fault
         raise invalid_request(Fault(upload.pointer(late.field), late.code, late.sentence)) from None
 
 
-def _draft(rt: Runtime, upload: Upload) -> JobDraft:
+def _draft(rt: Runtime, upload: Upload, context: RequestContext) -> JobDraft:
     options = upload.options
     settings = rt.settings
     body, version = options.body or "", None
@@ -54,7 +61,7 @@ def _draft(rt: Runtime, upload: Upload) -> JobDraft:
             Fault(upload.pointer("body"), error.reason, TEMPLATE_FAULTS[error.reason])
         ) from None
     return JobDraft(
-        api_key_id=g.caller.key_id,
+        api_key_id=context.caller.key_id,
         body=body,
         template=template,
         template_name=options.template,
@@ -70,9 +77,9 @@ def _draft(rt: Runtime, upload: Upload) -> JobDraft:
         sensitive=options.sensitive,
         send_at=options.send_at,
         deliver_by=options.deliver_by,
-        quiet_hours=None if options.urgent else options.quiet_hours or g.caller.quiet_hours,
+        quiet_hours=None if options.urgent else options.quiet_hours or context.caller.quiet_hours,
         ignored_columns=upload.unused_columns(template),
         allow_duplicates=options.allow_duplicates,
         start=options.start,
-        request_id=g.request_id,
+        request_id=context.request_id,
     )

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from smsapp.messages.segments import MAX_BODY_CHARS, measure
 from smsapp.recipients.phone import PHONE_FAULTS, InvalidPhoneNumber, Recipient, parse_recipient
-from smsapp.templates.rules import MissingValue, Template
+from smsapp.templates.rules import FILLING_FAULTS, MISSING_VALUE, TEXT_TOO_LONG, MissingValue, Template
 from smsapp.uploads.rows import MAX_ROWS, RawRow, UnreadableUpload
 
 MAX_REFERENCE_CHARS = 255
@@ -89,8 +89,9 @@ def check_rows(rows: Iterable[RawRow], template: Template, *, allow_duplicates: 
 def explain_row(reason: str, column: str | None) -> str:
     """Return in a sentence why a row is not sent."""
     phone = PHONE_FAULTS.get(reason) if column == TO else None
-    sentence = phone or _SENTENCES.get(reason, "cannot be sent")
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    if phone:
+        return f"{phone[0].upper()}{phone[1:]}."
+    return FILLING_FAULTS.get(reason) or _SENTENCES.get(reason, "Cannot be sent.")
 
 
 def _check(raw: RawRow, template: Template) -> CheckedRow:
@@ -99,7 +100,7 @@ def _check(raw: RawRow, template: Template) -> CheckedRow:
     except InvalidPhoneNumber as error:
         return _refused(raw, RowState.FAULTY, error.reason, TO)
     except MissingValue as error:
-        return _refused(raw, RowState.FAULTY, "missing_value", error.names[0])
+        return _refused(raw, RowState.FAULTY, MISSING_VALUE, error.names[0])
     except _FaultyRow as fault:
         return _refused(raw, RowState.FAULTY, fault.reason, fault.column)
 
@@ -112,7 +113,7 @@ def _well_formed(raw: RawRow, template: Template) -> CheckedRow:
     recipient = _recipient(raw.cells.get(TO, ""))
     body = template.render(raw.cells)
     if len(body) > MAX_BODY_CHARS:
-        raise _FaultyRow("text_too_long")
+        raise _FaultyRow(TEXT_TOO_LONG)
     reference = raw.cells.get(REFERENCE) or None
     if reference and len(reference) > MAX_REFERENCE_CHARS:
         raise _FaultyRow("too_long", REFERENCE)
@@ -137,15 +138,13 @@ def _refused(raw: RawRow, state: RowState, reason: str, column: str | None = Non
 
 _SENTENCES = MappingProxyType(
     {
-        "bad_character": "contains NUL, or half of a character",
-        "deadline_passed": "deliver_by was over before it was this row's turn",
-        "missing_value": "has no value",
-        "not_possible": "is not a possible phone number",
-        "opted_out": "the recipient does not want texts from this sender",
-        "repeated": "an earlier row has the same number and the same text",
-        "text_too_long": f"the text is longer than {MAX_BODY_CHARS} characters",
-        "too_long": "is too long",
-        "too_many_cells": "has more cells than there are columns",
-        "wrong_type": "must be a string or a whole number",
+        "bad_character": "Contains NUL, or half of a character.",
+        "deadline_passed": "Deliver_by was over before it was this row's turn.",
+        "not_possible": "Is not a possible phone number.",
+        "opted_out": "The recipient does not want texts from this sender.",
+        "repeated": "An earlier row has the same number and the same text.",
+        "too_long": "Is too long.",
+        "too_many_cells": "Has more cells than there are columns.",
+        "wrong_type": "Must be a string or a whole number.",
     }
 )

@@ -1,17 +1,11 @@
-"""Reading the upload of a job: kept on disk until all of it has come, then read row by row.
+"""Reading the upload of a job: its options, and its rows one by one."""
 
-A cut connection therefore leaves nothing behind, and memory does not grow with the upload.
-"""
-
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
-from flask import request
 from pydantic import ValidationError
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from smsapp.bulk.rows import REFERENCE, TO
 from smsapp.bulk.schemas import JobOptions
@@ -21,7 +15,7 @@ from smsapp.uploads.json_rows import read_options, read_rows
 from smsapp.uploads.rows import RawRow, UnreadableUpload
 from smsapp.web.inputs import refusal
 from smsapp.web.problems import Fault, ProblemError, invalid_request
-from smsapp.web.uploads import _BLOCK, MAX_UPLOAD_BYTES, Patient, take
+from smsapp.web.uploads import IncomingUpload, YieldingFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +47,19 @@ class Upload:
         return [name for name in self.columns if name not in {TO, REFERENCE, *template.placeholders}]
 
 
-def read_upload(spool: IO[bytes]) -> Upload:
+def read_upload(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
     """Take the request's body into `spool` and return what it holds.
 
     Raises:
         ProblemError: faulty options, or another kind of body than JSON, CSV or a form with a CSV file.
         UnreadableUpload: no rows can be found in it.
     """
-    request.max_content_length = MAX_UPLOAD_BYTES
-    try:
-        if request.mimetype == "application/json":
-            return _read_json(spool)
-        if request.mimetype == "text/csv":
-            return _read_csv(spool)
-        if request.mimetype == "multipart/form-data":
-            return _read_form()
-    except RequestEntityTooLarge:
-        raise ProblemError(413, "too_large", "The upload is larger than 64 MiB; send several jobs.") from None
-    except OSError:
-        raise ClientDisconnected from None
+    if incoming.media_type == "application/json":
+        return _read_json(incoming, spool)
+    if incoming.media_type == "text/csv":
+        return _read_csv(incoming, spool)
+    if incoming.media_type == "multipart/form-data":
+        return _read_form(incoming)
     raise ProblemError(
         415,
         "unsupported_media_type",
@@ -79,20 +67,10 @@ def read_upload(spool: IO[bytes]) -> Upload:
     )
 
 
-def _without_query() -> None:
-    """Refuse options that would be ignored: they have their place in the body."""
-    faults = [
-        Fault(f"?{name}", "unknown_field", "Only with CSV do options stand in the query.")
-        for name in request.args
-    ]
-    if faults:
-        raise ProblemError(400, "invalid_request", faults[0].detail, faults)
-
-
-def _read_json(spool: IO[bytes]) -> Upload:
-    _without_query()
-    digest = take(spool)
-    raw = json.dumps(read_options(Patient(spool)))
+def _read_json(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
+    _without_query(incoming)
+    digest = incoming.receive(spool)
+    raw = json.dumps(read_options(YieldingFile(spool)))
     try:
         options = JobOptions.model_validate_json(raw, strict=True)
     except ValidationError as error:
@@ -100,29 +78,35 @@ def _read_json(spool: IO[bytes]) -> Upload:
     return Upload(options, read_rows(spool), None, digest)
 
 
-def _read_csv(spool: IO[bytes]) -> Upload:
-    options = _options(request.args.to_dict(flat=False), "query")
-    digest = take(spool)
-    rows = CsvRows(spool, charset=request.mimetype_params.get("charset", "utf-8"))
-    return Upload(options, rows, rows.columns, request.query_string + b"\n" + digest, "query")
+def _read_csv(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
+    options = _options(incoming.query, "query")
+    digest = incoming.receive(spool)
+    rows = CsvRows(spool, charset=incoming.charset)
+    return Upload(options, rows, rows.columns, incoming.query_string + b"\n" + digest, "query")
 
 
-def _read_form() -> Upload:
-    _without_query()
-    options = _options(request.form.to_dict(flat=False), "form")
-    file = request.files.get("file")
-    if file is None:
+def _read_form(incoming: IncomingUpload) -> Upload:
+    _without_query(incoming)
+    form = incoming.read_form()
+    options = _options(form.fields, "form")
+    if form.file is None:
         raise invalid_request(Fault("/file", "required", "This field is required, as a file."))
-    digest = hashlib.sha256()
-    for block in iter(lambda: file.stream.read(_BLOCK), b""):
-        digest.update(block)
-    file.stream.seek(0)
-    rows = CsvRows(file.stream, charset=file.mimetype_params.get("charset", "utf-8"))
-    fields = json.dumps(sorted(request.form.items(multi=True))).encode()
-    return Upload(options, rows, rows.columns, fields + b"\n" + digest.digest())
+    rows = CsvRows(form.file, charset=form.charset)
+    fields = json.dumps(sorted((name, text) for name, texts in form.fields.items() for text in texts))
+    return Upload(options, rows, rows.columns, fields.encode() + b"\n" + form.digest)
 
 
-def _options(given: dict[str, list[str]], location: str) -> JobOptions:
+def _without_query(incoming: IncomingUpload) -> None:
+    """Refuse options that would be ignored: they have their place in the body."""
+    faults = [
+        Fault(f"?{name}", "unknown_field", "Only with CSV do options stand in the query.")
+        for name in incoming.query
+    ]
+    if faults:
+        raise ProblemError(400, "invalid_request", faults[0].detail, faults)
+
+
+def _options(given: Mapping[str, Sequence[str]], location: str) -> JobOptions:
     values: dict[str, Any] = {
         name: texts if name == "tags" else texts[0] for name, texts in given.items() if name != "file"
     }

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response, request
+from flask import Response, g, request
 from sqlalchemy import Row
 
 from smsapp.bulk import queries as sms_jobs
@@ -13,22 +13,22 @@ from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk import schemas
 from smsapp.bulk.control import Command, JobNotFoundError, WrongJobStateError, control_job
 from smsapp.bulk.create import MAX_FAULTS
-from smsapp.bulk.creation import make_job
 from smsapp.bulk.documents import job_summary, job_view, results_csv
+from smsapp.bulk.endpoint import identify_upload, make_job
 from smsapp.bulk.queries import Progress
 from smsapp.bulk.uploads import read_upload
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_job_id, public_job_id
 from smsapp.runtime import Runtime
-from smsapp.uploads.rows import UnreadableUpload
 from smsapp.web.auth import auth
 from smsapp.web.idempotency import answer_headers
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.pages import page_response
-from smsapp.web.problems import Fault, ProblemError
+from smsapp.web.problems import ProblemError
+from smsapp.web.request_context import RequestContext
 from smsapp.web.schemas import SendHeaders
-from smsapp.web.uploads import give_way, spool_file
+from smsapp.web.uploads import give_way, incoming_upload, spool_file
 from smsapp.web.wiring import runtime
 
 bp = APIBlueprint("jobs", __name__, url_prefix="/sms/jobs", tag="Jobs")
@@ -58,12 +58,9 @@ def create(headers_data: SendHeaders) -> Response:
     placeholders. Faulty rows are left out and reported; an upload that is cut leaves nothing.
     """
     with spool_file() as spool:
-        try:
-            made = make_job(runtime(), read_upload(spool), headers_data.idempotency_key)
-        except UnreadableUpload as error:
-            code = "malformed_json" if error.code == "malformed_json" else "invalid_upload"
-            fault = Fault(error.pointer, error.code, error.detail)
-            raise ProblemError(400, code, error.detail, [fault]) from None
+        upload = read_upload(incoming_upload(), spool)
+        idempotent = identify_upload(g.caller, headers_data.idempotency_key, upload)
+        made = make_job(runtime(), upload, RequestContext(g.caller, g.request_id, idempotent))
     location = f"{request.script_root}/sms/jobs/{made.answer['id']}"
     return json_response(made.answer, 201, answer_headers(made, location))
 

@@ -14,11 +14,11 @@ from apiflask import APIFlask
 from flask import g
 from pydantic import ValidationError
 
-from smsapp.sending.endpoint import PATH, Asking, SendEndpoint, Sent
+from smsapp.sending.endpoint import PATH, SendEndpoint, Sent, identify_text
 from smsapp.sending.schemas import SendRequest
 from smsapp.web.auth import Caller, KeyCache
 from smsapp.web.plain_http import Answer, PlainRequest
-from smsapp.web.request_context import begin, end
+from smsapp.web.request_context import RequestContext, begin, end
 from smsapp.web.schemas import SendHeaders
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class ShortSends:
             return None
         request_id = begin(request.fields.get("x-request-id", ""))
         try:
-            sent = self._endpoint.take(data, Asking(caller, request_id, key, request.body))
+            idempotent = identify_text(caller, key, request.body)
+            sent = self._endpoint.take(data, RequestContext(caller, request_id, idempotent))
         except Exception as error:  # noqa: BLE001 - Flask's handlers know each, and log what nobody expected
             return self._failed(error, caller, request_id, began)
         return _succeeded(sent, request_id, began)

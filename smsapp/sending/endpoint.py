@@ -28,19 +28,10 @@ from smsapp.web.auth import Caller
 from smsapp.web.consumer_urls import checked_url
 from smsapp.web.idempotency import answer_headers
 from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.request_context import RequestContext
 
 PATH = "/sms/send"
 _MAX_TOGETHER = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """Who asks, and what else the request said: `body` is its document as it came."""
-
-    caller: Caller
-    request_id: str
-    idempotency_key: str | None
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +43,11 @@ class Sent:
     headers: Mapping[str, str]
 
 
+def identify_text(caller: Caller, key: str | None, body: bytes) -> IdempotentRequest | None:
+    """Return what a request to send is recognized by when it is repeated; None without a key. `body` is as it came."""
+    return identify(caller.key_id, key, PATH, body)
+
+
 class SendEndpoint:
     """Takes texts; those that come at the same time share a transaction."""
 
@@ -60,12 +56,12 @@ class SendEndpoint:
         self._backpressure = Backpressure(rt)
         self._accepting = GroupCommit(partial(store_together, rt), limit=_MAX_TOGETHER)
 
-    def preview(self, data: SendRequest, asking: Asking) -> dict[str, Any]:
+    def preview(self, data: SendRequest, context: RequestContext) -> dict[str, Any]:
         """Return what would become of a text; nothing is stored."""
-        draft = self._draft(data, asking)
+        draft = self._draft(data, context)
         return dry_run_view(draft, preview_message(self._rt, draft))
 
-    def take(self, data: SendRequest, asking: Asking) -> Sent:
+    def take(self, data: SendRequest, context: RequestContext) -> Sent:
         """Store a text and return the answer.
 
         Raises:
@@ -73,11 +69,10 @@ class SendEndpoint:
             OverloadedError: too much waits already.
         """
         self._backpressure.check()
-        request = identify(asking.caller.key_id, asking.idempotency_key, PATH, asking.body)
         try:
             # A template may be another one by the time that a request is repeated.
-            before = find_answer(self._rt.sessions, request) if data.template else None
-            accepted = before or self._accept(self._draft(data, asking), request)
+            before = find_answer(self._rt.sessions, context.idempotent) if data.template else None
+            accepted = before or self._accept(self._draft(data, context), context.idempotent)
         except RecipientOptedOutError:
             detail = "The recipient has opted out of messages from this sender."
             raise ProblemError(
@@ -107,7 +102,7 @@ class SendEndpoint:
             return data.body or ""
         return filled_text(self._rt, data.template, data.template_version, data.values or {})
 
-    def _draft(self, data: SendRequest, asking: Asking) -> Draft:
+    def _draft(self, data: SendRequest, context: RequestContext) -> Draft:
         settings = self._rt.settings
         sender, service = sender_for(settings, data.to.e164, data.sender, data.messaging_service_sid)
         body = self._text(data)
@@ -117,12 +112,12 @@ class SendEndpoint:
             messaging_service_sid=service,
             body=body,
             measure=measure(body),
-            api_key_id=asking.caller.key_id,
+            api_key_id=context.caller.key_id,
             media_urls=data.media_urls,
             client_reference=data.client_reference,
             tags=data.tags,
             callback_url=checked_url(settings, data.callback_url, "/callback_url"),
-            request_id=asking.request_id,
+            request_id=context.request_id,
             on_unconfirmed=data.on_unconfirmed or settings.on_unconfirmed,
             resend_after_failure=data.resends(settings),
             on_failure=data.plan,
@@ -132,6 +127,6 @@ class SendEndpoint:
             # Whoever waits for a code is awake.
             quiet_hours=None
             if data.urgent or data.priority == "otp"
-            else data.quiet_hours or asking.caller.quiet_hours,
+            else data.quiet_hours or context.caller.quiet_hours,
             lane=Lane.of(data.priority),
         )

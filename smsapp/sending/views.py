@@ -10,12 +10,13 @@ from smsapp.messages.schemas import Message
 from smsapp.messages.views import named_message, no_such_message
 from smsapp.sending import schemas
 from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
-from smsapp.sending.endpoint import Asking, SendEndpoint
+from smsapp.sending.endpoint import SendEndpoint, identify_text
 from smsapp.twilio.client import TwilioUnavailableError
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import RETRY_AFTER_S, ProblemError
+from smsapp.web.request_context import RequestContext
 from smsapp.web.schemas import SendHeaders
 from smsapp.web.wiring import provided, runtime
 
@@ -46,10 +47,11 @@ def send(headers_data: SendHeaders, json_data: schemas.SendRequest) -> Response:
     repeated safely, for at least 24 hours.
     """
     endpoint = provided(SendEndpoint)
-    asking = Asking(g.caller, g.request_id, headers_data.idempotency_key, request.get_data())
+    idempotent = identify_text(g.caller, headers_data.idempotency_key, request.get_data())
+    context = RequestContext(g.caller, g.request_id, idempotent)
     if json_data.dry_run:
-        return json_response(endpoint.preview(json_data, asking))
-    sent = endpoint.take(json_data, asking)
+        return json_response(endpoint.preview(json_data, context))
+    sent = endpoint.take(json_data, context)
     g.message_id = sent.document["id"]
     headers = dict(sent.headers) | {"Location": request.script_root + sent.headers["Location"]}
     return json_response(sent.document, sent.status, headers)

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from smsapp.ids import suppression_id
+from smsapp.suppressions.import_rows import Imported
 from smsapp.suppressions.models import Suppression, SuppressionEvent
 from smsapp.suppressions.rules import EVERY_SENDER, is_service
 from smsapp.times import rfc3339
@@ -45,3 +46,16 @@ def detail_view(
         for line in history
     ]
     return suppression_view(suppression) | {"history": lines}
+
+
+def import_view(imported: Imported) -> dict[str, Any]:
+    """Return what became of the rows of an import."""
+    return {
+        "rows": imported.rows,
+        "added": imported.added,
+        "known": imported.known,
+        "faults": [
+            {"line": fault.line, "column": fault.column, "code": fault.code, "reason": fault.sentence}
+            for fault in imported.faults
+        ],
+    }

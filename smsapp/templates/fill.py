@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 
-from smsapp.bulk.rows import explain_row
 from smsapp.messages.segments import MAX_BODY_CHARS
 from smsapp.runtime import Runtime
 from smsapp.templates.keep import TemplateNotFoundError, find_template
 from smsapp.templates.models import TemplateVersion
-from smsapp.templates.rules import MissingValue, parse_template
+from smsapp.templates.rules import (
+    FILLING_FAULTS,
+    MISSING_VALUE,
+    TEXT_TOO_LONG,
+    MissingValue,
+    parse_template,
+)
 from smsapp.web.problems import Fault, invalid_request
 
 
@@ -34,11 +39,11 @@ def filled_text(rt: Runtime, name: str, version: int | None, values: Mapping[str
     try:
         text = template.render(values)
     except MissingValue as error:
-        raise invalid_request(*(_fault(f"/values/{each}", "missing_value") for each in error.names)) from None
+        raise invalid_request(*(_fault(f"/values/{each}", MISSING_VALUE) for each in error.names)) from None
     if len(text) > MAX_BODY_CHARS:
-        raise invalid_request(_fault("/values", "text_too_long"))
+        raise invalid_request(_fault("/values", TEXT_TOO_LONG))
     return text
 
 
 def _fault(pointer: str, code: str) -> Fault:
-    return Fault(pointer, code, explain_row(code, None))
+    return Fault(pointer, code, FILLING_FAULTS[code])

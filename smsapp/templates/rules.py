@@ -3,8 +3,29 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from smsapp.messages.segments import MAX_BODY_CHARS
 
 MAX_NAME_CHARS = 64
+
+TEMPLATE_FAULTS = MappingProxyType(
+    {
+        "lone_braces": "Two braces begin or end a placeholder, such as {{name}}; some here do neither.",
+        "bad_placeholder": "A placeholder's name has 1 to 64 letters, digits, underscores, spaces, dots or hyphens.",
+    }
+)
+"""What is wrong with a text that is no template, by the reason of `MalformedTemplate`."""
+
+MISSING_VALUE = "missing_value"
+TEXT_TOO_LONG = "text_too_long"
+FILLING_FAULTS = MappingProxyType(
+    {
+        MISSING_VALUE: "Has no value.",
+        TEXT_TOO_LONG: f"The text is longer than {MAX_BODY_CHARS} characters.",
+    }
+)
+"""Why a template cannot be filled in with the values that it is given."""
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _NAME = re.compile(rf"\w[\w .-]{{0,{MAX_NAME_CHARS - 1}}}")

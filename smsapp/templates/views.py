@@ -1,7 +1,5 @@
 """Stored texts with placeholders, for jobs and single texts."""
 
-from types import MappingProxyType
-
 from apiflask import APIBlueprint
 from flask import Response, request
 
@@ -17,7 +15,7 @@ from smsapp.templates.keep import (
     find_template,
     remove_template,
 )
-from smsapp.templates.rules import MalformedTemplate
+from smsapp.templates.rules import TEMPLATE_FAULTS, MalformedTemplate
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
@@ -26,13 +24,6 @@ from smsapp.web.problems import Fault, ProblemError, invalid_request
 from smsapp.web.wiring import runtime
 
 bp = APIBlueprint("templates", __name__, url_prefix="/sms/templates", tag="Templates")
-
-TEMPLATE_FAULTS = MappingProxyType(
-    {
-        "lone_braces": "Two braces begin or end a placeholder, such as {{name}}; some here do neither.",
-        "bad_placeholder": "A placeholder's name has 1 to 64 letters, digits, underscores, spaces, dots or hyphens.",
-    }
-)
 
 
 @bp.post("")

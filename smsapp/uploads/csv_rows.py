@@ -26,7 +26,9 @@ class CsvRows:
         Raises:
             UnreadableUpload: no header, not that column in it, a name twice, or an unknown character set.
         """
-        self._lines = _Lines(_opened(file, charset))
+        self._file = file
+        self._text = _opened(file, charset)
+        self._lines = _Lines(self._text)
         header_line = next((line for line in self._lines if line.strip()), "")
         self._reader = csv.reader(self._lines, delimiter=_delimiter(header_line), strict=True)
         self.columns = _columns(header_line, _delimiter(header_line), required)
@@ -49,6 +51,11 @@ class CsvRows:
                 return
             if any(cell.strip() for cell in cells):
                 yield self._row(line, cells)
+
+    def let_go(self) -> None:
+        """Go back to the file's beginning and leave it open, for others to read; no rows can be read here any more."""
+        self._text.detach()
+        self._file.seek(0)
 
     def _row(self, line: int, cells: list[str]) -> RawRow:
         if len(cells) > len(self.columns):

@@ -3,7 +3,7 @@
 A problem never echoes input, which may be personal data, and never shows the inside of the service.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from smsapp.db.idempotency import IdempotencyKeyReusedError
 from smsapp.queue.overload import OverloadedError
+from smsapp.uploads.rows import UnreadableUpload
 
 log = structlog.get_logger(__name__)
 
@@ -74,57 +75,74 @@ def problem_response(
 
 def init_app(app: Flask) -> None:
     """Answer every error with a problem document."""
-
-    @app.errorhandler(ProblemError)
-    def _problem(error: ProblemError) -> Response:
-        return problem_response(
-            error.status, error.code, error.detail, faults=error.faults, headers=error.headers
-        )
-
-    @app.errorhandler(HTTPException)
-    def _http(error: HTTPException) -> Response:
-        status = error.code or 500
-        code, detail = _HTTP.get(status, ("http_error", HTTPStatus(status).description))
-        kept = ("Allow", "Retry-After", "Location")
-        headers = {name: value for name, value in error.get_headers() if name in kept}
-        return problem_response(status, code, detail, headers=headers)
-
-    @app.errorhandler(IdempotencyKeyReusedError)
-    def _key_reused(_error: Exception) -> Response:
-        detail = "This key was used before, with another request; use a new key for a new request."
-        faults = [Fault("Idempotency-Key", "reused", detail)]
-        return problem_response(422, "idempotency_key_reused", detail, faults=faults)
-
-    @app.errorhandler(OverloadedError)
-    def _overloaded(error: OverloadedError) -> Response:
-        return problem_response(
-            503,
-            "overloaded",
-            f"Too many {error.what} wait already; nothing was stored. Try again later.",
-            headers={"Retry-After": str(round(error.retry_after.total_seconds()))},
-        )
-
-    def _database_away(error: Exception) -> Response:
-        log.error("database_away", error=type(error).__name__)
-        return problem_response(
-            503,
-            "database_unavailable",
-            # Not "nothing was stored": a commit whose answer is lost may have happened.
-            "The database does not answer. Repeat the request, a POST with its Idempotency-Key.",
-            headers={"Retry-After": str(RETRY_AFTER_S)},
-        )
-
-    for kind in (OperationalError, InterfaceError, PoolTimeoutError):
-        app.register_error_handler(kind, _database_away)
-
-    @app.errorhandler(Exception)
-    def _unexpected(error: Exception) -> Response:
-        log.error("unexpected_error", error=type(error).__name__, exc_info=error)
-        return problem_response(
-            500, "internal_error", "Something broke on our side; the request id finds it in our logs."
-        )
+    for kind, handler in _HANDLERS.items():
+        app.register_error_handler(kind, handler)
 
 
+def _problem(error: ProblemError) -> Response:
+    return problem_response(
+        error.status, error.code, error.detail, faults=error.faults, headers=error.headers
+    )
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    code, detail = _HTTP.get(status, ("http_error", HTTPStatus(status).description))
+    kept = ("Allow", "Retry-After", "Location")
+    headers = {name: value for name, value in error.get_headers() if name in kept}
+    return problem_response(status, code, detail, headers=headers)
+
+
+def _key_reused(_error: IdempotencyKeyReusedError) -> Response:
+    detail = "This key was used before, with another request; use a new key for a new request."
+    faults = [Fault("Idempotency-Key", "reused", detail)]
+    return problem_response(422, "idempotency_key_reused", detail, faults=faults)
+
+
+def _unreadable_upload(error: UnreadableUpload) -> Response:
+    code = "malformed_json" if error.code == "malformed_json" else "invalid_upload"
+    faults = [Fault(error.pointer, error.code, error.detail)]
+    return problem_response(400, code, error.detail, faults=faults)
+
+
+def _overloaded(error: OverloadedError) -> Response:
+    return problem_response(
+        503,
+        "overloaded",
+        f"Too many {error.what} wait already; nothing was stored. Try again later.",
+        headers={"Retry-After": str(round(error.retry_after.total_seconds()))},
+    )
+
+
+def _database_away(error: Exception) -> Response:
+    log.error("database_away", error=type(error).__name__)
+    return problem_response(
+        503,
+        "database_unavailable",
+        # Not "nothing was stored": a commit whose answer is lost may have happened.
+        "The database does not answer. Repeat the request, a POST with its Idempotency-Key.",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected_error", error=type(error).__name__, exc_info=error)
+    return problem_response(
+        500, "internal_error", "Something broke on our side; the request id finds it in our logs."
+    )
+
+
+_HANDLERS: Mapping[type[Exception], Callable[[Any], Response]] = {
+    ProblemError: _problem,
+    HTTPException: _http,
+    IdempotencyKeyReusedError: _key_reused,
+    UnreadableUpload: _unreadable_upload,
+    OverloadedError: _overloaded,
+    OperationalError: _database_away,
+    InterfaceError: _database_away,
+    PoolTimeoutError: _database_away,
+    Exception: _unexpected,
+}
 _HTTP = {  # fixed words: Python's own for these codes change between its versions
     400: ("bad_request", "The request cannot be read."),
     404: ("not_found", "There is nothing at this address."),

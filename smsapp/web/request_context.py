@@ -2,15 +2,27 @@
 
 import re
 import time
+from dataclasses import dataclass
 
 import structlog
 
+from smsapp.db.idempotency import IdempotentRequest
 from smsapp.ids import new_id
 from smsapp.metrics import REQUESTS
+from smsapp.web.auth import Caller
 
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Who makes a request, its id, and what it is recognized by when it is repeated: None without a key for that."""
+
+    caller: Caller
+    request_id: str
+    idempotent: IdempotentRequest | None
 
 
 def begin(given: str) -> str:

@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from smsapp.bulk import uploads as job_uploads
 from smsapp.bulk.models import JobRow, SmsJob
 from smsapp.bulk.schemas import JobDocument, JobList
 from smsapp.bulk.tend import UPLOAD_AGE, discard_uploads
 from smsapp.config import Settings
 from smsapp.db.models import IdempotencyKey
 from smsapp.messages.models import Message
+from smsapp.web import uploads as web_uploads
 from tests.support.web import Api, faults, problem, serving
 
 NUMBER = "+14155552671"
@@ -248,7 +248,7 @@ def test_other_kinds_of_bodies_and_too_large_ones_are_refused(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem(upload(api, CSV, kind="text/plain", body="Hi"), 415, "unsupported_media_type")
-    monkeypatch.setattr(job_uploads, "MAX_UPLOAD_BYTES", 1000)
+    monkeypatch.setattr(web_uploads, "MAX_UPLOAD_BYTES", 1000)
     problem(upload(api, "to\n" + "x" * 1000, body="Hi"), 413, "too_large")
     assert stored(api) == (0, 0, 0)
 

@@ -119,3 +119,14 @@ def test_what_a_csv_writer_writes_is_read_back(values: list[str]) -> None:
     quoted = "".join(f'+1,"{value.replace(chr(34), chr(34) * 2)}"\n' for value in values)
 
     assert [row.cells["a"] for row in rows(f"to,a\n{quoted}")] == values
+
+
+def test_a_file_that_was_let_go_can_be_read_once_more() -> None:
+    upload = file("to\n+1\n")
+    first = CsvRows(upload)
+    read = list(first)
+
+    first.let_go()
+    del first
+
+    assert list(CsvRows(upload)) == read

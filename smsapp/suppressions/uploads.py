@@ -1,0 +1,41 @@
+"""Reading the upload of an import: all of it is looked at before the first row is taken."""
+
+from collections.abc import Iterable
+from typing import IO
+
+from smsapp.suppressions.rows import RECIPIENT
+from smsapp.uploads.csv_rows import CsvRows
+from smsapp.uploads.json_rows import read_options, read_rows
+from smsapp.uploads.rows import RawRow
+from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.uploads import IncomingUpload, YieldingFile, in_turns
+
+
+def read_upload(incoming: IncomingUpload, spool: IO[bytes]) -> Iterable[RawRow]:
+    """Take the request's body into `spool` and return its rows, all of which can be read.
+
+    Raises:
+        ProblemError: it is neither JSON nor CSV, or has more than rows in it.
+        UnreadableUpload: no rows can be found in it, or not all of them can be read.
+    """
+    if incoming.media_type == "application/json":
+        return _read_json(incoming, spool)
+    if incoming.media_type == "text/csv":
+        return _read_csv(incoming, spool)
+    raise ProblemError(415, "unsupported_media_type", "Send text/csv or application/json.")
+
+
+def _read_json(incoming: IncomingUpload, spool: IO[bytes]) -> Iterable[RawRow]:
+    incoming.receive(spool)
+    if read_options(YieldingFile(spool)):
+        raise invalid_request(Fault("", "unknown_field", "There is no field but `rows`."))
+    return in_turns(read_rows(spool))
+
+
+def _read_csv(incoming: IncomingUpload, spool: IO[bytes]) -> Iterable[RawRow]:
+    incoming.receive(spool)
+    rows = CsvRows(spool, charset=incoming.charset, required=RECIPIENT)
+    for _ in in_turns(rows):
+        pass
+    rows.let_go()
+    return in_turns(CsvRows(spool, charset=incoming.charset, required=RECIPIENT))
