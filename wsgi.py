@@ -7,6 +7,8 @@ from typing import Any
 from smsapp import logs
 from smsapp.app import create_app
 from smsapp.config import load_settings
+from smsapp.events.watch_feed import FeedWatch
+from smsapp.web.wiring import provided
 
 settings = load_settings()
 logs.configure(settings)
@@ -17,7 +19,7 @@ def _end_streams(then: Any) -> None:
     """Let consumers of events go when the process is asked to end: the server waits for open requests."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        app.extensions["smsapp_watch"].ending = True
+        provided(FeedWatch, app).ending = True
         if callable(then):
             then(number, frame)
 

@@ -30,7 +30,7 @@ MANY = 40
 
 REACHED = {
     "events.feed", "inbound.index", "jobs.cancel", "jobs.create", "jobs.results", "jobs.show", "jobs.start",
-    "messages.cancel", "messages.events", "messages.index", "messages.show", "sending.send", "subscriptions.change",
+    "messages.events", "messages.index", "messages.show", "sending.cancel", "sending.send", "subscriptions.change",
     "subscriptions.create", "subscriptions.delete", "subscriptions.rotate", "subscriptions.show",
     "subscriptions.test", "suppression_imports.take_over", "suppressions.add", "suppressions.export",
     "suppressions.lift", "suppressions.show", "templates.change", "templates.create", "templates.remove",
