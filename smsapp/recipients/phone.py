@@ -13,17 +13,40 @@ from typing import Literal
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
+from smsapp.text import normalize
+
 PhoneProblem = Literal["not_e164", "unknown_country_code", "too_short", "too_long", "not_possible"]
 SenderProblem = PhoneProblem | Literal["not_a_sender"]
 
 WHATSAPP = "whatsapp:"  # the one channel prefix that Twilio puts before a phone number
+RCS = "rcs:"  # before the number of somebody who wrote by RCS; the same phone takes SMS
 
-# How people write numbers, with the no-break space and the hyphens that word processors put in.
-_SEPARATED_BY = " .()\u00a0\u2010\u2011\u2013-"
-_SEPARATORS = str.maketrans("", "", _SEPARATED_BY)
-ADDRESS = rf"\s*(whatsapp:)?[{_SEPARATED_BY}]*\+[0-9{_SEPARATED_BY}]+\s*"
+_UNSEEN = r" \t\r\n\u00a0\u00ad\u2000-\u200f\u202a-\u202f\u2060-\u2069\u3000\ufeff"
+_SEPARATORS = (
+    r"\-.()\[\]\/~\u00b7\u2010-\u2015\u2022\u2053\u2212\u223c\u30fb\u30fc\ufe58\ufe63\uff08\uff09"
+    r"\uff0d-\uff0f\uff3b\uff3d\uff5e"
+)
+"""What people and their word processors put between digits: the punctuation of libphonenumber, which covers E.123, DIN
+5008, French and Japanese typography, without its `x`; and the dots in the middle of a line."""
+
+_PLUS = r"+\uff0b"
+_DIGITS = r"0-9\u0660-\u0669\u06f0-\u06f9\uff10-\uff19"
+"""The digits of libphonenumber: ASCII, Arabic-Indic (two kinds) and fullwidth."""
+
+ADDRESS = (
+    rf"[{_UNSEEN}]*(whatsapp:|rcs:)?[{_UNSEEN}{_SEPARATORS}]*[{_PLUS}][{_DIGITS}{_UNSEEN}{_SEPARATORS}]+"
+)
 SENDER = rf"\s*[0-9]{{3,8}}\s*|\s*[0-9 &+_-]*[A-Za-z][A-Za-z0-9 &+_-]*\s*|{ADDRESS}"
-"""What recipients and senders look like, as regular expressions of any dialect: necessary, but not enough."""
+"""What recipients and senders look like, as regular expressions for people: not enough, and necessary but for rarer
+invisible characters, which are dropped all the same."""
+
+_BETWEEN_DIGITS = re.compile(rf"[{_SEPARATORS} ]")
+_TO_ASCII = {ord("\uff0b"): "+"} | {
+    first + digit: str(digit) for first in (0x660, 0x6F0, 0xFF10) for digit in range(10)
+}
+_FORMER_MEXICO = re.compile(r"\+521([0-9]{10})")
+"""Mexican mobile numbers had a 1 after the country code until 2019; Twilio wants them without
+(https://www.twilio.com/en-us/guidelines/mx/sms), and still puts it into the addresses of people on WhatsApp."""
 
 _PLUS_DIGITS = re.compile(r"\+[0-9]+")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
@@ -86,14 +109,15 @@ class Recipient:
 def parse_recipient(raw: str) -> Recipient:
     """Return the recipient that `raw` names: an international number with its plus sign.
 
-    Spaces, dots, hyphens and parentheses are dropped, and so is a national trunk zero as in +44 (0) 7911.
-    Plans change faster than any table, so only an impossible length or country code is refused.
+    What cannot be seen and what people put between digits is dropped, and so is a national trunk zero as in
+    +44 (0) 7911. Whoever wrote to us can be answered at the address that we show: `rcs:` and Mexico's former 1 are
+    dropped, too. Plans change faster than any table, so only an impossible length or country code is refused.
 
     Raises:
         InvalidPhoneNumber: not a number with a plus sign, or one that no phone can have.
     """
-    prefix, text = _without_prefix(raw.strip())
-    number = _parse(text)
+    prefix, text = _without_prefix(_in_one_line(raw))
+    number = _parse(text if prefix else text.removeprefix(RCS))
     region = phonenumbers.region_code_for_number(number)
     # With the region at hand this costs half of is_valid_number(), which would look it up again.
     valid = region is not None and phonenumbers.is_valid_number_for_region(number, region)
@@ -126,11 +150,14 @@ def parse_sender(raw: str) -> str:
     Raises:
         InvalidSender: none of the three.
     """
-    text = raw.strip()
+    try:
+        text = _in_one_line(raw)
+    except InvalidPhoneNumber:
+        raise InvalidSender("not_a_sender") from None
     if _SHORT_CODE.fullmatch(text) or _ALPHANUMERIC.fullmatch(text):
         return text
     prefix, text = _without_prefix(text)
-    if not text.startswith("+"):
+    if not re.match(f"[{_PLUS}]", text):
         raise InvalidSender("not_a_sender")
     try:
         return prefix + phonenumbers.format_number(_parse(text), PhoneNumberFormat.E164)
@@ -155,9 +182,21 @@ def _without_prefix(text: str) -> tuple[str, str]:
     return (WHATSAPP, text[len(WHATSAPP) :]) if text.startswith(WHATSAPP) else ("", text)
 
 
+def _in_one_line(raw: str) -> str:
+    """Return the text without what cannot be seen; two lines may be two numbers.
+
+    Raises:
+        InvalidPhoneNumber: it has more than one line.
+    """
+    text = normalize(raw).strip()
+    if not raw.isprintable() and sum(bool(normalize(line).strip()) for line in raw.splitlines()) > 1:
+        raise InvalidPhoneNumber("not_e164")
+    return text
+
+
 def _parse(text: str) -> phonenumbers.PhoneNumber:
     """Parse strictly: the library alone would also take letters, extensions and tel: links."""
-    compact = text.translate(_SEPARATORS)
+    compact = _FORMER_MEXICO.sub(r"+52\1", _BETWEEN_DIGITS.sub("", text).translate(_TO_ASCII))
     if not _PLUS_DIGITS.fullmatch(compact):
         raise InvalidPhoneNumber("not_e164")
     try:

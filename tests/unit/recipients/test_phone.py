@@ -1,10 +1,13 @@
 """Phone numbers: what is taken, in which form it is stored, and what a log may show of it."""
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smsapp.recipients.phone import (
+    ADDRESS,
     InvalidPhoneNumber,
     InvalidSender,
     Recipient,
@@ -14,6 +17,7 @@ from smsapp.recipients.phone import (
     parse_sender,
 )
 
+SEPARATORS = ["", *" -.()/", *"\u00a0\u00ad\u200b\u2009\u202f\u2011\u2212\u3000\ufeff\u2060\uff0d"]
 US = Recipient("+14155552671", "US", valid=True)
 
 
@@ -25,6 +29,13 @@ US = Recipient("+14155552671", "US", valid=True)
         "+1 (415) 555.2671",
         "  +14155552671\n",
         "+1\u00a0415\u2011555\u20132671",  # pasted from a document
+        "\ufeff+1\u200b415\u202f555\u20092671\u200e",  # what nobody sees
+        "+1/415/555-2671",
+        "+1 [415] 555~2671",
+        "+1\u2212415\u00b7555\u20222671",
+        "\uff0b\uff11\uff08\uff14\uff11\uff15\uff09\uff15\uff15\uff15\uff0d\uff12\uff16\uff17\uff11",  # fullwidth
+        "+\u0661\u0664\u0661\u0665\u0665\u0665\u0665\u0662\u0666\u0667\u0661",  # Arabic-Indic digits
+        "rcs:+14155552671",
     ],
 )
 def test_every_way_to_write_a_number_gives_one_form(raw: str) -> None:
@@ -37,6 +48,15 @@ def test_every_way_to_write_a_number_gives_one_form(raw: str) -> None:
         pytest.param("+44 (0) 7400 123456", "+447400123456", "GB", id="the trunk zero goes"),
         pytest.param("+39 06 1234 5678", "+390612345678", "IT", id="Italy's leading zero stays"),
         pytest.param("+33612345678", "+33612345678", "FR", id="France"),
+        pytest.param("+49 171/1234567", "+491711234567", "DE", id="DIN 5008"),
+        pytest.param(
+            "+33\u202f6\u202f12\u202f34\u202f56\u202f78", "+33612345678", "FR", id="French typography"
+        ),
+        pytest.param("+81\u300090\u20101234\u20105678", "+819012345678", "JP", id="an ideographic space"),
+        pytest.param("+5215512345678", "+525512345678", "MX", id="Mexico's former 1 goes"),
+        pytest.param("+52 1 55 1234 5678", "+525512345678", "MX", id="however it is written"),
+        pytest.param("whatsapp:+5215512345678", "whatsapp:+525512345678", "MX", id="and on WhatsApp"),
+        pytest.param("+54 11 15 2345 6789", "+5491123456789", "AR", id="Argentina's 15 is a 9 abroad"),
         pytest.param("+80012345678", "+80012345678", None, id="international freephone has no country"),
         pytest.param("+15005550006", "+15005550006", "US", id="Twilio's magic test number"),
         pytest.param("whatsapp:+14155552671", "whatsapp:+14155552671", "US", id="a channel prefix stays"),
@@ -68,7 +88,13 @@ def test_a_number_outside_the_numbering_plan_is_taken_but_not_valid(raw: str, re
         ("+14155552671 ext. 5", "not_e164"),
         ("+14155552671;+14155552672", "not_e164"),
         ("++14155552671", "not_e164"),
-        ("+\uff11\uff14155552671", "not_e164"),  # full-width digits
+        ("+14155552671\n+14155552672", "not_e164"),
+        ("+4930123\n45678", "not_e164"),  # two lines may be two numbers
+        ("+1415\x005552671", "not_e164"),
+        ("+1,4155552671", "not_e164"),
+        ("+1415555267\u00bd", "not_e164"),
+        ("rcs:whatsapp:+14155552671", "not_e164"),
+        ("whatsapp:rcs:+14155552671", "not_e164"),
         ("whatsapp:4155552671", "not_e164"),
         ("whatsapp:whatsapp:+14155552671", "not_e164"),
         ("messenger:+14155552671", "not_e164"),
@@ -87,6 +113,31 @@ def test_an_impossible_number_is_refused_with_its_reason(raw: str, reason: str) 
 
     assert caught.value.reason == reason
     assert raw == "" or raw not in str(caught.value)  # the message must not carry the number into a log
+
+
+@given(st.lists(st.sampled_from(SEPARATORS), min_size=12, max_size=12))
+def test_what_is_put_between_digits_changes_nothing_and_fits_the_documented_pattern(
+    between: list[str],
+) -> None:
+    raw = "".join(a + b for a, b in zip(between, "+14155552671", strict=True))
+
+    assert parse_recipient(raw) == US
+    assert re.fullmatch(ADDRESS, raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "+14155552671",
+        "whatsapp:+5215512345678",
+        "whatsapp:+554188887777",
+        "whatsapp:+5491123456789",
+        "rcs:+525512345678",
+    ],
+)
+def test_whoever_wrote_to_us_can_be_answered_at_that_address(raw: str) -> None:
+    """Addresses as Twilio puts them into `From` of inbound texts."""
+    assert parse_recipient(raw).e164.endswith(raw[-10:])
 
 
 @given(st.text() | st.from_regex(r"\A\+[0-9]{0,18}\Z"))
