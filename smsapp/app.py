@@ -15,6 +15,7 @@ from smsapp.callbacks import receiver as callbacks
 from smsapp.callbacks import views as twilio
 from smsapp.callbacks.receiver import CallbackIntake
 from smsapp.config import Settings
+from smsapp.connect import build_runtime
 from smsapp.db.base import Base
 from smsapp.db.engine import engine_options, prepare_engine
 from smsapp.events import schemas as event_schemas
@@ -29,7 +30,7 @@ from smsapp.lifecycle import schemas as lifecycle_schemas
 from smsapp.messages import schemas as message_schemas
 from smsapp.messages import views as messages
 from smsapp.queue.tasks import make_publisher
-from smsapp.runtime import Runtime, build_runtime
+from smsapp.runtime import Runtime
 from smsapp.sending import endpoint as send_endpoint
 from smsapp.sending import schemas as sending_schemas
 from smsapp.sending import views as sending

@@ -12,7 +12,7 @@ from smsapp.callbacks.track import reclaim_callbacks, wake_for_callbacks
 from smsapp.lifecycle.miss_deadlines import miss_deadlines
 from smsapp.messages.queries import StaleMessageError
 from smsapp.pacing.wake_senders import wake_senders
-from smsapp.queue.drain import alone, still_alone
+from smsapp.queue.drain import alone
 from smsapp.queue.tasks import Job
 from smsapp.retention.purge import (
     forget_deliveries,
@@ -34,7 +34,6 @@ def sweep(rt: Runtime) -> None:
     """Do each part of the round, whatever became of the part before."""
     with alone(rt, Job.SWEEP) as may_run:
         for part in PARTS if may_run else ():
-            still_alone(rt, Job.SWEEP)
             try:
                 done = part(rt)
             except (SQLAlchemyError, RedisError, StaleMessageError) as error:

@@ -10,9 +10,10 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from celeryconfig import celery_settings
 from smsapp import logs
 from smsapp.config import ConfigurationError, load_settings
+from smsapp.connect import build_runtime
 from smsapp.db.engine import make_sessions
 from smsapp.queue.tune_gc import collect_seldom
-from smsapp.runtime import Runtime, build_runtime
+from smsapp.runtime import Runtime
 from worker import broker
 
 DATABASE_CONNECTIONS = 40

@@ -55,8 +55,8 @@ def control_job(rt: Runtime, job_id: UUID, command: Command) -> None:
     """
     allowed, goal = _MOVES[command]
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        job = sms_jobs.lock(session, job_id)
+    with rt.transaction() as tx:
+        job = sms_jobs.lock(tx.session, job_id)
         if job is None:
             raise JobNotFoundError
         if job.state == goal:
@@ -67,7 +67,7 @@ def control_job(rt: Runtime, job_id: UUID, command: Command) -> None:
         if command is Command.START:
             values["started_at"] = now
         if command is Command.CANCEL:
-            job_rows.cancel_waiting(session, job_id)
+            job_rows.cancel_waiting(tx.session, job_id)
             values |= {"canceled": job.canceled + job.waiting, "waiting": 0}
-        sms_jobs.change(session, job_id, values)
+        sms_jobs.change(tx.session, job_id, values)
     rt.jobs.wake(Job.FEED_JOBS)

@@ -90,8 +90,8 @@ def create_job(
     if fault := time_fault(draft.send_at, draft.deliver_by, now):
         raise UntimelyError(fault)
     job_id = new_id()
-    with rt.sessions.begin() as session:
-        sms_jobs.add(session, _values(draft, job_id, now))
+    with rt.transaction() as tx:
+        sms_jobs.add(tx.session, _values(draft, job_id, now))
     try:
         values = _store_rows(rt, job_id, draft, rows)
         publish = partial(_publish, job_id=job_id, values=values | _state(draft, rt.clock()), render=render)
@@ -114,9 +114,9 @@ def _try_to_discard(rt: Runtime, job_id: UUID) -> None:
 
 def discard_upload(rt: Runtime, job_id: UUID) -> None:
     """Remove a job that was never visible."""
-    with rt.sessions.begin() as session:
-        job_rows.remove(session, job_id)
-        sms_jobs.remove(session, job_id)
+    with rt.transaction() as tx:
+        job_rows.remove(tx.session, job_id)
+        sms_jobs.remove(tx.session, job_id)
 
 
 def _store_rows(rt: Runtime, job_id: UUID, draft: JobDraft, rows: Iterable[RawRow]) -> dict[str, Any]:
@@ -124,13 +124,13 @@ def _store_rows(rt: Runtime, job_id: UUID, draft: JobDraft, rows: Iterable[RawRo
     states, segments = Counter[str](), Counter[str]()
     checked = check_rows(rows, draft.template, allow_duplicates=draft.allow_duplicates)
     for batch in _in_batches(checked):
-        with rt.sessions.begin() as session:
+        with rt.transaction() as tx:
             values = []
-            for row in _without_opted_out(rt, session, draft, batch):
+            for row in _without_opted_out(rt, tx.session, draft, batch):
                 states[row.state.value] += 1
                 segments[row.region or ANYWHERE] += row.segments
                 values.append(_row_values(job_id, states.total(), row))
-            job_rows.insert(session, values)
+            job_rows.insert(tx.session, values)
     return {
         "rows": states.total(),
         "segments": segments.total(),

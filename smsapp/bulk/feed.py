@@ -18,11 +18,11 @@ from smsapp.bulk.models import JobRow, SmsJob
 from smsapp.bulk.queries import JobState
 from smsapp.bulk.rows import RowState
 from smsapp.db.sessions import reading
-from smsapp.events import outbox
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.ids import new_id, public_job_id
 from smsapp.messages.queries import StaleMessageError
 from smsapp.messages.segments import measure
+from smsapp.ports import PendingEvent
 from smsapp.queue.drain import draining, outlast
 from smsapp.queue.lanes import Lane
 from smsapp.queue.tasks import Job
@@ -127,8 +127,8 @@ def _store(rt: Runtime, job: SmsJob, rows: Sequence[JobRow], now: datetime) -> N
 
 def _refuse(rt: Runtime, job_id: UUID, rows: Sequence[JobRow], reason: str) -> None:
     results = [{"number": row.number, "state": RowState.REFUSED.value, "reason": reason} for row in rows]
-    with rt.sessions.begin() as session:
-        _settle(session, job_id, results, rt.clock())
+    with rt.transaction() as tx:
+        _settle(tx.session, job_id, results, rt.clock())
 
 
 def _settle(session: Session, job_id: UUID, results: Sequence[Result], now: datetime) -> None:
@@ -198,17 +198,17 @@ def _finish(rt: Runtime, job_id: UUID) -> None:
         if sms_jobs.has_open_messages(session, job_id):
             return
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        job = sms_jobs.lock(session, job_id)
-        if job is None or job.finished_at or job.waiting or sms_jobs.has_open_messages(session, job_id):
+    with rt.transaction() as tx:
+        job = sms_jobs.lock(tx.session, job_id)
+        if job is None or job.finished_at or job.waiting or sms_jobs.has_open_messages(tx.session, job_id):
             return
         state = JobState.CANCELED if job.state == JobState.CANCELED else JobState.COMPLETED
-        sms_jobs.change(session, job_id, {"state": state.value, "finished_at": now, "updated_at": now})
-        outbox.add(session, _completed(session, job, state, now))
+        sms_jobs.change(tx.session, job_id, {"state": state.value, "finished_at": now, "updated_at": now})
+        tx.emit(_completed(tx.session, job, state, now))
     log.info("job_finished", job_id=public_job_id(job_id), state=state)
 
 
-def _completed(session: Session, job: SmsJob, state: JobState, now: datetime) -> Outgoing:
+def _completed(session: Session, job: SmsJob, state: JobState, now: datetime) -> PendingEvent:
     data = {
         "id": public_job_id(job.id),
         "name": job.name,
@@ -217,4 +217,4 @@ def _completed(session: Session, job: SmsJob, state: JobState, now: datetime) ->
         "counts": {row_state.value: getattr(job, row_state) for row_state in RowState},
         "outcomes": sms_jobs.progress(session, job.id).outcomes,
     }
-    return Outgoing(EventType.JOB_COMPLETED, new_id(), now, data=data)
+    return PendingEvent(EventType.JOB_COMPLETED, new_id(), now, data=data)

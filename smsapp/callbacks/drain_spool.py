@@ -3,14 +3,10 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy.orm import Session
-
 from smsapp.callbacks import spool as inbox
 from smsapp.callbacks.track import bury, store_callbacks
-from smsapp.lifecycle.log_changes import log_changes
-from smsapp.messages.queries import Change
 from smsapp.queue.drain import DATABASE_AWAY
-from smsapp.runtime import Runtime
+from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.callback import Callback
 
 ORPHAN_AGE = timedelta(days=7)
@@ -24,26 +20,27 @@ def process_inbox(rt: Runtime) -> int:
 
     All together; if that fails, one by one, so that a poison callback costs only itself.
     """
-    with rt.sessions.begin() as session:
+    with rt.transaction() as tx:
+        session = tx.session
         entries = inbox.ready(session, limit=_BATCH, orphans_since=rt.clock() - ORPHAN_AGE)
         callbacks = [inbox.as_callback(entry) for entry in entries]
         if not callbacks:
             return 0
         inbox.remove(session, [callback.receipt_id for callback in callbacks])
         session.flush()
-        changes = _store(rt, session, callbacks)
-    log_changes(changes)
+        _store(rt, tx, callbacks)
     return len(callbacks)
 
 
-def _store(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> list[Change]:
+def _store(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback]) -> None:
     try:
-        with session.begin_nested():
-            return store_callbacks(rt, session, callbacks)
+        with tx.savepoint():
+            store_callbacks(rt, tx, callbacks)
     except DATABASE_AWAY:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a poison callback breaks
-        if len(callbacks) > 1:
-            return [change for callback in callbacks for change in _store(rt, session, [callback])]
-        bury(rt, session, callbacks[0], error)
-        return []
+        if len(callbacks) == 1:
+            bury(rt, tx.session, callbacks[0], error)
+            return
+        for callback in callbacks:
+            _store(rt, tx, [callback])

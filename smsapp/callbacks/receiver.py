@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.callbacks import spool as inbox
-from smsapp.callbacks.stream import StreamUnavailableError
 from smsapp.ids import new_id
 from smsapp.metrics import CALLBACKS_RECEIVED
+from smsapp.ports import StreamUnavailableError
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.tasks import FLAG_TTL_MS, Job, flag_of
 from smsapp.runtime import Runtime
@@ -148,9 +148,9 @@ class CallbackIntake:
                 self._somebody_must_wake = self._somebody_must_wake or flag_was_down
                 return
         try:
-            with self._rt.sessions.begin() as session:
+            with self._rt.transaction() as tx:
                 for callback in callbacks:
-                    inbox.add(session, callback, reason=inbox.REDIS_UNAVAILABLE)
+                    inbox.add(tx.session, callback, reason=inbox.REDIS_UNAVAILABLE)
         except SQLAlchemyError as error:
             log.warning("callbacks_not_kept", count=len(callbacks), error=type(error).__name__)
             raise _Refused(

@@ -11,7 +11,6 @@ from smsapp.callbacks import dead_letters
 from smsapp.callbacks.models import DeadLetter
 from smsapp.callbacks.track import store_callbacks
 from smsapp.db.sessions import reading
-from smsapp.lifecycle.log_changes import log_changes
 from smsapp.runtime import Runtime
 from smsapp.twilio.callback import Callback
 
@@ -44,13 +43,12 @@ def _next(rt: Runtime, letter_ids: Sequence[UUID], after: UUID | None) -> Sequen
 
 def _replay(rt: Runtime, letter: DeadLetter) -> bool:
     try:
-        with rt.sessions.begin() as session:
-            changes = store_callbacks(rt, session, [_callback(letter.payload)])
-            dead_letters.mark_replayed(session, letter.id, now=rt.clock())
+        with rt.transaction() as tx:
+            store_callbacks(rt, tx, [_callback(letter.payload)])
+            dead_letters.mark_replayed(tx.session, letter.id, now=rt.clock())
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter must not keep the others
         log.warning("dead_letter_still_dead", id=str(letter.id), error=type(error).__name__)
         return False
-    log_changes(changes)
     return True
 
 

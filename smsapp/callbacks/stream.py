@@ -6,7 +6,7 @@ dies in between leaves them to be reclaimed; their `receipt_id` makes the second
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -15,6 +15,7 @@ from redis.connection import Connection
 from redis.exceptions import ConnectionError as ConnectionLostError
 from redis.exceptions import RedisError, ResponseError
 
+from smsapp.ports import Entry, StreamUnavailableError
 from smsapp.twilio.callback import Callback
 
 STREAM = "smsapp:callbacks"
@@ -26,18 +27,6 @@ for number = 2, #ARGV do redis.call('XADD', KEYS[1], '*', '{_FIELD.decode()}', A
 return redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1])
 """
 """One command with one reply for all who wait: reading a reply each cost more than the rest of it."""
-
-
-class StreamUnavailableError(Exception):
-    """Redis did not take or give the entries in time."""
-
-
-class Entry(NamedTuple):
-    """One stream entry; `callback` is None when it cannot be read, and then `raw` has it as it is."""
-
-    entry_id: str
-    callback: Callback | None
-    raw: str
 
 
 class CallbackStream:

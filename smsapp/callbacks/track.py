@@ -12,17 +12,17 @@ from sqlalchemy.orm import Session
 from smsapp.callbacks import dead_letters
 from smsapp.callbacks import spool as inbox
 from smsapp.callbacks.rules import InvalidCallbackError, inbound_from, report_from
-from smsapp.callbacks.stream import Entry
+from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.inbound import queries as inbound
 from smsapp.inbound.rules import Inbound
-from smsapp.lifecycle.log_changes import log_changes
 from smsapp.lifecycle.record_reports import Addressed, record_reports
-from smsapp.messages.queries import Change, StaleMessageError
+from smsapp.messages.queries import StaleMessageError
 from smsapp.metrics import CALLBACKS_PERSISTED
+from smsapp.ports import Entry, PendingEvent
 from smsapp.queue.drain import DATABASE_AWAY, draining, outlast
 from smsapp.queue.tasks import Job
-from smsapp.runtime import Runtime
+from smsapp.runtime import Runtime, Transaction
 from smsapp.suppressions.record import record_keywords
 from smsapp.twilio.callback import Callback
 
@@ -78,9 +78,9 @@ def persist_entries(rt: Runtime, entries: Sequence[Entry]) -> None:
     outlast(rt, lambda: _persist(rt, readable))
     for entry in entries:
         if entry.callback is None:
-            with rt.sessions.begin() as session:
+            with rt.transaction() as tx:
                 _keep_letter(
-                    rt, session, {"raw": entry.raw.replace("\x00", "\\0")}, "unreadable stream entry"
+                    rt, tx.session, {"raw": entry.raw.replace("\x00", "\\0")}, "unreadable stream entry"
                 )
     rt.stream.acknowledge(entry.entry_id for entry in entries)
 
@@ -99,8 +99,8 @@ def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - a poison callback must cost only itself, whatever it breaks
         if len(callbacks) == 1:
-            with rt.sessions.begin() as session:
-                bury(rt, session, callbacks[0], error)
+            with rt.transaction() as tx:
+                bury(rt, tx.session, callbacks[0], error)
             return
         middle = len(callbacks) // 2
         _persist(rt, callbacks[:middle])
@@ -112,19 +112,18 @@ def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
 def _persist_together(rt: Runtime, callbacks: Sequence[Callback]) -> None:
     for conflict in range(_CONFLICTS):
         try:
-            with rt.sessions.begin() as session:
-                changes = store_callbacks(rt, session, callbacks)
+            with rt.transaction() as tx:
+                store_callbacks(rt, tx, callbacks)
         except (StaleMessageError, DBAPIError) as error:
             if conflict == _CONFLICTS - 1 or not _is_conflict(error):
                 raise
             time.sleep(rt.rng() * 0.05)
         else:
-            log_changes(changes)
             return
 
 
-def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]) -> list[Change]:
-    """Store callbacks within the caller's transaction and return what they changed.
+def store_callbacks(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback]) -> None:
+    """Store callbacks within the caller's transaction.
 
     Those about no message that we know (yet) wait in the inbox.
     """
@@ -134,8 +133,9 @@ def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]
     for callback in callbacks:
         if callback.kind == "inbound":
             text = inbound_from(callback.body)
-            if inbound.add(session, text, receipt=callback):
+            if inbound.add(tx.session, text, receipt=callback):
                 texts.append((text, callback))
+                tx.emit(_received(callback))
             continue
         message_id, report = report_from(
             callback.body,
@@ -146,16 +146,20 @@ def store_callbacks(rt: Runtime, session: Session, callbacks: Sequence[Callback]
         )
         origin[callback.receipt_id] = callback
         reports.append(Addressed(message_id, report))
-    changes, unknown = record_reports(rt, session, reports) if reports else ([], [])
-    record_keywords(rt, session, texts)
+    _, unknown = record_reports(rt, tx, reports) if reports else ([], [])
+    record_keywords(rt, tx, texts)
     for item in unknown:
         inbox.add(
-            session,
+            tx.session,
             origin[item.report.receipt_id],
             reason=inbox.UNKNOWN_MESSAGE,
             twilio_sid=item.report.twilio_sid,
         )
-    return changes
+
+
+def _received(callback: Callback) -> PendingEvent:
+    receipt_id = callback.receipt_id
+    return PendingEvent(EventType.MESSAGE_RECEIVED, receipt_id, callback.received_at, message_id=receipt_id)
 
 
 def bury(rt: Runtime, session: Session, callback: Callback, error: Exception) -> None:

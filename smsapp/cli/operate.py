@@ -113,8 +113,8 @@ def breaker_release(scope: str) -> None:
     if country:
         released = open_country(rt, country)
     else:
-        with rt.sessions.begin() as session:
-            released = breakers.release(session, scope)
+        with rt.transaction() as tx:
+            released = breakers.release(tx.session, scope)
     if not released:
         raise click.ClickException("nothing is closed by that name")
     wake_senders(rt)

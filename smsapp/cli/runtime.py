@@ -7,9 +7,10 @@ import click
 
 from smsapp import logs
 from smsapp.config import ConfigurationError, Settings, load_settings
+from smsapp.connect import build_runtime
 from smsapp.db.engine import make_sessions
 from smsapp.queue.tasks import make_publisher
-from smsapp.runtime import Runtime, build_runtime
+from smsapp.runtime import Runtime
 
 
 def settings_or_exit() -> Settings:

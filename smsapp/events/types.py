@@ -1,16 +1,13 @@
 """Which changes consumers hear of, and under which name: every event of the feed begins here."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
-from uuid import UUID
 
 from smsapp.messages.fold import Event, Tracked
 from smsapp.messages.refold import HELD, NEVER_CONFIRMED
 from smsapp.messages.status import Outcome, Status, outcome_of
+from smsapp.ports import PendingEvent
 
 
 class EventType(StrEnum):
@@ -44,26 +41,7 @@ OF_OUTCOME = MappingProxyType(
 )
 
 
-@dataclass(slots=True)
-class Outgoing:
-    """One event for consumers, not numbered yet.
-
-    `id` tells it from every other, also when it is told twice. `event_seq` is the line of the message's history that
-    the payload is made of; for `message.received`, `message_id` is the inbound text's. `data` is the payload of what
-    has no such line. `reopens`: the message is under way again; when its end was announced in the same transaction,
-    nobody hears of either.
-    """
-
-    type: EventType
-    id: UUID
-    occurred_at: datetime
-    message_id: UUID | None = None
-    event_seq: int | None = None
-    data: dict[str, Any] | None = None
-    reopens: bool = False
-
-
-def announce(before: Tracked, after: Tracked, events: Sequence[Event]) -> Iterator[Outgoing]:
+def events_for(before: Tracked, after: Tracked, events: Sequence[Event]) -> Iterator[PendingEvent]:
     """Return what to tell of a message that these events brought from one state to another.
 
     Each event counts by itself, so that what consumers hear does not depend on which callbacks came in one batch.
@@ -80,7 +58,7 @@ def announce(before: Tracked, after: Tracked, events: Sequence[Event]) -> Iterat
             status, outcome = _state_after(event, was, ended)
         kind = _kind(was, ended, status, outcome)
         if kind:
-            yield Outgoing(
+            yield PendingEvent(
                 kind,
                 event.receipt_id,
                 event.received_at,

@@ -8,8 +8,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from smsapp.db.pages import Page, page_before
-from smsapp.events import outbox
-from smsapp.events.types import EventType, Outgoing
 from smsapp.inbound.models import InboundMessage
 from smsapp.inbound.rules import Inbound
 from smsapp.twilio.callback import Callback
@@ -34,11 +32,6 @@ def add(session: Session, message: Inbound, *, receipt: Callback) -> bool:
         .on_conflict_do_nothing(index_elements=[InboundMessage.twilio_sid])
         .returning(InboundMessage.id)
     ).first()
-    if stored:
-        heard = Outgoing(
-            EventType.MESSAGE_RECEIVED, receipt.receipt_id, receipt.received_at, message_id=receipt.receipt_id
-        )
-        outbox.add(session, heard)
     return stored is not None
 
 

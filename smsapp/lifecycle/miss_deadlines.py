@@ -1,19 +1,15 @@
 """End what can no longer arrive in time, also while sending is parked, and tell that it did not."""
 
-from uuid import UUID
+from collections.abc import Iterator
 
-from sqlalchemy.orm import Session
-
-from smsapp.events import outbox
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.lifecycle import deadline_queries as deadlines
-from smsapp.lifecycle.deadline import miss, was_missed
-from smsapp.lifecycle.follow_up import follow_late_ones, follow_up
-from smsapp.lifecycle.log_changes import log_changes
-from smsapp.messages import queries as messages
-from smsapp.messages.fold import Tracked
+from smsapp.lifecycle.apply import apply, follow_late_ones
+from smsapp.lifecycle.deadline import DEADLINE_MISSED, miss, was_missed
+from smsapp.messages.fold import Event, Tracked
 from smsapp.messages.queries import Change
+from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime
 
 _BATCH = 500
@@ -23,34 +19,33 @@ def miss_deadlines(rt: Runtime) -> int:
     """Look at every message whose deadline has passed since, once; return how many had not arrived."""
     missed = 0
     while not rt.stopping.is_set():
-        with rt.sessions.begin() as session:
-            ids = deadlines.passed(session, now=rt.clock(), limit=_BATCH)
-            changes = _miss(rt, session, messages.lock(session, ids)) if ids else []
-        log_changes(changes)
-        missed += len(changes)
-        if len(ids) < _BATCH:
+        seen, found = _miss_some(rt)
+        missed += found
+        if seen < _BATCH:
             break
     return missed
 
 
-def _miss(rt: Runtime, session: Session, locked: dict[UUID, Tracked]) -> list[Change]:
+def _miss_some(rt: Runtime) -> tuple[int, int]:
     now = rt.clock()
-    changes = []
-    for message in locked.values():
-        if was_missed(message):
-            after, event = miss(message, now=now, receipt_id=new_id())
-            changes.append(Change(message, after, [event]))
-    messages.save(session, changes)
-    outbox.add_all(session, [_told(change) for change in changes])
-    follow_up(rt, session, changes)
-    follow_late_ones(rt, session, changes)
-    deadlines.close(session, list(locked))
-    return changes
+
+    def decide(message: Tracked) -> tuple[Tracked, Event] | None:
+        return miss(message, now=now, receipt_id=new_id()) if was_missed(message) else None
+
+    with rt.transaction() as tx:
+        ids = deadlines.passed(tx.session, now=now, limit=_BATCH)
+        if not ids:
+            return 0, 0
+        changes = apply(rt, tx, ids, decide, news=_missed)
+        late = [change for change in changes if change.events[-1].reason == DEADLINE_MISSED]
+        follow_late_ones(rt, tx, late)
+        deadlines.close(tx.session, ids)
+    return len(ids), len(late)
 
 
-def _told(change: Change) -> Outgoing:
+def _missed(change: Change) -> Iterator[PendingEvent]:
     """Return the event of its own: failing for it, if it did, is told as any failure is."""
-    return Outgoing(
+    yield PendingEvent(
         EventType.MESSAGE_DEADLINE_MISSED,
         new_id(),
         change.events[-1].received_at,

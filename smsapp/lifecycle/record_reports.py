@@ -5,19 +5,16 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from smsapp.ids import new_id
-from smsapp.lifecycle.follow_up import follow_up
+from smsapp.lifecycle.apply import conclude
 from smsapp.messages import queries as messages
 from smsapp.messages.fold import Event, Report, Source, Step, Tracked, fold, take
 from smsapp.messages.queries import Change
 from smsapp.messages.refold import SID_IS_ANOTHERS
 from smsapp.messages.status import Status
-from smsapp.runtime import Runtime
-from smsapp.suppressions.record import record_refusals
-from smsapp.twilio.client import TwilioMessage
+from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.gateway import TwilioMessage
 
 
 class Addressed(NamedTuple):
@@ -28,20 +25,20 @@ class Addressed(NamedTuple):
 
 
 def record_reports(
-    rt: Runtime, session: Session, reports: Sequence[Addressed]
+    rt: Runtime, tx: Transaction, reports: Sequence[Addressed]
 ) -> tuple[list[Change], list[Addressed]]:
     """Store the reports in the histories of their messages and move those messages forward.
 
-    Returns what changed, and the reports whose message is not known. The caller commits.
+    Returns what changed, and the reports whose message is not known. The caller's transaction commits.
 
     Raises:
         StaleMessageError: another transaction was faster; try the whole again.
     """
     ids = {item.message_id for item in reports if item.message_id}
     sids = {item.report.twilio_sid for item in reports if item.report.twilio_sid}
-    before, owners = messages.lock_for_reports(session, list(ids), list(sids))
+    before, owners = messages.lock_for_reports(tx.session, list(ids), list(sids))
 
-    returned = _return_sids(rt, session, reports, before, owners)
+    returned = _return_sids(rt, tx, reports, before, owners)
 
     after = dict(before)
     events: dict[UUID, list[Event]] = {}
@@ -56,14 +53,12 @@ def record_reports(
         events.setdefault(message.id, []).append(event)
 
     changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
-    messages.save(session, changes)
-    record_refusals(rt, session, changes)
-    return [*returned, *changes, *follow_up(rt, session, changes)], unknown
+    return [*returned, *conclude(rt, tx, changes)], unknown
 
 
 def _return_sids(
     rt: Runtime,
-    session: Session,
+    tx: Transaction,
     reports: Sequence[Addressed],
     messages_by_id: dict[UUID, Tracked],
     owners: dict[str, tuple[UUID, int | None]],
@@ -93,8 +88,7 @@ def _return_sids(
             forgets_sid=True,
         )
         messages_by_id[owner_id], event = take(owner, step)
-        returned.append(Change(owner, messages_by_id[owner_id], [event]))
-        messages.save(session, returned[-1:])
+        returned += conclude(rt, tx, [Change(owner, messages_by_id[owner_id], [event])])
         del owners[sid]
     return returned
 

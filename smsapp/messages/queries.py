@@ -8,8 +8,6 @@ from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
-from smsapp.events import outbox
-from smsapp.events.types import EventType, Outgoing, announce
 from smsapp.messages.fold import Event, Tracked
 from smsapp.messages.models import FormerSid, Message, MessageEvent
 from smsapp.messages.status import Outcome, Status
@@ -57,13 +55,6 @@ def insert(session: Session, new: Sequence[tuple[dict[str, Any], Event]]) -> Non
     """Add new messages, each with the first event of its history."""
     bulk.insert(session, _MESSAGES, [values for values, _ in new])
     bulk.insert(session, _EVENTS, [event_values(values["id"], 1, event) for values, event in new])
-    outbox.add_all(
-        session,
-        (
-            Outgoing(EventType.MESSAGE_ACCEPTED, event.receipt_id, event.received_at, values["id"], 1)
-            for values, event in new
-        ),
-    )
 
 
 def addresses(session: Session, ids: Sequence[UUID]) -> Sequence[Any]:
@@ -72,14 +63,17 @@ def addresses(session: Session, ids: Sequence[UUID]) -> Sequence[Any]:
     return session.execute(select(*columns).where(_MESSAGES.c.id.in_(ids)).order_by(_MESSAGES.c.id)).all()
 
 
-def save(session: Session, changes: Sequence[Change]) -> None:
+def save(session: Session, changes: Sequence[Change]) -> set[UUID] | None:
     """Write changed messages and append their events; an event whose receipt is there already is not written again.
+
+    Returns the receipts of the events that were written now, None for all. Only `lifecycle.apply` may call this: what
+    else a change of status demands is done there.
 
     Raises:
         StaleMessageError: a message is no longer at the version it was read at; nothing may be committed.
     """
     if not changes:
-        return
+        return None
     rows = [_cas_values(change) for change in changes]
     written = bulk.compare_and_set(session, _MESSAGES, _MUTABLE, rows)
     if written != len(rows):
@@ -90,7 +84,6 @@ def save(session: Session, changes: Sequence[Change]) -> None:
         for number, event in enumerate(change.events, start=1)
     ]
     recorded = bulk.insert_new(session, _EVENTS, ("receipt_id",), events)
-    _announce(session, changes, {row[0] for row in recorded} if len(recorded) < len(events) else None)
     superseded = [
         {"twilio_sid": c.before.twilio_sid, "message_id": c.before.id, "attempt": c.before.attempt}
         for c in changes
@@ -98,18 +91,7 @@ def save(session: Session, changes: Sequence[Change]) -> None:
     ]
     if superseded:
         session.execute(_FORMER.insert(), superseded)
-
-
-def _announce(session: Session, changes: Sequence[Change], recorded: set[UUID] | None) -> None:
-    """Let consumers hear of what happened; of events only those that were recorded now, None for all."""
-    told = [
-        outgoing
-        for change in changes
-        for outgoing in announce(change.before, change.after, change.events)
-        if recorded is None or outgoing.id in recorded
-    ]
-    if told:
-        outbox.add_all(session, told)
+    return {row[0] for row in recorded} if len(recorded) < len(events) else None
 
 
 def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, Tracked]:

@@ -1,13 +1,12 @@
 """The clocks of paced senders in Redis: one for each, whatever number of workers share it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
-from typing import Protocol
 
 from redis import Redis
 
 from smsapp.pacing.pace import tolerance_us
+from smsapp.ports import Ask
 from smsapp.queue.lanes import Lane
 
 _WAITS_MS = 250
@@ -23,29 +22,6 @@ else
   redis.call('DEL', KEYS[1])
 end
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a drain would hand over by one sender: the size of its next message, and the most it has room for."""
-
-    sender: str
-    rate: float
-    head: int
-    want: int
-
-
-class Pacer(Protocol):
-    """What services need of the clocks."""
-
-    def take(self, lane: Lane, asks: Sequence[Ask]) -> dict[str, int]:
-        """Return the segments that each sender may hand over now; they count as handed over."""
-
-    def settle(self, sender: str, rate: float, segments: int) -> None:
-        """Count so many segments more than were granted; fewer than zero gives some back."""
-
-    def behind_s(self, sender: str) -> float:
-        """Return for how many seconds what was handed over already fills the sender's pace; nothing is taken."""
 
 
 class RedisPacer:

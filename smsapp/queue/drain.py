@@ -1,16 +1,16 @@
 """One drain per slot at a time, over all processes, and never a wake-up lost between its last look and its end."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from smsapp.queue.tasks import FLAG_TTL_MS, Job
-from smsapp.runtime import Runtime
+from smsapp.queue.tasks import FLAG_TTL_MS, LOCK_TTL_S, Job, Jobs, TaskLock
 
 MAX_SHIFT = timedelta(seconds=20)
 """A drain ends after this long and publishes its own successor, so that a worker can be stopped between two."""
@@ -22,8 +22,20 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 
 
+class Process(Protocol):
+    """What a drain needs of its process: the runtime has it."""
+
+    @property
+    def jobs(self) -> Jobs:
+        """The task queue."""
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set when the process was asked to end."""
+
+
 @contextmanager
-def draining(rt: Runtime, job: Job, slot: int) -> Iterator[Callable[[], bool]]:
+def draining(rt: Process, job: Job, slot: int) -> Iterator[Callable[[], bool]]:
     """Hold the slot's flag while the body runs; the value tells whether to go on.
 
     When the shift ends before the work does, the job is published once more. The caller takes one last look after the
@@ -52,35 +64,62 @@ def draining(rt: Runtime, job: Job, slot: int) -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def alone(rt: Runtime, job: Job) -> Iterator[bool]:
-    """Tell whether this job may run: it does in one worker at a time, however often the beat publishes it."""
-    began = rt.jobs.begin(job)
+def alone(rt: Process, job: Job) -> Iterator[bool]:
+    """Tell whether this task may run: it does in one worker at a time, however often the beat publishes it.
+
+    The lock is renewed while the body runs, however long one step of it takes; a worker that dies holds it for
+    LOCK_TTL_S.
+    """
+    lock = rt.jobs.lock(job)
+    if not lock.acquire():
+        yield False
+        return
+    ended = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(lock, ended), name=f"lock-{job}", daemon=True)
+    renewal.start()
     try:
-        yield began
+        yield True
     finally:
-        if began:
-            with suppress(RedisError):
-                rt.jobs.release(job)
+        ended.set()
+        renewal.join()
+        with suppress(RedisError):
+            lock.release()
 
 
-def still_alone(rt: Runtime, job: Job) -> None:
-    """Say that this job is still at work; while Redis is away, nobody else can begin it either."""
-    with suppress(RedisError):
-        rt.jobs.keep(job)
+def _renew(lock: TaskLock, ended: threading.Event) -> None:
+    while not ended.wait(LOCK_TTL_S / 3):
+        with suppress(RedisError):  # while Redis is away, nobody else can take it either
+            lock.reacquire()
 
 
-def outlast(rt: Runtime, work: Callable[[], T], *, patience: timedelta = MAX_SHIFT) -> T:
+def outlast(
+    rt: Process,
+    work: Callable[[], T],
+    *,
+    patience: timedelta = MAX_SHIFT,
+    after_stop: timedelta = timedelta(),
+) -> T:
     """Run the work, again and again while the database is away.
+
+    `after_stop` is the patience that is left once the process was asked to end: for what would be lost with it.
 
     Raises:
         OperationalError: it still was when patience or the process ended; the work is left for another worker.
     """
     deadline = time.monotonic() + patience.total_seconds()
     pause_s = _FIRST_PAUSE_S
+    stopped = False
     while True:
         try:
             return work()
         except DATABASE_AWAY:
-            if time.monotonic() + pause_s > deadline or rt.stopping.wait(pause_s):
+            if rt.stopping.is_set() and not stopped:
+                stopped = True
+                deadline = min(deadline, time.monotonic() + after_stop.total_seconds())
+            if time.monotonic() + pause_s > deadline:
                 raise
+            if stopped:
+                time.sleep(pause_s)
+            else:
+                rt.stopping.wait(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -15,6 +15,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
+from redis.lock import Lock
 
 from smsapp.queue.lanes import Lane
 
@@ -22,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 FLAG_TTL_MS = 5_000
 """How long a wake-up counts as under way without a sign of life; a lost job is published again after that."""
+
+LOCK_TTL_S = 5.0
+"""How long a task that runs alone keeps its lock without a sign of life; it is renewed three times as often."""
 
 REDIS_TIMEOUT_S = 0.5
 _PAUSE_AFTER_FAILURE_S = 1.0
@@ -75,23 +79,44 @@ SENDING: Mapping[Lane, Job] = {
 """The job that submits what is due in a lane."""
 
 
+class TaskLock(Protocol):
+    """A lock with an owner: redis-py's, as far as it is used."""
+
+    def acquire(self) -> bool:
+        """Take the lock, or return False at once when another owner has it."""
+
+    def reacquire(self) -> bool:
+        """Start its time anew.
+
+        Raises:
+            LockError: it is not ours any more.
+        """
+
+    def release(self) -> None:
+        """Give it back.
+
+        Raises:
+            LockError: it is not ours any more.
+        """
+
+
 class Jobs(Protocol):
-    """What services need of the queue."""
+    """The task queue, as services use it."""
 
     def wake(self, job: Job, slot: int = 0) -> bool:
-        """Publish the job unless it is under way; never raises: without a broker, the sweep finds the work."""
+        """Publish the task unless it is under way; never raises: without a broker, the sweep finds the work."""
 
     def publish(self, job: Job, slot: int = 0) -> bool:
-        """Put the job on its queue, its flag being up already; never raises."""
-
-    def begin(self, job: Job) -> bool:
-        """Raise the job's flag; return False when it is up: then another worker is at it."""
+        """Put the task on its queue, its flag being up already; never raises."""
 
     def keep(self, job: Job, slot: int = 0) -> None:
-        """Say that this slot's job is still at work."""
+        """Say that this slot's task is still at work."""
 
     def release(self, job: Job, slot: int = 0) -> None:
-        """Say that this slot's job ended; what comes now needs a new one."""
+        """Say that this slot's task ended; what comes now needs a new one."""
+
+    def lock(self, job: Job) -> "TaskLock":
+        """Return the lock of a task that runs in one worker at a time, not acquired yet."""
 
 
 class CeleryJobs:
@@ -128,9 +153,9 @@ class CeleryJobs:
         self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
         log.warning("wake_up_failed", job=str(job), error=type(error).__name__)
 
-    def begin(self, job: Job) -> bool:
-        """Raise the job's flag; return False when it is up: then another worker is at it."""
-        return bool(self._redis.set(flag_of(job), b"1", nx=True, px=FLAG_TTL_MS))
+    def lock(self, job: Job) -> TaskLock:
+        """Return the lock of a task that runs in one worker at a time, not acquired yet."""
+        return Lock(self._redis, f"smsapp:lock:{job}", timeout=LOCK_TTL_S, blocking=False, thread_local=False)
 
     def keep(self, job: Job, slot: int = 0) -> None:
         """Say that this slot's job is still at work."""

@@ -56,8 +56,8 @@ def check_ledger(rt: Runtime) -> Books:
         accepted, by_outcome = ledger.count(session)
         astray = [public_id(message_id) for message_id in ledger.astray(session, now=rt.clock())]
     books = Books(accepted, by_outcome, astray)
-    with rt.sessions.begin() as session:
-        counters.write_books(session, {**by_outcome, "astray": len(astray)})
+    with rt.transaction() as tx:
+        counters.write_books(tx.session, {**by_outcome, "astray": len(astray)})
     if not books.balanced:
         log.error("ledger_imbalance", accepted=accepted, by_outcome=by_outcome, message_ids=astray[:20])
     return books

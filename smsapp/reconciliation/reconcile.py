@@ -17,20 +17,18 @@ from smsapp.backoff import POLICIES, Wait
 from smsapp.db import counters
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
-from smsapp.lifecycle.log_changes import log_changes
 from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
-from smsapp.messages import queries as messages
-from smsapp.messages.fold import Source, Step, Tracked, take
-from smsapp.messages.queries import Change
+from smsapp.messages.fold import Source, Step, Tracked
 from smsapp.messages.refold import NEVER_CONFIRMED
 from smsapp.messages.status import FINAL, Outcome, Status
 from smsapp.pacing import breaker_queries as breakers
-from smsapp.queue.drain import alone, still_alone
+from smsapp.queue.drain import alone
 from smsapp.queue.tasks import Job
 from smsapp.reconciliation import queries
 from smsapp.reconciliation.settle import settle_unconfirmed
+from smsapp.reconciliation.take_new import take_new
 from smsapp.runtime import Runtime
-from smsapp.twilio.client import TwilioMessage, TwilioUnavailableError
+from smsapp.twilio.gateway import TwilioMessage, TwilioUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +72,6 @@ def _reconcile(rt: Runtime) -> Polled:
             due = queries.waiting_due(session, now=now, limit=_BATCH)
         if not due:
             break
-        still_alone(rt, Job.RECONCILE)
         progress = _ask(rt, due)
         asked += progress.asked
         repaired += progress.repaired
@@ -99,7 +96,6 @@ def _ask(rt: Runtime, due: Sequence[Tracked]) -> Polled:
     for message in lost:
         if answers.refusal or rt.stopping.is_set():
             break
-        still_alone(rt, Job.RECONCILE)
         try:
             repaired += settle_unconfirmed(rt, message)
             asked += 1
@@ -167,9 +163,9 @@ def _pause(rt: Runtime, refusal: TwilioUnavailableError) -> None:
     now = rt.clock()
     pause = retry.retry_after(refusal.retry_after, now=now) or POLICIES[Wait.THROTTLED].cap
     log.warning("reconcile_paused", cause=str(refusal), seconds=pause.total_seconds())
-    with rt.sessions.begin() as session:
+    with rt.transaction() as tx:
         breakers.trip(
-            session,
+            tx.session,
             breakers.POLLING,
             parked=False,
             error_code=refusal.code,
@@ -192,12 +188,11 @@ def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMes
             reports.append(Addressed(message.id, report))
     moved: set[UUID] = set()
     if reports:
-        with rt.sessions.begin() as session:
-            changes, _ = record_reports(rt, session, reports)
+        with rt.transaction() as tx:
+            changes, _ = record_reports(rt, tx, reports)
             moved = {c.before.id for c in changes if c.after.status is not c.before.status}
             if moved:
-                counters.add(session, REPAIRED, len(moved))
-        log_changes(changes)
+                counters.add(tx.session, REPAIRED, len(moved))
     gone = [message for message in answered if found[message.twilio_sid or ""] is None]
     silent = [message for message in answered if message.id not in moved and message not in gone]
     _ask_later(rt, gone, reason="gone_at_twilio")
@@ -225,28 +220,21 @@ def _ask_later(rt: Runtime, asked: Sequence[Tracked], *, reason: str) -> None:
     if not asked:
         return
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        locked = messages.lock(session, [message.id for message in asked])
-        last = queries.last_steps(session, locked)
-        changes = []
-        for message in locked.values():
-            if message.status in FINAL | {Status.PENDING, Status.SUBMITTING}:
-                continue
-            overdue = _is_overdue(rt, message, now)
-            step = Step(
-                source=Source.SYSTEM,
-                status=message.status,
-                attempt=message.attempt,
-                at=now,
-                receipt_id=new_id(),
-                due_at=next_poll(rt.settings.poll_ages, message, now),
-                reason=NEVER_CONFIRMED if overdue else reason,
-                outcome=Outcome.UNCONFIRMED if overdue else None,
-            )
-            if last.get(message.id) == (step.reason, step.attempt):
-                queries.look_later(session, message.id, due_at=step.due_at)
-                continue
-            after, event = take(message, step)
-            changes.append(Change(message, after, [event]))
-        messages.save(session, changes)
-    log_changes(changes)
+
+    def step_of(message: Tracked) -> Step | None:
+        if message.status in FINAL | {Status.PENDING, Status.SUBMITTING}:
+            return None
+        overdue = _is_overdue(rt, message, now)
+        return Step(
+            source=Source.SYSTEM,
+            status=message.status,
+            attempt=message.attempt,
+            at=now,
+            receipt_id=new_id(),
+            due_at=next_poll(rt.settings.poll_ages, message, now),
+            reason=NEVER_CONFIRMED if overdue else reason,
+            outcome=Outcome.UNCONFIRMED if overdue else None,
+        )
+
+    with rt.transaction() as tx:
+        take_new(rt, tx, [message.id for message in asked], step_of)

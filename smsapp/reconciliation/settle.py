@@ -15,21 +15,20 @@ from sqlalchemy.orm import Session
 
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
-from smsapp.lifecycle.follow_up import follow_up
-from smsapp.lifecycle.log_changes import log_changes
+from smsapp.lifecycle.apply import apply
 from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
 from smsapp.messages import queries as messages
-from smsapp.messages.fold import Source, Step, Tracked, take
-from smsapp.messages.queries import Change
+from smsapp.messages.fold import Event, Source, Step, Tracked, take
 from smsapp.messages.refold import HELD
 from smsapp.messages.status import Outcome, Status
 from smsapp.pacing.wake_senders import wake_senders
 from smsapp.recipients.phone import address
 from smsapp.reconciliation import queries
 from smsapp.reconciliation.queries import Twin
-from smsapp.runtime import Runtime
-from smsapp.twilio.client import TwilioMessage
+from smsapp.reconciliation.take_new import take_new
+from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.gateway import TwilioMessage
 
 _LISTED = 200
 _CLOCK_SKEW = timedelta(minutes=2)
@@ -47,36 +46,34 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
         return False  # a callback was faster
     listed = list(rt.gateway.list_to(address(mine.to, mine.sender), limit=_LISTED))
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        locked = messages.lock(session, [message.id]).get(message.id)
-        if locked is None or locked.status is not Status.UNCONFIRMED or locked.attempt != message.attempt:
-            return False
-        # As they are now: one that was being submitted a moment ago has its SID, or competes for one.
-        twins = queries.twins(session, message.id)
-        mine = _of(message, twins)
-        if mine is None:
-            return False
-        found = _match(session, mine, twins, listed, longest=_longest_submission(rt))
+    with rt.transaction() as tx:
+        found = _look_up(rt, tx, message, listed, now)
         if found is not None:
             poll_at = now + rt.settings.poll_ages[0]
-            report = report_of(found, Source.POLL, attempt=locked.attempt, now=now, poll_at=poll_at)
-            changes, _ = record_reports(rt, session, [Addressed(message.id, report)])
-        else:
-            busy = any(twin.status is Status.SUBMITTING for twin in twins)
-            changes = _take(rt, session, locked, _not_found(rt, locked, mine, now, certain=not busy))
-    log_changes(changes)
+            report = report_of(found, Source.POLL, attempt=message.attempt, now=now, poll_at=poll_at)
+            record_reports(rt, tx, [Addressed(message.id, report)])
     return found is not None
 
 
-def _take(rt: Runtime, session: Session, message: Tracked, step: Step) -> list[Change]:
-    """Take the step; one that only repeats the last one, after a look that found nothing new, leaves no trace."""
-    if queries.last_steps(session, [message.id]).get(message.id) == (step.reason, step.attempt):
-        queries.look_later(session, message.id, due_at=step.due_at)
-        return []
-    after, event = take(message, step)
-    changes = [Change(message, after, [event])]
-    messages.save(session, changes)
-    return changes + follow_up(rt, session, changes)
+def _look_up(
+    rt: Runtime, tx: Transaction, message: Tracked, listed: Sequence[TwilioMessage], now: datetime
+) -> TwilioMessage | None:
+    """Return which of the listed messages is ours; without one, wait or follow the policy.
+
+    Looks at the twins as they are now: one that was being submitted a moment ago has its SID, or competes for one.
+    """
+    locked = messages.lock(tx.session, [message.id]).get(message.id)
+    if locked is None or locked.status is not Status.UNCONFIRMED or locked.attempt != message.attempt:
+        return None
+    twins = queries.twins(tx.session, message.id)
+    mine = _of(message, twins)
+    if mine is None:
+        return None
+    found = _match(tx.session, mine, twins, listed, longest=_longest_submission(rt))
+    if found is None:
+        busy = any(twin.status is Status.SUBMITTING for twin in twins)
+        take_new(rt, tx, [message.id], lambda each: _not_found(rt, each, mine, now, certain=not busy))
+    return found
 
 
 def _of(message: Tracked, twins: Sequence[Twin]) -> Twin | None:
@@ -98,10 +95,10 @@ class Decision(StrEnum):
 def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> bool:
     """Carry out an operator's decision; return False when the message is not unconfirmed (any more)."""
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        message = messages.lock(session, [message_id]).get(message_id)
-        if message is None or message.status is not Status.UNCONFIRMED:
-            return False
+
+    def decide(message: Tracked) -> tuple[Tracked, Event] | None:
+        if message.status is not Status.UNCONFIRMED:
+            return None
         step = Step(
             source=Source.OPERATOR,
             status=Status.UNCONFIRMED,
@@ -110,13 +107,13 @@ def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> boo
             receipt_id=new_id(),
             due_at=None,
         )
-        after, event = take(message, _ended(step, decision, now))
-        changes = [Change(message, after, [event])]
-        messages.save(session, changes)
-        changes += follow_up(rt, session, changes)
-    log_changes(changes)
-    wake_senders(rt)
-    return True
+        return take(message, _ended(step, decision, now))
+
+    with rt.transaction() as tx:
+        decided = bool(apply(rt, tx, [message_id], decide))
+    if decided:
+        wake_senders(rt)
+    return decided
 
 
 def _ended(step: Step, decision: Decision, now: datetime) -> Step:

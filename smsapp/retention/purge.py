@@ -25,8 +25,8 @@ def forget_deliveries(rt: Runtime) -> int:
     with reading(rt.sessions) as session:
         if not deliveries.any_older(session, before):
             return 0
-    with rt.sessions.begin() as session:
-        return deliveries.forget(session, before=before, limit=_BATCH)
+    with rt.transaction() as tx:
+        return deliveries.forget(tx.session, before=before, limit=_BATCH)
 
 
 def forget_idempotency_keys(rt: Runtime) -> int:
@@ -36,8 +36,8 @@ def forget_idempotency_keys(rt: Runtime) -> int:
         oldest = idempotency.oldest(session)
     if oldest is None or oldest >= limit:
         return 0
-    with rt.sessions.begin() as session:
-        return idempotency.forget(session, before=limit)
+    with rt.transaction() as tx:
+        return idempotency.forget(tx.session, before=limit)
 
 
 def forget_events(rt: Runtime) -> int:
@@ -49,8 +49,8 @@ def forget_events(rt: Runtime) -> int:
         return 0
     total = 0
     for _ in range(_FORGET_BATCHES):
-        with rt.sessions.begin() as session:
-            gone = feed.forget(session, before=limit, limit=_FORGOTTEN_TOGETHER)
+        with rt.transaction() as tx:
+            gone = feed.forget(tx.session, before=limit, limit=_FORGOTTEN_TOGETHER)
         total += gone
         if gone < _FORGOTTEN_TOGETHER or rt.stopping.is_set():
             break
@@ -66,11 +66,11 @@ def forget_inbound(rt: Runtime) -> int:
         oldest = inbound.oldest(session)
     if oldest is None or oldest >= limit:
         return 0
-    with rt.sessions.begin() as session:
-        return inbound.forget(session, before=limit, limit=_BATCH)
+    with rt.transaction() as tx:
+        return inbound.forget(tx.session, before=limit, limit=_BATCH)
 
 
 def forget_orphans(rt: Runtime) -> int:
     """Remove callbacks whose message has not appeared within `ORPHAN_AGE`: they hold numbers that nobody needs."""
-    with rt.sessions.begin() as session:
-        return inbox.forget_orphans(session, before=rt.clock() - ORPHAN_AGE, limit=_BATCH)
+    with rt.transaction() as tx:
+        return inbox.forget_orphans(tx.session, before=rt.clock() - ORPHAN_AGE, limit=_BATCH)

@@ -11,12 +11,10 @@ import structlog
 
 from smsapp.messages import queries as messages
 from smsapp.messages.fold import Tracked
-from smsapp.queue.drain import still_alone
-from smsapp.queue.tasks import Job
 from smsapp.retention import queries as redactions
 from smsapp.retention.rules import is_settled_at_twilio, is_spent, look_again_at
 from smsapp.runtime import Runtime
-from smsapp.twilio.client import TwilioUnavailableError
+from smsapp.twilio.gateway import TwilioUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +26,6 @@ def redact_messages(rt: Runtime) -> int:
     """Look at every sensitive message that is due; return of how many nothing is left, here or at Twilio."""
     gone = 0
     while not rt.stopping.is_set():
-        still_alone(rt, Job.SWEEP)
         looked_at, copies = _empty_ours(rt)
         removal = _Removal(rt)
         removal.remove(list(copies))
@@ -41,14 +38,14 @@ def redact_messages(rt: Runtime) -> int:
 def _empty_ours(rt: Runtime) -> tuple[dict[UUID, Tracked], dict[str, UUID]]:
     """Remove texts that are spent; return what was looked at, and the copies that Twilio may be asked to remove."""
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        ids = redactions.due(session, now=now, limit=_BATCH)
-        looked_at = messages.lock(session, ids) if ids else {}
-        redactions.empty(session, [message.id for message in looked_at.values() if is_spent(message)])
+    with rt.transaction() as tx:
+        ids = redactions.due(tx.session, now=now, limit=_BATCH)
+        looked_at = messages.lock(tx.session, ids) if ids else {}
+        redactions.empty(tx.session, [message.id for message in looked_at.values() if is_spent(message)])
         settled = {
             m.id: m.twilio_sid for m in looked_at.values() if is_spent(m) and is_settled_at_twilio(m, now)
         }
-        copies = redactions.sids(session, settled) if settled else {}
+        copies = redactions.sids(tx.session, settled) if settled else {}
     return looked_at, copies
 
 
@@ -101,7 +98,7 @@ def _record(
         for message in looked_at.values()
         if message.id not in finished
     }
-    with rt.sessions.begin() as session:
-        redactions.finish(session, finished, now=now)
-        redactions.postpone(session, later)
+    with rt.transaction() as tx:
+        redactions.finish(tx.session, finished, now=now)
+        redactions.postpone(tx.session, later)
     return len(finished)

@@ -10,12 +10,14 @@ from sqlalchemy.orm import Session
 
 from smsapp.db import idempotency
 from smsapp.db.idempotency import Answered, IdempotencyKeyReusedError, IdempotentRequest, Identity
+from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.lifecycle.failure_plan import parse_plan
 from smsapp.lifecycle.resend import MAX_RESENDS
 from smsapp.messages import queries as messages
 from smsapp.messages.fold import Event, Source
 from smsapp.messages.status import Status
+from smsapp.ports import PendingEvent
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.tasks import SENDING
 from smsapp.recipients.quiet_hours import QUIET_HOURS
@@ -109,7 +111,8 @@ def store_together(rt: Runtime, candidates: list[Candidate], *, also: Also | Non
 
 def _store(rt: Runtime, candidates: list[Candidate], also: Also | None) -> None:
     asking = candidates
-    with rt.sessions.begin() as session:
+    with rt.transaction() as tx:
+        session = tx.session
         candidates = _wanted(rt, session, asking)
         asked = {
             c.request.identity: c for c in reversed(candidates) if c.request
@@ -119,6 +122,12 @@ def _store(rt: Runtime, candidates: list[Candidate], also: Also | None) -> None:
         )
         new = [c for c in candidates if c.request is None or _is_first(c, asked, won)]
         messages.insert(session, [(c.values, c.event) for c in new])
+        tx.emit_all(
+            PendingEvent(
+                EventType.MESSAGE_ACCEPTED, c.event.receipt_id, c.event.received_at, c.values["id"], 1
+            )
+            for c in new
+        )
         for candidate in candidates:
             # One whose answer was removed since must not get a 202: its message is not stored.
             if candidate.request and not _is_first(candidate, asked, won) and not _replay(session, candidate):

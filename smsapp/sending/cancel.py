@@ -5,14 +5,12 @@ from datetime import datetime
 from uuid import UUID
 
 from smsapp.ids import new_id
-from smsapp.lifecycle.log_changes import log_changes
+from smsapp.lifecycle.apply import apply
 from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
-from smsapp.messages import queries as messages
-from smsapp.messages.fold import Source, Step, Tracked, take
-from smsapp.messages.queries import Change
+from smsapp.messages.fold import Event, Source, Step, Tracked, take
 from smsapp.messages.status import Status
 from smsapp.runtime import Runtime
-from smsapp.twilio.client import TwilioMessage, TwilioUnavailableError
+from smsapp.twilio.gateway import TwilioMessage, TwilioUnavailableError
 
 CANCELED_BY_CALLER = "canceled_by_caller"
 
@@ -62,30 +60,29 @@ def cancel_message(rt: Runtime, message_id: UUID, *, request_id: str | None) -> 
 def _cancel_ours(rt: Runtime, message_id: UUID, request_id: str | None) -> Tracked:
     """Return the message, canceled if it was still ours to cancel."""
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        message = messages.lock(session, [message_id]).get(message_id)
-        if message is None:
-            raise MessageNotFoundError
-        if message.status is not Status.PENDING:
-            return message
-        change = _canceled(message, request_id, now)
-        messages.save(session, [change])
-    log_changes([change])
-    return change.after
+    seen: list[Tracked] = []
+
+    def decide(message: Tracked) -> tuple[Tracked, Event] | None:
+        seen.append(message)
+        return _canceled(message, request_id, now)
+
+    with rt.transaction() as tx:
+        changes = apply(rt, tx, [message_id], decide)
+    if not seen:
+        raise MessageNotFoundError
+    return changes[0].after if changes else seen[0]
 
 
 def cancel_pending(rt: Runtime, ids: Sequence[UUID]) -> int:
     """Cancel those of the messages that nobody has begun to submit; return how many that was."""
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        found = messages.lock(session, ids).values()
-        changes = [_canceled(message, None, now) for message in found if message.status is Status.PENDING]
-        messages.save(session, changes)
-    log_changes(changes)
-    return len(changes)
+    with rt.transaction() as tx:
+        return len(apply(rt, tx, ids, lambda message: _canceled(message, None, now)))
 
 
-def _canceled(message: Tracked, request_id: str | None, now: datetime) -> Change:
+def _canceled(message: Tracked, request_id: str | None, now: datetime) -> tuple[Tracked, Event] | None:
+    if message.status is not Status.PENDING:
+        return None
     step = Step(
         source=Source.REQUEST,
         status=Status.CANCELED,
@@ -96,8 +93,7 @@ def _canceled(message: Tracked, request_id: str | None, now: datetime) -> Change
         reason=CANCELED_BY_CALLER,
         payload={"request_id": request_id} if request_id else None,
     )
-    after, event = take(message, step)
-    return Change(message, after, [event])
+    return take(message, step)
 
 
 def _record(rt: Runtime, message: Tracked, found: TwilioMessage, request_id: str | None) -> Status:
@@ -107,7 +103,6 @@ def _record(rt: Runtime, message: Tracked, found: TwilioMessage, request_id: str
         found, Source.POLL, attempt=message.attempt, now=now, poll_at=now + rt.settings.poll_ages[0]
     )
     asked = report._replace(payload={"request": "cancel", "request_id": request_id})
-    with rt.sessions.begin() as session:
-        changes, _ = record_reports(rt, session, [Addressed(message.id, asked)])
-    log_changes(changes)
+    with rt.transaction() as tx:
+        changes, _ = record_reports(rt, tx, [Addressed(message.id, asked)])
     return changes[-1].after.status

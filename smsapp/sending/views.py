@@ -11,7 +11,7 @@ from smsapp.messages.views import named_message, no_such_message
 from smsapp.sending import schemas
 from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
 from smsapp.sending.endpoint import SendEndpoint, identify_text
-from smsapp.twilio.client import TwilioUnavailableError
+from smsapp.twilio.gateway import TwilioUnavailableError
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems

@@ -15,7 +15,7 @@ from smsapp.backoff import POLICIES, backoff
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.runtime import Runtime
 from smsapp.submission.outbound import Outbound
-from smsapp.twilio.client import Submission
+from smsapp.twilio.gateway import Submission
 from smsapp.twilio.judgement import BreakerScope, Judgement
 
 log = structlog.get_logger(__name__)

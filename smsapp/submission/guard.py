@@ -4,16 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session
 
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
-from smsapp.lifecycle.log_changes import log_changes
-from smsapp.messages import queries as messages
-from smsapp.messages.fold import Source, Step, take
-from smsapp.messages.queries import Change
+from smsapp.lifecycle.apply import apply
+from smsapp.messages.fold import Event, Source, Step, Tracked, take
 from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
@@ -84,13 +83,13 @@ def check_delivery(rt: Runtime) -> int:
             for each in tallies.delivered_by_country(session, since=now - rt.settings.delivery_window)
             if each.ended >= rt.settings.delivery_sample and each.delivered < least * each.ended
         ]
-    with rt.sessions.begin() as session:
-        tallies.forget(session, before=day_of(now - _KEEP_TALLIES))
-        known = {breaker.scope for breaker in breakers.all_of(session)}  # parked, or opened by an operator
+    with rt.transaction() as tx:
+        tallies.forget(tx.session, before=day_of(now - _KEEP_TALLIES))
+        known = {breaker.scope for breaker in breakers.all_of(tx.session)}  # parked, or opened by an operator
         poor = [each for each in poor if breakers.country_scope(each.country) not in known]
         for each in poor:
             breakers.trip(
-                session,
+                tx.session,
                 breakers.country_scope(each.country),
                 parked=True,
                 error_code=OwnCode.COUNTRY_PARKED,
@@ -106,9 +105,9 @@ def check_delivery(rt: Runtime) -> int:
 def open_country(rt: Runtime, country: str) -> bool:
     """Open a parked country for at least as long as what was judged counts; return whether it was parked."""
     now = rt.clock()
-    with rt.sessions.begin() as session:
+    with rt.transaction() as tx:
         opened = breakers.open_by_hand(
-            session, breakers.country_scope(country), until=now + rt.settings.delivery_window
+            tx.session, breakers.country_scope(country), until=now + rt.settings.delivery_window
         )
     if opened:
         release_held(rt, country)
@@ -129,27 +128,26 @@ def release_held(rt: Runtime, country: str | None = None) -> int:
 
 def _release_some(rt: Runtime, country: str | None) -> int:
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        waiting = tallies.held_messages(session, country=country, now=now, limit=_BATCH)
-        changes = []
-        for message in messages.lock(session, waiting).values():
-            if message.status is not Status.PENDING or message.error_code not in tallies.HOLDS:
-                continue
-            step = Step(
-                source=Source.OPERATOR,
-                status=Status.PENDING,
-                attempt=message.attempt,
-                at=now,
-                receipt_id=new_id(),
-                due_at=now,
-                reason="released",
-            )
-            after, event = take(message, step)
-            changes.append(Change(message, after, [event]))
-        messages.save(session, changes)
+    with rt.transaction() as tx:
+        waiting = tallies.held_messages(tx.session, country=country, now=now, limit=_BATCH)
+        changes = apply(rt, tx, waiting, partial(_released, now=now))
         countries = [waiting[change.before.id] or "" for change in changes]
         back = Counter(scope for each in countries for scope in rt.settings.caps.of(each))
         if back:
-            tallies.add(session, day_of(now), {scope: -count for scope, count in back.items()})
-    log_changes(changes)
+            tallies.add(tx.session, day_of(now), {scope: -count for scope, count in back.items()})
     return len(changes)
+
+
+def _released(message: Tracked, *, now: datetime) -> tuple[Tracked, Event] | None:
+    if message.status is not Status.PENDING or message.error_code not in tallies.HOLDS:
+        return None
+    step = Step(
+        source=Source.OPERATOR,
+        status=Status.PENDING,
+        attempt=message.attempt,
+        at=now,
+        receipt_id=new_id(),
+        due_at=now,
+        reason="released",
+    )
+    return take(message, step)

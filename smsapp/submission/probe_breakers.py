@@ -10,8 +10,8 @@ from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
 from smsapp.submission.breakers import log
 from smsapp.submission.record import record_submissions, submit
-from smsapp.twilio.client import Submission
 from smsapp.twilio.error_codes import OWN_FAILURES
+from smsapp.twilio.gateway import Submission
 from smsapp.twilio.judgement import Verdict
 
 
@@ -21,14 +21,14 @@ def probe_breakers(rt: Runtime) -> int:
     Returns how many were opened.
     """
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        breakers.forget_slowed(session, now=now)
-        due = [(breaker.scope, breaker.failures) for breaker in breakers.due_for_probe(session, now=now)]
+    with rt.transaction() as tx:
+        breakers.forget_slowed(tx.session, now=now)
+        due = [(breaker.scope, breaker.failures) for breaker in breakers.due_for_probe(tx.session, now=now)]
     opened = 0
     for scope, failures in due:
         if _works_again(rt, scope):
-            with rt.sessions.begin() as session:
-                breakers.release(session, scope)
+            with rt.transaction() as tx:
+                breakers.release(tx.session, scope)
             log.warning(
                 "sending_resumed",
                 scope=_shown(scope),
@@ -37,8 +37,8 @@ def probe_breakers(rt: Runtime) -> int:
             continue
         policy = POLICIES[Wait.PARKED]
         pause = min(policy.base * 2 ** min(failures, 16), policy.cap)
-        with rt.sessions.begin() as session:
-            breakers.postpone(session, scope, probe_at=rt.clock() + pause)
+        with rt.transaction() as tx:
+            breakers.postpone(tx.session, scope, probe_at=rt.clock() + pause)
     if opened:
         wake_senders(rt)
     return opened
@@ -60,8 +60,8 @@ def _works_again(rt: Runtime, scope: str) -> bool:
 def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
     """Submit one waiting message of the sender; without one, nothing shows that the sender still fails."""
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        claimed = claims.claim_probe(session, sender, now=now, lease=rt.settings.send_lease)
+    with rt.transaction() as tx:
+        claimed = claims.claim_probe(tx.session, sender, now=now, lease=rt.settings.send_lease)
     if not claimed:
         return not _anything_waits(rt, sender)
     results = [(message, submit(rt, message)) for message in claimed]

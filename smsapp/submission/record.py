@@ -6,26 +6,22 @@ from datetime import datetime
 from functools import partial
 
 import structlog
-from sqlalchemy.orm import Session
 
 from smsapp import backoff as retry
 from smsapp.backoff import POLICIES
 from smsapp.ids import new_id, public_id
-from smsapp.lifecycle.follow_up import follow_up
+from smsapp.lifecycle.apply import apply
 from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
-from smsapp.messages import queries as messages
-from smsapp.messages.fold import Source, Step, note, take
-from smsapp.messages.queries import Change
+from smsapp.messages.fold import Event, Source, Step, Tracked, note, take
 from smsapp.messages.status import Status
 from smsapp.metrics import SUBMISSIONS
 from smsapp.recipients.quiet_hours import QUIET_HOURS
-from smsapp.runtime import Runtime
+from smsapp.runtime import Runtime, Transaction
 from smsapp.submission.breakers import is_callers_own_sender, trip_breakers
 from smsapp.submission.outbound import Outbound
-from smsapp.suppressions.record import record_refusals
 from smsapp.times import rfc3339
-from smsapp.twilio.client import Submission, TwilioMessage
 from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.gateway import Submission, TwilioMessage
 from smsapp.twilio.judgement import Judgement, Verdict
 
 log = structlog.get_logger(__name__)
@@ -67,12 +63,12 @@ def record_submissions(rt: Runtime, results: Sequence[Result]) -> None:
     others = [item for item in results if item[1].message is None]
     now = rt.clock()
     if accepted:
-        with rt.sessions.begin() as session:
-            record_reports(rt, session, [_answer(rt, message, reply, now) for message, reply in accepted])
+        with rt.transaction() as tx:
+            record_reports(rt, tx, [_answer(rt, message, reply, now) for message, reply in accepted])
     if others:
-        with rt.sessions.begin() as session:
-            _record_others(rt, session, others, now)
-            trip_breakers(rt, session, others, now)
+        with rt.transaction() as tx:
+            _record_others(rt, tx, others, now)
+            trip_breakers(rt, tx.session, others, now)
     for message, result in results:
         _log(message, result)
 
@@ -83,18 +79,18 @@ def _answer(rt: Runtime, message: Outbound, reply: TwilioMessage, now: datetime)
     return Addressed(message.id, report)
 
 
-def _record_others(rt: Runtime, session: Session, results: Sequence[Result], now: datetime) -> None:
-    locked = messages.lock(session, [message.id for message, _ in results])
-    changes = []
-    for outbound, result in results:
-        before = locked[outbound.id]
+def _record_others(rt: Runtime, tx: Transaction, results: Sequence[Result], now: datetime) -> None:
+    by_id = {outbound.id: (outbound, result) for outbound, result in results}
+
+    def decide(message: Tracked) -> tuple[Tracked, Event]:
+        outbound, result = by_id[message.id]
         step = _step(rt, outbound, result, now)
-        ours = before.status in {Status.SUBMITTING, Status.UNCONFIRMED} and before.attempt == outbound.attempt
-        after, event = take(before, step) if ours else note(before, step)
-        changes.append(Change(before, after, [event]))
-    messages.save(session, changes)
-    record_refusals(rt, session, changes)
-    follow_up(rt, session, changes)
+        ours = (
+            message.status in {Status.SUBMITTING, Status.UNCONFIRMED} and message.attempt == outbound.attempt
+        )
+        return take(message, step) if ours else note(message, step)
+
+    apply(rt, tx, list(by_id), decide)
 
 
 def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) -> Step:

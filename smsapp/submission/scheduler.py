@@ -13,7 +13,7 @@ from smsapp.db.sessions import reading
 from smsapp.pacing import backlog as queues
 from smsapp.pacing.backlog import Waiting
 from smsapp.pacing.fairness import deal, rotate
-from smsapp.pacing.pacer import Ask
+from smsapp.ports import Ask
 from smsapp.queue.drain import outlast
 from smsapp.queue.lanes import Lane
 from smsapp.runtime import Runtime
@@ -124,8 +124,8 @@ class Claimer:
 
     def _take(self, claim: Callable[..., list[Outbound]]) -> list[Outbound]:
         def work() -> list[Outbound]:
-            with self._rt.sessions.begin() as session:
-                return self._claim_in(session, claim)
+            with self._rt.transaction() as tx:
+                return self._claim_in(tx.session, claim)
 
         return outlast(self._rt, work)
 

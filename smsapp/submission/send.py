@@ -20,7 +20,7 @@ from smsapp.runtime import Runtime
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.record import Result, record_submissions, submit
 from smsapp.submission.scheduler import Claimer
-from smsapp.twilio.client import Submission
+from smsapp.twilio.gateway import Submission
 from smsapp.twilio.judgement import Judgement
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,7 @@ _IDLE_S = 0.2
 """A drain that finds nothing for so long ends: waking one costs more than looking a few times."""
 
 _RECORD_PATIENCE = timedelta(seconds=60)
+_PATIENCE_AFTER_STOP = timedelta(seconds=45)  # within the 60 s that docker-compose.yml gives a worker to end
 """Twilio's answers are worth a longer wait for the database: without them the messages must be looked up."""
 
 
@@ -120,10 +121,13 @@ class _Drain:
             self._gather()
         wait([self._recording])
         if self._answered:
-            outlast(
-                self._rt, partial(record_submissions, self._rt, self._answered), patience=_RECORD_PATIENCE
-            )
+            self._write_down(self._answered)
         self._recording.result()
+
+    def _write_down(self, results: list[Result]) -> None:
+        """Record answers, also while the process ends: a text that Twilio took must not become unconfirmed."""
+        work = partial(record_submissions, self._rt, results)
+        outlast(self._rt, work, patience=_RECORD_PATIENCE, after_stop=_PATIENCE_AFTER_STOP)
 
     def _claim(self) -> list[Outbound]:
         free = self._capacity - self._in_flight
@@ -182,8 +186,7 @@ class _Drain:
             enough = refused or len(self._answered) >= self._capacity or not self._in_flight
             if self._answered and (enough or time.monotonic() >= self._record_at):
                 results, self._answered = self._answered, []
-                work = partial(record_submissions, self._rt, results)
-                self._recording = recorder.submit(outlast, self._rt, work, patience=_RECORD_PATIENCE)
+                self._recording = recorder.submit(self._write_down, results)
                 self._record_at = time.monotonic() + _GATHER_S
         if refused:
             self._recording.result()

@@ -1,6 +1,7 @@
 """Refuse messages to people who do not want them, before anything is promised."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ def opted_out(rt: Runtime, session: Session, messages: Sequence[dict[str, Any]])
 
     One query for all of them, and none while nobody has opted out of anything.
     """
-    if not rt.any_suppression.exists(session):
+    if not rt.any_suppression.exists(partial(suppressions.any_suppressed, session)):
         return [False] * len(messages)
     pairs = suppressions.among(session, {values["to"] for values in messages})
     return [

@@ -25,7 +25,7 @@ def add_suppression(
 
     Returns the suppression, and whether that changed anything; the note is kept either way.
     """
-    with rt.sessions.begin() as session:
+    with rt.transaction() as tx:
         evidence = OptOutEvidence(
             recipient=recipient,
             scopes=[scope or EVERY_SENDER],
@@ -35,8 +35,8 @@ def add_suppression(
             note=note,
             api_key_id=api_key_id,
         )
-        recorded = record_opt_outs(rt, session, [evidence])[0]
-        return _get(session, recorded.ids[0]), bool(recorded.changed)
+        recorded = record_opt_outs(rt, tx, [evidence])[0]
+        return _get(tx.session, recorded.ids[0]), bool(recorded.changed)
 
 
 def lift_suppression(
@@ -47,8 +47,8 @@ def lift_suppression(
     Raises:
         SuppressionNotFoundError: there is none by this id.
     """
-    with rt.sessions.begin() as session:
-        found = _get(session, suppression_id)
+    with rt.transaction() as tx:
+        found = _get(tx.session, suppression_id)
         if found.suppressed:
             evidence = OptOutEvidence(
                 recipient=found.recipient,
@@ -61,8 +61,8 @@ def lift_suppression(
                 note=note,
                 api_key_id=api_key_id,
             )
-            record_opt_outs(rt, session, [evidence])
-        return _get(session, suppression_id)
+            record_opt_outs(rt, tx, [evidence])
+        return _get(tx.session, suppression_id)
 
 
 def _get(session: Session, suppression_id: UUID) -> Suppression:

@@ -33,8 +33,8 @@ def import_suppressions(rt: Runtime, rows: Iterable[RawRow], *, api_key_id: UUID
     result = Imported()
     for batch in _batches(rows):
         evidences = _read(rt, batch, result, api_key_id)
-        with rt.sessions.begin() as session:
-            recorded = record_opt_outs(rt, session, evidences)
+        with rt.transaction() as tx:
+            recorded = record_opt_outs(rt, tx, evidences)
         added = sum(bool(each.changed) for each in recorded)
         result.added += added
         result.known += len(recorded) - added

@@ -1,6 +1,5 @@
 """Who does not want to hear from whom: every query on it, each on a Session, none of them committing."""
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ _SUPPRESSIONS: Table = Suppression.__table__  # type: ignore[assignment]
 _EVENTS: Table = SuppressionEvent.__table__  # type: ignore[assignment]
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _MUTABLE = ("suppressed", "source", "note", "reference", "since", "at", "version")
-_LOOK_EVERY_S = 1.0
 
 Pair = tuple[str, str]
 """A recipient and a scope."""
@@ -37,28 +35,10 @@ class Recorded:
     changed_scopes: Sequence[str]
 
 
-class AnySuppression:
-    """Whether there is any at all, asked once a second per process: who has none pays for no more than that.
-
-    The first one ever may go unnoticed for a second; the claim of a message always looks.
-    """
-
-    def __init__(self) -> None:
-        self._any = False
-        self._look_at = 0.0
-
-    def exists(self, session: Session) -> bool:
-        """Return whether anybody may be suppressed."""
-        now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_EVERY_S
-            query = select(_SUPPRESSIONS.c.id).where(_SUPPRESSIONS.c.suppressed).limit(1)
-            self._any = session.execute(query).first() is not None
-        return self._any
-
-    def expect(self) -> None:
-        """Look the next time: this process has just written one."""
-        self._look_at = 0.0
+def any_suppressed(session: Session) -> bool:
+    """Return whether anybody is suppressed."""
+    query = select(_SUPPRESSIONS.c.id).where(_SUPPRESSIONS.c.suppressed).limit(1)
+    return session.execute(query).first() is not None
 
 
 def among(session: Session, recipients: Collection[str]) -> set[Pair]:

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
-from smsapp.events import outbox
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.ids import inbound_id, new_id, public_id, suppression_id
 from smsapp.inbound.keywords import Keyword, keyword_of
 from smsapp.inbound.rules import Inbound
 from smsapp.messages import queries as messages
 from smsapp.messages.queries import Change
-from smsapp.runtime import Runtime
+from smsapp.ports import PendingEvent
+from smsapp.runtime import Runtime, Transaction
 from smsapp.suppressions import queries as suppressions
 from smsapp.suppressions.queries import Recorded
 from smsapp.suppressions.rules import (
@@ -24,25 +22,25 @@ from smsapp.suppressions.rules import (
 from smsapp.twilio.callback import Callback
 
 
-def record_opt_outs(rt: Runtime, session: Session, evidences: Sequence[OptOutEvidence]) -> list[Recorded]:
+def record_opt_outs(rt: Runtime, tx: Transaction, evidences: Sequence[OptOutEvidence]) -> list[Recorded]:
     """Keep evidence in the caller's transaction; consumers hear of what it changes, once per piece of evidence."""
     if not evidences:
         return []
-    recorded = suppressions.record(session, evidences, now=rt.clock())
+    recorded = suppressions.record(tx.session, evidences, now=rt.clock())
     for each in recorded:
         if each.changed:
-            outbox.add(session, _told(each))
+            tx.emit(_told(each))
     rt.any_suppression.expect()
     return recorded
 
 
-def record_keywords(rt: Runtime, session: Session, texts: Sequence[tuple[Inbound, Callback]]) -> None:
+def record_keywords(rt: Runtime, tx: Transaction, texts: Sequence[tuple[Inbound, Callback]]) -> None:
     """Keep what people asked for by a keyword; Twilio has answered them already, so nobody is answered here."""
     found = [_asked(inbound, receipt) for inbound, receipt in texts]
-    record_opt_outs(rt, session, [evidence for evidence in found if evidence])
+    record_opt_outs(rt, tx, [evidence for evidence in found if evidence])
 
 
-def record_refusals(rt: Runtime, session: Session, changes: Sequence[Change]) -> None:
+def record_refusals(rt: Runtime, tx: Transaction, changes: Sequence[Change]) -> None:
     """Keep the opt-outs that Twilio has just told us of, by refusing messages with 21610 at once or in a callback.
 
     They were so when the message was handed over, at the latest: a START that came since is newer.
@@ -59,9 +57,9 @@ def record_refusals(rt: Runtime, session: Session, changes: Sequence[Change]) ->
             at=told[row.id].before.submitted_at or told[row.id].before.updated_at or rt.clock(),
             reference=public_id(row.id),
         )
-        for row in messages.addresses(session, list(told))
+        for row in messages.addresses(tx.session, list(told))
     ]
-    record_opt_outs(rt, session, evidences)
+    record_opt_outs(rt, tx, evidences)
 
 
 def _asked(inbound: Inbound, receipt: Callback) -> OptOutEvidence | None:
@@ -83,10 +81,10 @@ def _tells_of_opt_out(change: Change) -> bool:
     return change.after.error_code == OPTED_OUT_AT_TWILIO and change.before.error_code != OPTED_OUT_AT_TWILIO
 
 
-def _told(recorded: Recorded) -> Outgoing:
+def _told(recorded: Recorded) -> PendingEvent:
     evidence = recorded.evidence
     scopes = recorded.changed_scopes
-    return Outgoing(
+    return PendingEvent(
         EventType.RECIPIENT_OPTED_OUT if evidence.suppressed else EventType.RECIPIENT_OPTED_IN,
         new_id(),
         evidence.at,

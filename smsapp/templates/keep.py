@@ -26,8 +26,8 @@ def add_template(rt: Runtime, name: str, body: str) -> TemplateVersion:
     """
     parse_template(body)
     try:
-        with rt.sessions.begin() as session:
-            added = templates.add(session, name, body, now=rt.clock())
+        with rt.transaction() as tx:
+            added = templates.add(tx.session, name, body, now=rt.clock())
     except IntegrityError:  # another request was faster
         added = None
     if added is None:
@@ -43,8 +43,8 @@ def change_template(rt: Runtime, name: str, body: str) -> TemplateVersion:
         MalformedTemplate: the text is no template.
     """
     parse_template(body)
-    with rt.sessions.begin() as session:
-        added = templates.add_version(session, name, body, now=rt.clock())
+    with rt.transaction() as tx:
+        added = templates.add_version(tx.session, name, body, now=rt.clock())
     if added is None:
         raise TemplateNotFoundError
     return added
@@ -69,6 +69,6 @@ def remove_template(rt: Runtime, name: str) -> None:
     Raises:
         TemplateNotFoundError: there is none.
     """
-    with rt.sessions.begin() as session:
-        if not templates.remove(session, name):
+    with rt.transaction() as tx:
+        if not templates.remove(tx.session, name):
             raise TemplateNotFoundError

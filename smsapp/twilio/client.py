@@ -1,9 +1,8 @@
 """Twilio's Messages API through the official client, with every reply turned into a fact about one message."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from twilio.base.exceptions import TwilioException
@@ -13,98 +12,22 @@ from twilio.rest.api.v2010.account.message import MessageInstance
 from smsapp.config import Settings
 from smsapp.ids import callback_url, public_id
 from smsapp.recipients.phone import address
-from smsapp.submission.outbound import Outbound
 from smsapp.twilio.connections import NoAnswerError, NotSentError
+from smsapp.twilio.gateway import (
+    UNREADABLE_ANSWER,
+    CreateRequest,
+    Submission,
+    TwilioMessage,
+    TwilioUnavailableError,
+)
 from smsapp.twilio.judgement import Judgement, judge_refusal
 from smsapp.twilio.transport import RefusedError, Transport
 
 log = structlog.get_logger(__name__)
 
 _LIST_PAGE = 1000
-_UNREADABLE_ANSWER = "unreadable_answer"
 _FAILURES = (NotSentError, NoAnswerError, RefusedError)
 _UNREADABLE = (TwilioException, ValueError, KeyError, TypeError, AttributeError)
-
-
-@dataclass(frozen=True, slots=True)
-class TwilioMessage:
-    """One message as Twilio shows it. `num_segments` is None until Twilio knows; `price` is a negative decimal."""
-
-    sid: str
-    status: str
-    to: str
-    sender: str | None
-    body: str | None
-    error_code: int | None
-    num_segments: int | None
-    price: str | None
-    price_unit: str | None
-    created_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What became of one attempt: `message` when accepted, else the judgement.
-
-    `retry_after` is Twilio's header as it came; `cause` names a network failure. Without `requested` nothing was asked
-    of Twilio, and with `held_until` nothing is to be earlier than that.
-    """
-
-    message: TwilioMessage | None = None
-    judgement: Judgement | None = None
-    retry_after: str | None = None
-    cause: str | None = None
-    held_until: datetime | None = None
-    requested: bool = True
-
-
-class TwilioUnavailableError(Exception):
-    """Twilio could not be asked now. `retry_after` is its header as it came, `code` and `status` its refusal if any."""
-
-    def __init__(
-        self,
-        cause: str,
-        *,
-        code: int | None = None,
-        status: int | None = None,
-        retry_after: str | None = None,
-    ) -> None:
-        super().__init__(cause)
-        self.code = code
-        self.status = status
-        self.retry_after = retry_after
-
-    @property
-    def concerns_one(self) -> bool:
-        """Whether Twilio does answer, only not this question: another one may fare better at once."""
-        if self.status is None:
-            return str(self) == _UNREADABLE_ANSWER
-        return 400 <= self.status < 500 and self.status not in {401, 403, 408, 429}
-
-
-class Gateway(Protocol):
-    """What services need of Twilio."""
-
-    def submit(self, message: Outbound) -> Submission:
-        """Create the message at Twilio; never raises for anything that Twilio or the network does."""
-
-    def fetch(self, sid: str) -> TwilioMessage | None:
-        """Return the message, or None when Twilio has none by that SID."""
-
-    def list_to(self, to: str, *, limit: int) -> Iterator[TwilioMessage]:
-        """Yield the latest messages to a number."""
-
-    def list_sent(self, *, after: datetime, before: datetime, limit: int) -> Iterator[TwilioMessage]:
-        """Yield messages that were sent in a span of time, at most so many."""
-
-    def cancel(self, sid: str) -> TwilioMessage:
-        """Cancel a scheduled message."""
-
-    def redact(self, sid: str) -> None:
-        """Empty the body of a message that Twilio keeps."""
-
-    def probe(self) -> Submission:
-        """Ask for the account itself: accepted credentials and an active account, or the judgement."""
 
 
 class TwilioGateway:
@@ -125,7 +48,7 @@ class TwilioGateway:
         self._account_sid = settings.twilio_account_sid
         self._app_base_url = settings.app_base_url
 
-    def submit(self, message: Outbound) -> Submission:
+    def submit(self, message: CreateRequest) -> Submission:
         """Create the message at Twilio; never raises for anything that Twilio or the network does."""
         parameters: dict[str, Any] = {
             "from_": message.sender,
@@ -151,7 +74,7 @@ class TwilioGateway:
                 request_id=message.request_id,
                 error=type(error).__name__,
             )
-            return Submission(judgement=Judgement.unknown(), cause=_UNREADABLE_ANSWER)
+            return Submission(judgement=Judgement.unknown(), cause=UNREADABLE_ANSWER)
 
     def fetch(self, sid: str) -> TwilioMessage | None:
         """Return the message, or None when Twilio has none by that SID.
@@ -219,7 +142,7 @@ class TwilioGateway:
         except _FAILURES as error:
             return _failure(error)
         except _UNREADABLE:
-            return Submission(cause=_UNREADABLE_ANSWER)
+            return Submission(cause=UNREADABLE_ANSWER)
         return Submission(cause=None if account.status == "active" else f"account_{account.status}")
 
     def _update(self, sid: str, **change: Any) -> TwilioMessage:
@@ -242,7 +165,7 @@ def _unavailable(error: Exception) -> TwilioUnavailableError:
         return TwilioUnavailableError(
             str(error), code=error.code, status=error.status, retry_after=error.retry_after
         )
-    return TwilioUnavailableError(str(error) if isinstance(error, _FAILURES) else _UNREADABLE_ANSWER)
+    return TwilioUnavailableError(str(error) if isinstance(error, _FAILURES) else UNREADABLE_ANSWER)
 
 
 def _message(instance: MessageInstance) -> TwilioMessage:

@@ -65,8 +65,8 @@ class KeyCache:
         if key is None:
             return None
         if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
-            with self._rt.sessions.begin() as session:
-                api_keys.touch(session, key.id, now=now)
+            with self._rt.transaction() as tx:
+                api_keys.touch(tx.session, key.id, now=now)
         return Caller(key.id, key.mode, key.quiet_hours)
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
@@ -28,7 +28,7 @@ from smsapp import __version__
 from smsapp.addresses import Network, is_allowed
 from smsapp.backoff import retry_after
 from smsapp.config import Settings
-from smsapp.webhooks.rules import Reply
+from smsapp.ports import Reply
 
 MAX_ANSWER_BYTES = 1_048_576
 """Nobody has a reason to answer more; it counts as a failure."""
@@ -46,13 +46,6 @@ _deadline = threading.local()
 
 class ForbiddenAddressError(Exception):
     """The consumer's name leads to no address that may be asked."""
-
-
-class Webhooks(Protocol):
-    """What services need of the consumers' side."""
-
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """Make one request; never raises for anything that a consumer or the network does."""
 
 
 def signed_headers(event_id: str, body: bytes, secrets: Sequence[str], *, now: datetime) -> dict[str, str]:

@@ -35,13 +35,13 @@ def fan_out_events(rt: Runtime) -> int:
     with reading(rt.sessions) as session:
         if not fan_out.is_behind(session):
             return 0
-    with rt.sessions.begin() as session:
-        done = fan_out.lock_cursor(session)
+    with rt.transaction() as tx:
+        done = fan_out.lock_cursor(tx.session)
         if done is None:
             return 0
-        wanting = subscriptions.wanting(session)
-        last = min(subscriptions.head(session), done + (_BATCH if wanting else _UNHEARD_BATCH))
-        events = fan_out.heard(session, done + 1, last, only_callbacks=not wanting)
+        wanting = subscriptions.wanting(tx.session)
+        last = min(subscriptions.head(tx.session), done + (_BATCH if wanting else _UNHEARD_BATCH))
+        events = fan_out.heard(tx.session, done + 1, last, only_callbacks=not wanting)
         now = rt.clock()
         rows = [
             deliveries.owed(each.id, event.type, now=now, seq=event.seq, message_id=event.message_id)
@@ -49,8 +49,8 @@ def fan_out_events(rt: Runtime) -> int:
             for each in wanting
             if event.seq > each.first_seq and concerns(each, event)
         ]
-        deliveries.insert(session, rows + _to_callbacks(session, events, now))
-        fan_out.move_cursor(session, last)
+        deliveries.insert(tx.session, rows + _to_callbacks(tx.session, events, now))
+        fan_out.move_cursor(tx.session, last)
     return last - done
 
 
@@ -66,12 +66,12 @@ def recover_deliveries(rt: Runtime) -> int:
         if not subscriptions.anyone_recovers(session):
             return 0
     looked_at = 0
-    with rt.sessions.begin() as session:
-        for each in subscriptions.recovering(session):
+    with rt.transaction() as tx:
+        for each in subscriptions.recovering(tx.session):
             assert each.recover_next is not None
             assert each.recover_last is not None
             last = min(each.recover_next + _BATCH - 1, each.recover_last)
-            _recover(session, each, each.recover_next, last, rt.clock())
+            _recover(tx.session, each, each.recover_next, last, rt.clock())
             looked_at += max(0, last - each.recover_next + 1)
             done = last >= each.recover_last
             each.recover_next, each.recover_last = (None, None) if done else (last + 1, each.recover_last)

@@ -22,6 +22,7 @@ from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
 from smsapp.events.payload import render_event
 from smsapp.ids import new_id
+from smsapp.ports import Reply
 from smsapp.queue.drain import draining, outlast
 from smsapp.queue.tasks import Job
 from smsapp.runtime import Runtime
@@ -38,7 +39,7 @@ from smsapp.webhooks.client import signed_headers
 from smsapp.webhooks.fan_out import fan_out_events, pass_over_events, recover_deliveries
 from smsapp.webhooks.queries import Wanting
 from smsapp.webhooks.record import Result, record_deliveries
-from smsapp.webhooks.rules import EVENT_FORGOTTEN, Consumer, DueDelivery, Reply
+from smsapp.webhooks.rules import EVENT_FORGOTTEN, Consumer, DueDelivery
 
 log = structlog.get_logger(__name__)
 
@@ -192,9 +193,9 @@ class _Drain:
     def _defer(self, lanes: Sequence[_Lane]) -> None:
         """Put off what only follows an event that must wait: it would be found due, and looked at, all the time."""
         for lane in lanes:
-            with self._rt.sessions.begin() as session:
+            with self._rt.transaction() as tx:
                 now = self._rt.clock()
-                deliveries.defer_followers(session, lane.consumer.id, now=now, limit=_PREFETCH)
+                deliveries.defer_followers(tx.session, lane.consumer.id, now=now, limit=_PREFETCH)
 
     @property
     def _most(self) -> int:
@@ -228,8 +229,10 @@ class _Drain:
 
     def _claim(self, ids: Sequence[UUID]) -> set[UUID]:
         now = self._rt.clock()
-        with self._rt.sessions.begin() as session:
-            return set(subscriptions.claim(session, ids, owner=self._owner, now=now, until=now + PUSH_LEASE))
+        with self._rt.transaction() as tx:
+            return set(
+                subscriptions.claim(tx.session, ids, owner=self._owner, now=now, until=now + PUSH_LEASE)
+            )
 
     def _renew(self) -> None:
         """Keep the lanes; those of consumers that went to another worker meanwhile get nothing more from this one."""
@@ -259,8 +262,8 @@ class _Drain:
         for consumer_id in ids:
             del self._lanes[consumer_id]
         if ids:
-            with self._rt.sessions.begin() as session:
-                subscriptions.release(session, ids, owner=self._owner)
+            with self._rt.transaction() as tx:
+                subscriptions.release(tx.session, ids, owner=self._owner)
 
     # Doing it.
 

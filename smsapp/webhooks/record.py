@@ -9,11 +9,11 @@ from uuid import UUID
 import structlog
 from sqlalchemy.orm import Session
 
-from smsapp.events import outbox
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.ids import new_id, prefixed_id
 from smsapp.metrics import DELIVERIES
-from smsapp.runtime import Runtime
+from smsapp.ports import PendingEvent, Reply
+from smsapp.runtime import Runtime, Transaction
 from smsapp.times import rfc3339
 from smsapp.webhooks import queries as deliveries
 from smsapp.webhooks import subscription_queries as subscriptions
@@ -22,7 +22,6 @@ from smsapp.webhooks.rules import (
     Consumer,
     DueDelivery,
     Health,
-    Reply,
     SubscriptionKind,
     after_reply,
     next_try,
@@ -47,16 +46,16 @@ def record_deliveries(
     """Store the outcomes in one transaction; return how each consumer fares after them, `present` being before."""
     now = rt.clock()
     health = dict(present)
-    with rt.sessions.begin() as session:
+    with rt.transaction() as tx:
         made = [result for result in results if result.reply.error != EVENT_FORGOTTEN]
-        deliveries.write_attempts(session, [_attempt(result) for result in made])
-        _finish(session, [result for result in results if result.reply.delivered], now)
+        deliveries.write_attempts(tx.session, [_attempt(result) for result in made])
+        _finish(tx.session, [result for result in results if result.reply.delivered], now)
         for result in results:
             if not result.reply.delivered:
-                _postpone(rt, session, result, now)
+                _postpone(rt, tx.session, result, now)
         of_consumer = sorted(made, key=lambda result: result.consumer.id)
         for consumer_id, own in groupby(of_consumer, key=lambda result: result.consumer.id):
-            health[consumer_id] = _judge(rt, session, list(own), present[consumer_id], now)
+            health[consumer_id] = _judge(rt, tx, list(own), present[consumer_id], now)
     for result in results:
         DELIVERIES.labels(result.reply.error or _class(result.reply)).inc()
     return health
@@ -93,33 +92,33 @@ def _postpone(rt: Runtime, session: Session, result: Result, now: datetime) -> N
     )
 
 
-def _judge(rt: Runtime, session: Session, results: Sequence[Result], before: Health, now: datetime) -> Health:
+def _judge(rt: Runtime, tx: Transaction, results: Sequence[Result], before: Health, now: datetime) -> Health:
     """Note how the consumer fares, and return that; one that is gone, or has failed for days, is not asked any more."""
     consumer = results[0].consumer
     health = before
     for result in results:
         health = after_reply(health, result.reply, now=now, rng=rt.rng)
     if health != before:
-        subscriptions.change(session, consumer.id, _columns(health), now=now)
+        subscriptions.change(tx.session, consumer.id, _columns(health), now=now)
     if health.is_probed and not before.is_probed:
         log.warning("consumer_paused", subscription_id=consumer.id.hex, error=results[-1].reply.error)
     if before.is_probed and not health.failures:
         log.info("consumer_resumed", subscription_id=consumer.id.hex)
     if consumer.kind is SubscriptionKind.SUBSCRIPTION:
         if any(result.reply.gone for result in results):
-            disable(session, consumer.id, consumer.url, "gone", now=now)
+            disable(tx, consumer.id, consumer.url, "gone", now=now)
         elif health.is_given_up(now):
-            disable(session, consumer.id, consumer.url, "failing", now=now)
+            disable(tx, consumer.id, consumer.url, "failing", now=now)
     return health
 
 
-def disable(session: Session, subscription_id: UUID, url: str, reason: str, *, now: datetime) -> None:
+def disable(tx: Transaction, subscription_id: UUID, url: str, reason: str, *, now: datetime) -> None:
     """Stop telling this consumer, and tell the others, and whoever reads the log."""
     values = {"enabled": False, "disabled_at": now, "disabled_reason": reason}
-    subscriptions.change(session, subscription_id, values, now=now)
+    subscriptions.change(tx.session, subscription_id, values, now=now)
     about = {"subscription_id": prefixed_id("sub", subscription_id), "url": url, "reason": reason}
     told = about | {"disabled_at": rfc3339(now)}
-    outbox.add(session, Outgoing(EventType.ENDPOINT_DISABLED, new_id(), now, data=told))
+    tx.emit(PendingEvent(EventType.ENDPOINT_DISABLED, new_id(), now, data=told))
     log.error("endpoint_disabled", subscription_id=subscription_id.hex, reason=reason)
 
 

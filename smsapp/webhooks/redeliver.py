@@ -40,13 +40,13 @@ def resend_delivery(rt: Runtime, delivery_id: UUID) -> Delivery:
         DeliveryNotFoundError: there is none.
         SubscriptionDisabledError: nothing goes to its consumer.
     """
-    with rt.sessions.begin() as session:
-        found = deliveries.get(session, delivery_id)
+    with rt.transaction() as tx:
+        found = deliveries.get(tx.session, delivery_id)
         if found is None:
             raise DeliveryNotFoundError
-        _active(session, found.subscription_id)
-        deliveries.revive(session, found, now=rt.clock())
-        session.refresh(found)
+        _active(tx.session, found.subscription_id)
+        deliveries.revive(tx.session, found, now=rt.clock())
+        tx.session.refresh(found)
     rt.jobs.wake(Job.PUSH_EVENTS)
     return found
 
@@ -58,9 +58,9 @@ def recover_events(rt: Runtime, subscription_id: UUID, *, since: datetime) -> Su
         SubscriptionNotFoundError: there is none.
         SubscriptionDisabledError: nothing goes to it.
     """
-    with rt.sessions.begin() as session:
-        found = _active(session, subscription_id)
-        first, last = subscriptions.first_since(session, since), fan_out.cursor(session)
+    with rt.transaction() as tx:
+        found = _active(tx.session, subscription_id)
+        first, last = subscriptions.first_since(tx.session, since), fan_out.cursor(tx.session)
         if found.recover_next is not None:
             first = min(first, found.recover_next)
         values: dict[str, Any] = {"recover_next": first, "recover_last": last, **subscriptions.HEALTHY}
@@ -87,11 +87,11 @@ def send_example(rt: Runtime, subscription_id: UUID, event_type: EventType) -> D
         "data": example_of(event_type),
         "example": True,
     }
-    with rt.sessions.begin() as session:
-        _active(session, subscription_id)
+    with rt.transaction() as tx:
+        _active(tx.session, subscription_id)
         row = deliveries.owed(subscription_id, event_type, now=now, payload=document)
-        deliveries.insert(session, [row])
-        found = deliveries.get(session, row["id"])
+        deliveries.insert(tx.session, [row])
+        found = deliveries.get(tx.session, row["id"])
         assert found is not None
     rt.jobs.wake(Job.PUSH_EVENTS)
     return found

@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from smsapp.ports import Reply
+
 SCHEDULE = (
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -48,27 +50,6 @@ class SubscriptionKind(StrEnum):
 
     SUBSCRIPTION = "subscription"
     CALLBACK = "callback"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came of one request to a consumer. `status` is None when no readable answer came; `error` says why."""
-
-    status: int | None
-    duration: timedelta
-    response: str | None = None
-    error: str | None = None
-    retry_after: timedelta | None = None
-
-    @property
-    def delivered(self) -> bool:
-        """Whether the consumer has the event: it said so with a 2xx, and the whole answer was readable."""
-        return self.error is None and self.status is not None and 200 <= self.status < 300
-
-    @property
-    def gone(self) -> bool:
-        """Whether the consumer wants nothing more."""
-        return self.status == 410
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ def rotate_secret(
         SubscriptionNotFoundError: there is none.
     """
     now = rt.clock()
-    with rt.sessions.begin() as session:
-        found = subscriptions.subscribed(session, subscription_id)
+    with rt.transaction() as tx:
+        found = subscriptions.subscribed(tx.session, subscription_id)
         if found is None:
             raise SubscriptionNotFoundError
         found.former_secret, found.former_secret_until = found.secret, now + overlap
@@ -75,8 +75,8 @@ def change_subscription(
     Raises:
         SubscriptionNotFoundError: there is none.
     """
-    with rt.sessions.begin() as session:
-        found = subscriptions.subscribed(session, subscription_id)
+    with rt.transaction() as tx:
+        found = subscriptions.subscribed(tx.session, subscription_id)
         if found is None:
             raise SubscriptionNotFoundError
         changes = dict(values)
@@ -96,8 +96,8 @@ def unsubscribe(rt: Runtime, subscription_id: UUID) -> None:
     Raises:
         SubscriptionNotFoundError: there is none.
     """
-    with rt.sessions.begin() as session:
-        found = subscriptions.subscribed(session, subscription_id)
+    with rt.transaction() as tx:
+        found = subscriptions.subscribed(tx.session, subscription_id)
         if found is None:
             raise SubscriptionNotFoundError
         found.enabled, found.deleted_at = False, rt.clock()

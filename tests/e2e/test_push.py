@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, update
 
-from smsapp.events import outbox
 from smsapp.events.models import OutboxEvent
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.ids import new_id, parse_id, public_id
+from smsapp.ports import PendingEvent
 from smsapp.webhooks.models import Delivery, Subscription
 from tests.support.certificates import OPENSSL, Authority
 from tests.support.consumer import (
@@ -170,11 +170,11 @@ def tell_of_many(stack: Stack) -> dict[str, list[str]]:
     messages = [new_id() for _ in range(MISSED_MESSAGES)]
     for kind in RARE:
         events = [
-            Outgoing(kind, new_id(), datetime.now(UTC), message_id, data={"step": str(kind)})
+            PendingEvent(kind, new_id(), datetime.now(UTC), message_id, data={"step": str(kind)})
             for message_id in messages
         ]
-        with stack.sessions.begin() as session:
-            outbox.add_all(session, events)
+        with stack.transaction() as tx:
+            tx.emit_all(events)
         for event in events:
             assert event.message_id
             told.setdefault(public_id(event.message_id), []).append(f"evt_{event.id.hex}")

@@ -12,7 +12,7 @@ from smsapp.messages.models import Message
 from smsapp.pacing.pacer import RedisPacer
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.runtime import Runtime
-from smsapp.twilio.client import Gateway
+from smsapp.twilio.gateway import Gateway
 from smsapp.webhooks.client import WebhookPoster
 from tests.support.environment import make_settings
 from tests.support.fakes import FakeJobs, FakeTwilio

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.callbacks.stream import CallbackStream
 from smsapp.config import Settings
+from smsapp.events.outbox import DatabaseOutbox
 from smsapp.ids import parse_public_id
 from smsapp.keys import queries as api_keys
 from smsapp.keys.models import ApiKey
@@ -21,6 +22,7 @@ from smsapp.recipients.phone import parse_recipient
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import Draft, accept_message
 from smsapp.webhooks.client import WebhookPoster
+from smsapp.webhooks.subscription_queries import anyone_listens
 from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio
 
 Accept = Callable[..., UUID]
@@ -53,6 +55,7 @@ def rt(
     return Runtime(
         settings=settings,
         sessions=sessions,
+        outbox=DatabaseOutbox(anyone_listens),
         jobs=jobs,
         stream=CallbackStream(redis, consumer="test"),
         gateway=twilio,

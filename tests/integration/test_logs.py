@@ -33,8 +33,8 @@ from smsapp.submission.expire_claims import expire_claims
 from smsapp.submission.outbound import Hold, Outbound
 from smsapp.submission.record import record_submissions, submit
 from smsapp.submission.send import send_messages
-from smsapp.twilio.client import Submission, TwilioUnavailableError
 from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.gateway import Submission, TwilioUnavailableError
 from tests.integration.callbacks.test_track import append, callback, raw_callback, receive
 from tests.integration.conftest import Accept
 from tests.integration.submission.test_send import claim, stored

@@ -9,7 +9,7 @@ from uuid import uuid4
 from smsapp.queue.tasks import Job
 from smsapp.recipients.phone import address
 from smsapp.submission.outbound import Outbound
-from smsapp.twilio.client import Submission, TwilioMessage, TwilioUnavailableError
+from smsapp.twilio.gateway import Submission, TwilioMessage, TwilioUnavailableError
 from smsapp.twilio.judgement import Judgement, judge_refusal
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -29,6 +29,21 @@ class FakeClock:
         self.now += span
 
 
+class FreeLock:
+    """A lock that nobody else wants."""
+
+    def acquire(self) -> bool:
+        """Take it."""
+        return True
+
+    def reacquire(self) -> bool:
+        """Keep it."""
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+
+
 class FakeJobs:
     """Remembers who was woken."""
 
@@ -44,9 +59,9 @@ class FakeJobs:
         """Remember."""
         return self.wake(job, slot)
 
-    def begin(self, _job: Job) -> bool:
+    def lock(self, _job: Job) -> "FreeLock":
         """Nobody else is at it."""
-        return True
+        return FreeLock()
 
     def keep(self, job: Job, slot: int = 0) -> None:
         """Do nothing."""

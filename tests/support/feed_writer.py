@@ -16,9 +16,11 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from smsapp.db.engine import make_sessions
-from smsapp.events import outbox
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.outbox import DatabaseOutbox
+from smsapp.events.types import EventType
 from smsapp.ids import new_id
+from smsapp.ports import PendingEvent
+from smsapp.runtime import transaction
 from tests.support.fakes import START
 
 
@@ -30,23 +32,24 @@ def write(url: str, name: str, transactions: int) -> Iterator[list[str]]:
     """Yield the ids of each transaction that was committed, in their order; others are rolled back in between."""
     rng = random.Random(name)
 
-    def some(kind: str) -> list[Outgoing]:
+    def some(kind: str) -> list[PendingEvent]:
         data = {"writer": name, "kind": kind}
         count = rng.randint(1, 20)
-        return [Outgoing(EventType.JOB_COMPLETED, new_id(), START, data=data) for _ in range(count)]
+        return [PendingEvent(EventType.JOB_COMPLETED, new_id(), START, data=data) for _ in range(count)]
 
     sessions = make_sessions(url, pool_size=1)
+    outbox = DatabaseOutbox(lambda _session: False)
     for number in range(transactions):
-        with suppress(_Refused), sessions.begin() as session:
-            outbox.add_all(session, kept := some("kept"))
-            with suppress(_Refused), session.begin_nested():
-                outbox.add_all(session, some("taken back"))
+        with suppress(_Refused), transaction(sessions, outbox) as tx:
+            tx.emit_all(kept := some("kept"))
+            with suppress(_Refused), tx.savepoint():
+                tx.emit_all(some("taken back"))
                 raise _Refused
             time.sleep(rng.random() * 0.003)  # others begin and commit meanwhile
             if number % 4 == 1:
-                outbox.add_all(session, some("rolled back"))
+                tx.emit_all(some("rolled back"))
                 raise _Refused
-            outbox.add_all(session, more := some("kept"))
+            tx.emit_all(more := some("kept"))
             kept += more
         if number % 4 != 1:
             yield [each.id.hex for each in kept]
@@ -56,7 +59,7 @@ def write(url: str, name: str, transactions: int) -> Iterator[list[str]]:
 def _die_at_last(url: str, transactions: int) -> None:
     left = transactions
 
-    @event.listens_for(Session, "before_commit")  # called after the outbox's own listener
+    @event.listens_for(Session, "before_commit")  # called after the outbox was written
     def die(session: Session) -> None:
         nonlocal left
         left -= not session.in_nested_transaction()

@@ -11,8 +11,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from dev.servers import RedisServer, free_port
-from smsapp.callbacks.stream import GROUP, STREAM, CallbackStream, StreamUnavailableError
+from smsapp.callbacks.stream import GROUP, STREAM, CallbackStream
 from smsapp.ids import new_id
+from smsapp.ports import StreamUnavailableError
 from smsapp.twilio.callback import Callback
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)

@@ -40,7 +40,7 @@ from smsapp.submission import send as send_module
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
 from smsapp.twilio.callback import Callback
-from smsapp.twilio.client import Submission
+from smsapp.twilio.gateway import Submission
 from tests.integration.conftest import Accept
 from tests.integration.submission.test_send import events, stored
 from tests.support.environment import make_settings

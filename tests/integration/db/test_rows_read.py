@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Connection, event, insert, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from smsapp.callbacks.stream import Entry
 from smsapp.callbacks.track import persist_entries
 from smsapp.ids import new_id, public_id
 from smsapp.messages.models import Message
+from smsapp.ports import Entry
 from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
 from smsapp.submission.outbound import Outbound

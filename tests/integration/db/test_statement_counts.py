@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
-from smsapp.callbacks.stream import Entry
 from smsapp.callbacks.track import persist_entries
 from smsapp.config import Settings
 from smsapp.ids import new_id, public_id
+from smsapp.ports import Entry
 from smsapp.runtime import Runtime
 from smsapp.sending import accept as accept_module
 from smsapp.submission import queries as claims

@@ -11,13 +11,13 @@ from sqlalchemy import delete
 
 from smsapp.callbacks import track as track_module
 from smsapp.db.sessions import reading
-from smsapp.events import outbox
 from smsapp.events import queries as feed
 from smsapp.events.payload import render_event
 from smsapp.events.read_feed import Wanted, read_feed
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.ids import new_id, public_id
 from smsapp.messages.models import MessageEvent
+from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime
 from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
@@ -152,11 +152,10 @@ def test_a_text_of_somebodys_is_told_once(rt: Runtime) -> None:
 
 
 def test_an_event_may_bring_its_payload_along(rt: Runtime, message_id: UUID) -> None:
-    with rt.sessions.begin() as session:
-        outbox.add(
-            session,
-            Outgoing(EventType.JOB_COMPLETED, new_id(), START, data={"sent": 3}),
-            Outgoing(EventType.FALLBACK_REQUESTED, new_id(), START, message_id, 2, data={"step": 1}),
+    with rt.transaction() as tx:
+        tx.emit(
+            PendingEvent(EventType.JOB_COMPLETED, new_id(), START, data={"sent": 3}),
+            PendingEvent(EventType.FALLBACK_REQUESTED, new_id(), START, message_id, 2, data={"step": 1}),
         )
 
     completed, fallback = told(rt)[1:]
@@ -167,9 +166,9 @@ def test_an_event_may_bring_its_payload_along(rt: Runtime, message_id: UUID) -> 
 
 
 def test_an_event_outlives_its_message(rt: Runtime, message_id: UUID) -> None:
-    with rt.sessions.begin() as session:
-        session.execute(delete(MessageEvent))
-        outbox.add(session, Outgoing(EventType.MESSAGE_SENT, new_id(), START, new_id(), 7))
+    with rt.transaction() as tx:
+        tx.session.execute(delete(MessageEvent))
+        tx.emit(PendingEvent(EventType.MESSAGE_SENT, new_id(), START, new_id(), 7))
 
     without_line, without_message = told(rt)
 
@@ -182,8 +181,8 @@ def test_types_and_tags_choose(rt: Runtime, accept: Accept) -> None:
         message_id = accept(tags=tags)
         send_messages(rt)
         receive(rt, callback(rt, message_id, "sent"))
-    with rt.sessions.begin() as session:
-        outbox.add(session, Outgoing(EventType.JOB_COMPLETED, new_id(), START, data={}))
+    with rt.transaction() as tx:
+        tx.emit(PendingEvent(EventType.JOB_COMPLETED, new_id(), START, data={}))
 
     def seqs(**options: Any) -> list[int]:
         return [event["seq"] for event in told(rt, **options)]
@@ -201,8 +200,8 @@ def test_types_and_tags_choose(rt: Runtime, accept: Accept) -> None:
 
 
 def test_what_is_forgotten_is_forgotten_from_the_beginning(rt: Runtime) -> None:
-    with rt.sessions.begin() as session:
-        outbox.add_all(session, some(10))
+    with rt.transaction() as tx:
+        tx.emit_all(some(10))
     now = datetime.now(UTC)
 
     def forget(before: datetime, limit: int = 100) -> tuple[int, int | None, int]:
@@ -216,8 +215,8 @@ def test_what_is_forgotten_is_forgotten_from_the_beginning(rt: Runtime) -> None:
     assert forget(now + timedelta(hours=1)) == (0, None, 10)
 
 
-def some(count: int) -> Iterator[Outgoing]:
-    return (Outgoing(EventType.JOB_COMPLETED, new_id(), START, data={"n": n}) for n in range(count))
+def some(count: int) -> Iterator[PendingEvent]:
+    return (PendingEvent(EventType.JOB_COMPLETED, new_id(), START, data={"n": n}) for n in range(count))
 
 
 def test_after_three_days_a_consumer_misses_nothing_of_what_happened(

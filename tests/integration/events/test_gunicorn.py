@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import pytest
 import urllib3
 
-from smsapp.events import outbox
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.outbox import DatabaseOutbox
+from smsapp.events.types import EventType
 from smsapp.ids import new_id
+from smsapp.ports import PendingEvent
+from smsapp.runtime import transaction
 from tests.support.stack import Stack
 
 
@@ -21,9 +23,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def tell(stack: Stack, count: int) -> None:
-    with stack.sessions.begin() as session:
-        outbox.add_all(
-            session, [Outgoing(EventType.JOB_COMPLETED, new_id(), datetime.now(UTC)) for _ in range(count)]
+    with transaction(stack.sessions, DatabaseOutbox(lambda _session: False)) as tx:
+        tx.emit_all(
+            [PendingEvent(EventType.JOB_COMPLETED, new_id(), datetime.now(UTC)) for _ in range(count)],
         )
 
 

@@ -6,16 +6,16 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from smsapp.events import outbox
 from smsapp.events.models import OutboxEvent, OutboxHead
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.ids import new_id
+from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime
 from tests.support.fakes import START
 
 
-def some(count: int) -> list[Outgoing]:
-    return [Outgoing(EventType.JOB_COMPLETED, new_id(), START, data={"n": n}) for n in range(count)]
+def some(count: int) -> list[PendingEvent]:
+    return [PendingEvent(EventType.JOB_COMPLETED, new_id(), START, data={"n": n}) for n in range(count)]
 
 
 def written(rt: Runtime) -> list[OutboxEvent]:
@@ -36,9 +36,9 @@ class Oops(Exception):
 def test_events_are_numbered_in_the_order_in_which_they_were_added(rt: Runtime) -> None:
     first, second = some(3), some(2)
     for events in (first, second):
-        with rt.sessions.begin() as session:
-            outbox.add(session, events[0])
-            outbox.add_all(session, events[1:])
+        with rt.transaction() as tx:
+            tx.emit(events[0])
+            tx.emit_all(events[1:])
 
     rows = written(rt)
 
@@ -51,85 +51,79 @@ def test_events_are_numbered_in_the_order_in_which_they_were_added(rt: Runtime) 
 
 
 def test_a_rollback_gives_its_numbers_back(rt: Runtime) -> None:
-    with rt.sessions.begin() as session:
-        outbox.add_all(session, some(1))
-    with suppress(Oops), rt.sessions.begin() as session:
-        outbox.add_all(session, some(5))
+    with rt.transaction() as tx:
+        tx.emit_all(some(1))
+    with suppress(Oops), rt.transaction() as tx:
+        tx.emit_all(some(5))
         raise Oops
-    with rt.sessions.begin() as session:
-        outbox.add_all(session, some(1))
+    with rt.transaction() as tx:
+        tx.emit_all(some(1))
 
     assert [row.seq for row in written(rt)] == [1, 2]
 
 
 def test_a_failed_commit_gives_its_numbers_back(rt: Runtime) -> None:
     [twice, *_] = written_once = some(1)
-    with rt.sessions.begin() as session:
-        outbox.add(session, twice)
+    with rt.transaction() as tx:
+        tx.emit(twice)
     session = rt.sessions()
-    outbox.add_all(session, some(3))
-    session.connection()
-    outbox._write(session)  # what a commit does first; then the process dies
+    rt.outbox.write(session, some(3))  # what comes before the commit; then the process dies
     session.close()
-    with rt.sessions.begin() as session:
-        outbox.add_all(session, [*some(1)])
+    with rt.transaction() as tx:
+        tx.emit_all([*some(1)])
 
     assert [row.seq for row in written(rt)] == [1, 2]
     assert written(rt)[0].id == written_once[0].id
 
 
-def test_a_session_that_is_used_again_after_a_rollback_tells_nothing_of_before(rt: Runtime) -> None:
+def test_what_follows_a_rollback_tells_nothing_of_before(rt: Runtime) -> None:
     kept = some(1)
-    with rt.sessions() as session:
-        outbox.add_all(session, some(2))
-        session.connection()
-        session.rollback()
-        outbox.add_all(session, kept)
-        session.connection()
-        session.commit()
-        session.connection()
-        session.commit()
+    with suppress(Oops), rt.transaction() as tx:
+        tx.emit_all(some(2))
+        raise Oops
+    with rt.transaction() as tx:
+        tx.emit_all(kept)
+    with rt.transaction():
+        pass
 
     assert [row.id for row in written(rt)] == [kept[0].id]
 
 
 def test_a_savepoint_that_is_rolled_back_takes_its_events_along(rt: Runtime) -> None:
     before, inside, deeper, after = some(1), some(1), some(1), some(1)
-    with rt.sessions.begin() as session:
-        outbox.add_all(session, before)
-        with suppress(Oops), session.begin_nested():
-            outbox.add_all(session, some(1))
-            with session.begin_nested():
-                outbox.add_all(session, some(1))
+    with rt.transaction() as tx:
+        tx.emit_all(before)
+        with suppress(Oops), tx.savepoint():
+            tx.emit_all(some(1))
+            with tx.savepoint():
+                tx.emit_all(some(1))
             raise Oops
-        with session.begin_nested():
-            outbox.add_all(session, inside)
-            with suppress(Oops), session.begin_nested():
-                outbox.add_all(session, some(1))
+        with tx.savepoint():
+            tx.emit_all(inside)
+            with suppress(Oops), tx.savepoint():
+                tx.emit_all(some(1))
                 raise Oops
-            with session.begin_nested():
-                outbox.add_all(session, deeper)
-        outbox.add_all(session, after)
+            with tx.savepoint():
+                tx.emit_all(deeper)
+        tx.emit_all(after)
 
     assert [row.id for row in written(rt)] == [e.id for e in before + inside + deeper + after]
 
 
 def test_an_end_that_is_taken_back_in_the_same_transaction_is_not_told(rt: Runtime) -> None:
-    def of(message_id: UUID, kind: EventType, seq: int, *, reopens: bool = False) -> Outgoing:
-        return Outgoing(kind, new_id(), START, message_id, seq, reopens=reopens)
+    def of(message_id: UUID, kind: EventType, seq: int, *, reopens: bool = False) -> PendingEvent:
+        return PendingEvent(kind, new_id(), START, message_id, seq, reopens=reopens)
 
     one, other, corrected = new_id(), new_id(), new_id()
-    with rt.sessions.begin() as session:
-        outbox.add(session, of(one, EventType.MESSAGE_SENT, 3), of(one, EventType.MESSAGE_FAILED, 4))
-        outbox.add(session, of(other, EventType.MESSAGE_FAILED, 4))
-        outbox.add(session, of(one, EventType.MESSAGE_DEADLINE_MISSED, 4))
-        outbox.add(session, of(one, EventType.MESSAGE_REVISED, 5, reopens=True))
-        outbox.add(
-            session, of(corrected, EventType.MESSAGE_FAILED, 4), of(corrected, EventType.MESSAGE_REVISED, 5)
-        )
-        outbox.add(session, of(corrected, EventType.MESSAGE_REVISED, 6, reopens=True))
-    with rt.sessions.begin() as session:
-        outbox.add(session, of(other, EventType.MESSAGE_REVISED, 5, reopens=True))
+    with rt.transaction() as tx:
+        tx.emit(of(one, EventType.MESSAGE_SENT, 3), of(one, EventType.MESSAGE_FAILED, 4))
+        tx.emit(of(other, EventType.MESSAGE_FAILED, 4))
+        tx.emit(of(one, EventType.MESSAGE_DEADLINE_MISSED, 4))
+        tx.emit(of(one, EventType.MESSAGE_REVISED, 5, reopens=True))
+        tx.emit(of(corrected, EventType.MESSAGE_FAILED, 4), of(corrected, EventType.MESSAGE_REVISED, 5))
+        tx.emit(of(corrected, EventType.MESSAGE_REVISED, 6, reopens=True))
+    with rt.transaction() as tx:
+        tx.emit(of(other, EventType.MESSAGE_REVISED, 5, reopens=True))
 
     assert [(row.message_id, row.type, row.event_seq) for row in written(rt)] == [
         (one, "message.sent", 3),
@@ -140,8 +134,8 @@ def test_an_end_that_is_taken_back_in_the_same_transaction_is_not_told(rt: Runti
 
 
 def test_the_time_of_writing_is_the_databases_own(rt: Runtime) -> None:
-    with rt.sessions.begin() as session:
-        outbox.add(session, Outgoing(EventType.JOB_COMPLETED, new_id(), START - timedelta(days=6)))
+    with rt.transaction() as tx:
+        tx.emit(PendingEvent(EventType.JOB_COMPLETED, new_id(), START - timedelta(days=6)))
     [row] = written(rt)
 
     assert row.occurred_at == START - timedelta(days=6)

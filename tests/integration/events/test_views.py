@@ -14,14 +14,15 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from smsapp.config import Settings
-from smsapp.events import outbox, watch_feed
 from smsapp.events import views as view
+from smsapp.events import watch_feed
 from smsapp.events.models import OutboxEvent
 from smsapp.events.schemas import FeedPage
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.events.watch_feed import FeedWatch
 from smsapp.ids import new_id
 from smsapp.keys import queries as api_keys
+from smsapp.ports import PendingEvent
 from smsapp.retention.purge import forget_events
 from smsapp.web.wiring import provided
 from tests.support.environment import make_settings
@@ -50,8 +51,8 @@ def wait_until_nobody_looks(api: Api) -> None:
 
 
 def tell(api: Api, count: int, kind: EventType = EventType.JOB_COMPLETED) -> None:
-    with api.rt.sessions.begin() as session:
-        outbox.add_all(session, [Outgoing(kind, new_id(), NOW, data={"n": n}) for n in range(count)])
+    with api.rt.transaction() as tx:
+        tx.emit_all([PendingEvent(kind, new_id(), NOW, data={"n": n}) for n in range(count)])
 
 
 def page(api: Api, **query: Any) -> FeedPage:

@@ -45,8 +45,8 @@ def plan(*steps: dict[str, Any], **bounds: Any) -> dict[str, Any]:
 def report(rt: Runtime, message_id: UUID, word: str, code: int | None = None) -> None:
     attempt = stored(rt, message_id).attempt
     said = Report(Source.CALLBACK, word, rt.clock(), new_id(), attempt=attempt, error_code=code)
-    with rt.sessions.begin() as session:
-        record_reports(rt, session, [Addressed(message_id, said)])
+    with rt.transaction() as tx:
+        record_reports(rt, tx, [Addressed(message_id, said)])
 
 
 def told(rt: Runtime) -> list[tuple[str, Any]]:

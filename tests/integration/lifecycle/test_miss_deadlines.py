@@ -46,8 +46,8 @@ def told(rt: Runtime) -> list[str]:
 
 def report(rt: Runtime, message_id: UUID, word: str, code: int | None = None) -> None:
     said = Report(Source.CALLBACK, word, rt.clock(), new_id(), attempt=1, error_code=code)
-    with rt.sessions.begin() as session:
-        record_reports(rt, session, [Addressed(message_id, said)])
+    with rt.transaction() as tx:
+        record_reports(rt, tx, [Addressed(message_id, said)])
 
 
 def test_a_parked_message_ends_at_its_deadline(

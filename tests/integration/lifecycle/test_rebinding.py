@@ -27,9 +27,9 @@ def test_a_callback_takes_a_sid_from_the_twin_that_guessed_it(
     with rt.sessions() as session:
         adopted = {m.id: m.twilio_sid for m in reads.find(session, limit=2)}
 
-    with rt.sessions.begin() as session:
+    with rt.transaction() as tx:
         report = Report(Source.CALLBACK, "delivered", clock(), new_id(), attempt=1, twilio_sid=sid)
-        record_reports(rt, session, [Addressed(owner, report)])
+        record_reports(rt, tx, [Addressed(owner, report)])
 
     with rt.sessions() as session:
         found = {m.id: (m.status, m.twilio_sid) for m in reads.find(session, limit=2)}

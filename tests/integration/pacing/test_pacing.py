@@ -10,12 +10,13 @@ from redis import Redis
 
 from smsapp.pacing import due as pacing_due
 from smsapp.pacing.pace import MOST_AHEAD_US, grant, tolerance_us
-from smsapp.pacing.pacer import Ask, RedisPacer
+from smsapp.pacing.pacer import RedisPacer
+from smsapp.ports import Ask
 from smsapp.queue.lanes import Lane
 from smsapp.runtime import Runtime
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
-from smsapp.twilio.client import Submission
+from smsapp.twilio.gateway import Submission
 from tests.integration.conftest import Accept
 from tests.support.environment import SENDER, make_settings
 from tests.support.fakes import FakeTwilio

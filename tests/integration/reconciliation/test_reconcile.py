@@ -19,7 +19,7 @@ from smsapp.runtime import Runtime
 from smsapp.submission import send as send_module
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
-from smsapp.twilio.client import Submission, TwilioMessage, TwilioUnavailableError
+from smsapp.twilio.gateway import Submission, TwilioMessage, TwilioUnavailableError
 from tests.integration.callbacks.test_track import callback, receive
 from tests.integration.conftest import Accept
 from tests.integration.submission.test_send import claim, events, stored

@@ -22,8 +22,8 @@ from smsapp.submission.expire_claims import expire_claims
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.record import record_submissions
 from smsapp.submission.send import send_messages
-from smsapp.twilio.client import Submission, TwilioMessage
 from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.gateway import Submission, TwilioMessage
 from tests.integration.callbacks.test_track import callback, receive
 from tests.integration.conftest import Accept
 from tests.integration.submission.test_send import claim, events, stored

@@ -22,8 +22,8 @@ from smsapp.runtime import Runtime
 from smsapp.sending.cancel import cancel_message
 from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
-from smsapp.twilio.client import TwilioUnavailableError
 from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.gateway import TwilioUnavailableError
 from tests.integration.conftest import Accept
 from tests.integration.submission.test_send import stored
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
@@ -47,8 +47,8 @@ def report(rt: Runtime, twilio: FakeTwilio, message_id: UUID, word: str, code: i
     assert message.twilio_sid
     twilio.records[message.twilio_sid] = replace(twilio.records[message.twilio_sid], status=word)
     said = Report(Source.CALLBACK, word, rt.clock(), new_id(), attempt=message.attempt, error_code=code)
-    with rt.sessions.begin() as session:
-        record_reports(rt, session, [Addressed(message_id, said)])
+    with rt.transaction() as tx:
+        record_reports(rt, tx, [Addressed(message_id, said)])
 
 
 def bodies(twilio: FakeTwilio) -> list[str | None]:

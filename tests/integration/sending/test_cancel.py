@@ -16,7 +16,7 @@ from smsapp.runtime import Runtime
 from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
 from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
-from smsapp.twilio.client import TwilioUnavailableError
+from smsapp.twilio.gateway import TwilioUnavailableError
 from tests.integration.conftest import Accept
 from tests.integration.submission.test_send import claim, events, stored
 from tests.support.fakes import FakeClock, FakeTwilio

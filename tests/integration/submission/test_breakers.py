@@ -22,7 +22,7 @@ from smsapp.submission.outbound import Outbound
 from smsapp.submission.probe_breakers import probe_breakers
 from smsapp.submission.record import record_submissions
 from smsapp.submission.send import send_messages
-from smsapp.twilio.client import Submission
+from smsapp.twilio.gateway import Submission
 from smsapp.twilio.judgement import judge_refusal
 from tests.integration.conftest import Accept
 from tests.integration.submission.test_send import claim, events, stored

@@ -51,10 +51,10 @@ def tally(rt: Runtime) -> dict[str, int]:
 
 def end(rt: Runtime, ids: list[UUID], status: str) -> None:
     """Have Twilio report how messages ended."""
-    with rt.sessions.begin() as session:
+    with rt.transaction() as tx:
         record_reports(
             rt,
-            session,
+            tx,
             [
                 Addressed(each, Report(Source.CALLBACK, status, rt.clock(), new_id(), attempt=1))
                 for each in ids

@@ -24,8 +24,8 @@ from smsapp.submission.outbound import Outbound
 from smsapp.submission.record import Result, record_submissions
 from smsapp.submission.scheduler import Claimer
 from smsapp.submission.send import send_messages
-from smsapp.twilio.client import Submission
 from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.gateway import Submission
 from tests.integration.conftest import Accept
 from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio, refuse
 

@@ -94,8 +94,8 @@ def suppress(rt: Runtime, *scopes: str, at: datetime | None = None, **changes: A
         "suppressed": True,
         "source": OptOutSource.OPERATOR,
     } | changes
-    with rt.sessions.begin() as session:
-        record_opt_outs(rt, session, [OptOutEvidence(scopes=scopes, at=at or rt.clock(), **fields)])
+    with rt.transaction() as tx:
+        record_opt_outs(rt, tx, [OptOutEvidence(scopes=scopes, at=at or rt.clock(), **fields)])
 
 
 # How they become known.
@@ -189,9 +189,9 @@ def test_an_opt_out_is_told_in_the_transaction_that_records_it(rt: Runtime) -> N
     class Oops(Exception):
         pass
 
-    with contextlib.suppress(Oops), rt.sessions.begin() as session:
+    with contextlib.suppress(Oops), rt.transaction() as tx:
         evidence = OptOutEvidence(PHONE, [SENDER], True, OptOutSource.OPERATOR, rt.clock())
-        record_opt_outs(rt, session, [evidence])
+        record_opt_outs(rt, tx, [evidence])
         raise Oops
 
     assert (suppressed(rt), told(rt)) == (set(), [])

@@ -15,8 +15,9 @@ import pytest
 
 from dev.servers import free_port
 from smsapp.submission.outbound import Outbound
-from smsapp.twilio.client import TwilioGateway, TwilioMessage, TwilioUnavailableError
+from smsapp.twilio.client import TwilioGateway
 from smsapp.twilio.error_codes import OwnCode
+from smsapp.twilio.gateway import TwilioMessage, TwilioUnavailableError
 from smsapp.twilio.judgement import BreakerScope, Verdict
 from tests.support.environment import ACCOUNT_SID, BASE_URL, SENDER, make_settings
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from smsapp.ports import Reply
 from smsapp.webhooks.client import KEPT_ANSWER_BYTES, WebhookPoster, signed_headers
-from smsapp.webhooks.rules import Reply
 from tests.support import consumer as behaviours
 from tests.support.consumer import Behaviour, Consumer, accept, refuse
 from tests.support.environment import make_settings

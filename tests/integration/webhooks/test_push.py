@@ -17,11 +17,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.config import Settings
-from smsapp.events import outbox
 from smsapp.events.models import OutboxEvent
-from smsapp.events.types import EventType, Outgoing
+from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.keys.models import ApiKey
+from smsapp.ports import PendingEvent
 from smsapp.queue.tasks import Job
 from smsapp.retention.purge import forget_deliveries
 from smsapp.runtime import Runtime
@@ -112,8 +112,8 @@ def owed(rt: Runtime) -> list[Delivery]:
 def tell(rt: Runtime, *types: EventType, message_id: UUID | None = None) -> None:
     """Write events, each with a transaction of its own."""
     for kind in types:
-        with rt.sessions.begin() as session:
-            outbox.add(session, Outgoing(kind, new_id(), rt.clock(), message_id, data={"n": str(kind)}))
+        with rt.transaction() as tx:
+            tx.emit(PendingEvent(kind, new_id(), rt.clock(), message_id, data={"n": str(kind)}))
 
 
 def test_a_message_is_told_from_its_acceptance_on(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from smsapp.events.types import EventType, announce
+from smsapp.events.types import EventType, events_for
 from smsapp.ids import new_id
 from smsapp.messages.fold import Event, Report, Source, Step, Tracked, fold, note, take
 from smsapp.messages.refold import HELD, NEVER_CONFIRMED, SID_IS_ANOTHERS
@@ -41,7 +41,7 @@ def happen(message: Tracked, *evidence: Report | Step) -> tuple[Tracked, list[Ev
 def told(message: Tracked, evidence: Sequence[Report | Step]) -> list[Told]:
     """Return what is told when all the evidence comes at once."""
     after, events = happen(message, *evidence)
-    return [(each.type, each.event_seq or 0) for each in announce(message, after, events)]
+    return [(each.type, each.event_seq or 0) for each in events_for(message, after, events)]
 
 
 def told_singly(message: Tracked, evidence: Sequence[Report | Step]) -> list[Told]:
@@ -111,7 +111,7 @@ def test_each_event_names_the_line_that_it_tells_of(label: str) -> None:
     assert told(NEW, evidence) == told_singly(NEW, evidence)
 
     after, events = happen(NEW, *evidence)
-    heard = list(announce(NEW, after, events))
+    heard = list(events_for(NEW, after, events))
 
     lines = dict(enumerate(events, start=NEW.version + 1))
     assert [(each.id, each.occurred_at) for each in heard] == [
@@ -125,7 +125,7 @@ def test_what_came_too_late_to_change_anything_is_not_told() -> None:
 
     after, event = note(done, step(Status.FAILED))
 
-    assert list(announce(done, after, [event])) == []
+    assert list(events_for(done, after, [event])) == []
 
 
 def test_only_an_end_that_is_taken_back_reopens() -> None:
@@ -134,5 +134,5 @@ def test_only_an_end_that_is_taken_back_reopens() -> None:
     after, events = happen(ended, step(Status.PENDING, attempt=2))
     corrected, more = happen(ended, report("delivered")._replace(received_at=NOW + timedelta(hours=1)))
 
-    assert [each.reopens for each in announce(ended, after, events)] == [True]
-    assert [each.reopens for each in announce(ended, corrected, more)] == [False]
+    assert [each.reopens for each in events_for(ended, after, events)] == [True]
+    assert [each.reopens for each in events_for(ended, corrected, more)] == [False]

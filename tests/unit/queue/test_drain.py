@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 
 from smsapp.queue import drain
-from smsapp.queue.drain import MAX_SHIFT, alone, draining, outlast, still_alone
+from smsapp.queue.drain import MAX_SHIFT, alone, draining, outlast
 from smsapp.queue.tasks import FLAG_TTL_MS, Job
 from smsapp.runtime import Runtime
 
@@ -27,14 +27,14 @@ class Flags:
     calls: list[tuple[str, Job, int]] = field(default_factory=list)
     broken: bool = False
     taken: bool = False
+    renewed: threading.Event = field(default_factory=threading.Event)
 
     def wake(self, job: Job, slot: int = 0) -> bool:
         self.calls.append(("wake", job, slot))
         return not self.broken
 
-    def begin(self, job: Job) -> bool:
-        self.calls.append(("begin", job, 0))
-        return not self.taken
+    def lock(self, job: Job) -> "Lock":
+        return Lock(self, job)
 
     def keep(self, job: Job, slot: int = 0) -> None:
         self._call("keep", job, slot)
@@ -50,6 +50,30 @@ class Flags:
     @property
     def names(self) -> list[str]:
         return [name for name, _, _ in self.calls]
+
+
+@dataclass
+class Lock:
+    """A lock that remembers what is done to it."""
+
+    flags: Flags
+    job: Job
+
+    def acquire(self) -> bool:
+        self.flags.calls.append(("acquire", self.job, 0))
+        return not self.flags.taken
+
+    def reacquire(self) -> bool:
+        self.flags.renewed.set()
+        self.flags.calls.append(("reacquire", self.job, 0))
+        if self.flags.broken:
+            raise RedisConnectionError("away")
+        return True
+
+    def release(self) -> None:
+        self.flags.calls.append(("release", self.job, 0))
+        if self.flags.broken:
+            raise RedisConnectionError("away")
 
 
 class Stop(threading.Event):
@@ -72,6 +96,9 @@ class Watch:
 
     def monotonic(self) -> float:
         return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 @pytest.fixture
@@ -213,26 +240,57 @@ def test_an_error_that_no_wait_can_mend_is_not_waited_for(rt: Runtime, watch: Wa
 
 def test_a_job_runs_in_one_worker_at_a_time(rt: Runtime, flags: Flags) -> None:
     with alone(rt, Job.SWEEP) as mine:
-        still_alone(rt, Job.SWEEP)
+        pass
     flags.taken = True
     with alone(rt, Job.SWEEP) as others:
         pass
 
     assert (mine, others) == (True, False)
-    assert flags.names == ["begin", "keep", "release", "begin"]  # the second lets the first one's flag stand
+    assert flags.names == ["acquire", "release", "acquire"]  # the second lets the first one's lock stand
+
+
+def test_the_lock_is_renewed_however_long_one_step_takes(
+    rt: Runtime, flags: Flags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "LOCK_TTL_S", 0.03)
+    with alone(rt, Job.RECONCILE):
+        assert flags.renewed.wait(5)
+        flags.renewed.clear()
+        assert flags.renewed.wait(5)
+
+    assert flags.names[-1] == "release"
 
 
 def test_a_job_that_fails_lets_the_next_one_begin(rt: Runtime, flags: Flags) -> None:
     with pytest.raises(ZeroDivisionError), alone(rt, Job.SWEEP):
         raise ZeroDivisionError
 
-    assert flags.names == ["begin", "release"]
+    assert flags.names == ["acquire", "release"]
 
 
-def test_a_job_goes_on_while_redis_is_away(rt: Runtime, flags: Flags) -> None:
+def test_a_job_goes_on_while_redis_is_away(
+    rt: Runtime, flags: Flags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "LOCK_TTL_S", 0.03)
     with alone(rt, Job.SWEEP) as mine:
         flags.broken = True
-        still_alone(rt, Job.SWEEP)
+        assert flags.renewed.wait(5)
 
     assert mine
-    assert flags.names == ["begin", "keep", "release"]
+    assert flags.names[-1] == "release"
+
+
+def test_answers_in_hand_outlive_the_stop(rt: Runtime, watch: Watch) -> None:
+    rt.stopping.set()
+
+    assert outlast(rt, failing(3), after_stop=timedelta(seconds=45)) == "done"
+
+
+def test_patience_after_the_stop_ends_within_the_grace_period(rt: Runtime, watch: Watch) -> None:
+    rt.stopping.set()
+    began = watch.now
+
+    with pytest.raises(OperationalError):
+        outlast(rt, failing(1000), patience=timedelta(seconds=60), after_stop=timedelta(seconds=45))
+
+    assert 40 < watch.now - began <= 45

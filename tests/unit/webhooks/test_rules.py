@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsapp.ports import Reply
 from smsapp.webhooks.rules import (
     BREAKER_THRESHOLD,
     DISABLE_AFTER,
     MAX_RETRY_AFTER,
     SCHEDULE,
     Health,
-    Reply,
     after_reply,
     next_try,
     origin_of,

@@ -1,0 +1,48 @@
+"""Connect the real ports of a process."""
+
+import os
+import socket
+from datetime import UTC, datetime
+
+from celery import Celery
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy.orm import Session, sessionmaker
+
+from smsapp.callbacks.stream import CallbackStream
+from smsapp.config import Settings
+from smsapp.events.outbox import DatabaseOutbox
+from smsapp.pacing.pacer import RedisPacer
+from smsapp.queue.tasks import REDIS_TIMEOUT_S, CeleryJobs
+from smsapp.runtime import Runtime
+from smsapp.twilio.client import TwilioGateway
+from smsapp.webhooks.client import WebhookPoster
+from smsapp.webhooks.subscription_queries import anyone_listens
+
+_WORKER_REDIS_TIMEOUT_S = 5.0
+
+
+def build_runtime(
+    settings: Settings, *, sessions: sessionmaker[Session], celery: Celery, patient: bool
+) -> Runtime:
+    """Connect the real ports. `patient` processes (workers) wait for Redis; the web gives up within half a second."""
+    timeout_s = _WORKER_REDIS_TIMEOUT_S if patient else REDIS_TIMEOUT_S
+    redis = Redis.from_url(
+        settings.redis_url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        health_check_interval=0,
+    )
+    return Runtime(
+        settings=settings,
+        sessions=sessions,
+        outbox=DatabaseOutbox(anyone_listens),
+        jobs=CeleryJobs(redis, celery),
+        stream=CallbackStream(redis, consumer=f"{socket.gethostname()}-{os.getpid()}"),
+        gateway=TwilioGateway(settings, clock=lambda: datetime.now(UTC)),
+        pacer=RedisPacer(redis),
+        webhooks=WebhookPoster(settings),
+    )

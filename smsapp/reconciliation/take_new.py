@@ -1,0 +1,23 @@
+"""Steps after a look at Twilio that found nothing: the history says so once, however often somebody looks."""
+
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from smsapp.lifecycle.apply import apply
+from smsapp.messages import queries as messages
+from smsapp.messages.fold import Step, Tracked, take
+from smsapp.reconciliation import queries
+from smsapp.runtime import Runtime, Transaction
+
+
+def take_new(
+    rt: Runtime, tx: Transaction, ids: Iterable[UUID], step_of: Callable[[Tracked], Step | None]
+) -> None:
+    """Take a step of each message; one that only repeats the last entry of the history moves `due_at` alone."""
+    locked = messages.lock(tx.session, ids)
+    last = queries.last_steps(tx.session, locked)
+    steps = {message.id: step for message in locked.values() if (step := step_of(message))}
+    repeated = {key for key, step in steps.items() if last.get(key) == (step.reason, step.attempt)}
+    for key in repeated:
+        queries.look_later(tx.session, key, due_at=steps[key].due_at)
+    apply(rt, tx, steps.keys() - repeated, lambda message: take(message, steps[message.id]))
