@@ -16,7 +16,7 @@ from smsapp.lifecycle.failure_plan import Followed
 from smsapp.lifecycle.follow_up import late_steps, plan_steps, resends, write_step
 from smsapp.lifecycle.resend import has_just_failed
 from smsapp.messages import queries as messages
-from smsapp.messages.fold import Event, Tracked
+from smsapp.messages.fold import Event, Source, Tracked
 from smsapp.messages.queries import Change
 from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime, Transaction
@@ -96,11 +96,15 @@ def _write(tx: Transaction, changes: Sequence[Change], news: News | None = None)
 
 
 def _log(changes: Sequence[Change]) -> None:
-    """Write one line for each message whose status or outcome changed."""
+    """Write one line for each message whose status or outcome changed.
+
+    What Twilio answered to a submission is not told again: `message_submitted` says it, with more.
+    """
     tell = log.bind().info  # once for all: each use of the unbound logger makes a bound one
     for change in changes:
         before, after = change.before, change.after
-        if after.status is before.status and after.outcome is before.outcome:
+        source = change.events[-1].source
+        if source is Source.API or (after.status is before.status and after.outcome is before.outcome):
             continue
         tell(
             "status_changed",
@@ -112,5 +116,5 @@ def _log(changes: Sequence[Change]) -> None:
             status=str(after.status),
             outcome=after.outcome and str(after.outcome),
             error_code=after.error_code,
-            source=str(change.events[-1].source),
+            source=str(source),
         )
