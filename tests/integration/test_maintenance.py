@@ -327,7 +327,7 @@ def test_without_redis_the_round_does_what_the_database_allows(
 def test_while_another_worker_sweeps_this_one_does_not(rt: Runtime, jobs: FakeJobs, accept: Accept) -> None:
     accept()
     jobs.woken.clear()
-    jobs.begin = lambda _job: False  # type: ignore[method-assign]
+    jobs.locked = True
 
     sweep(rt)
 

@@ -29,12 +29,15 @@ class FakeClock:
         self.now += span
 
 
-class FreeLock:
-    """A lock that nobody else wants."""
+@dataclass
+class FakeLock:
+    """A lock that somebody else has, or that nobody else wants."""
+
+    taken: bool
 
     def acquire(self) -> bool:
         """Take it."""
-        return True
+        return not self.taken
 
     def reacquire(self) -> bool:
         """Keep it."""
@@ -49,6 +52,7 @@ class FakeJobs:
 
     def __init__(self) -> None:
         self.woken: list[tuple[Job, int]] = []
+        self.locked = False
 
     def wake(self, job: Job, slot: int = 0) -> bool:
         """Remember."""
@@ -59,9 +63,9 @@ class FakeJobs:
         """Remember."""
         return self.wake(job, slot)
 
-    def lock(self, _job: Job) -> "FreeLock":
-        """Nobody else is at it."""
-        return FreeLock()
+    def lock(self, _job: Job) -> FakeLock:
+        """Nobody else is at it, unless told so."""
+        return FakeLock(self.locked)
 
     def keep(self, job: Job, slot: int = 0) -> None:
         """Do nothing."""
