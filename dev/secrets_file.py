@@ -1,26 +1,26 @@
-"""var/dev.env: credentials that the demo makes up once, for the simulated Twilio account."""
+"""Files of the demo that hold secrets: var/dev.env has the credentials that it makes up once."""
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
-_HEADER = "# Made by `make demo` for its simulated Twilio account. Remove with `make reset`.\n"
+from smsapp.demo import parse
+
+_HEADER = "# Made by `make demo` for its simulated Twilio account. Remove with `make reset`."
 
 
 def load(file: Path) -> dict[str, str]:
     """Return the names and values in the file; none if it does not exist."""
-    if not file.exists():
-        return {}
-    pairs = [line.partition("=") for line in file.read_text().splitlines() if not line.startswith("#")]
-    return {name: value for name, equals, value in pairs if equals}
+    return parse(file.read_text()) if file.exists() else {}
 
 
-def save(file: Path, values: dict[str, str]) -> None:
+def save(file: Path, values: Mapping[str, str], header: str = _HEADER) -> None:
     """Write the file so that only its owner can read it, and never half of it."""
     draft = file.with_suffix(".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(_HEADER + "".join(f"{name}={value}\n" for name, value in values.items()))
+        out.write(f"{header}\n" + "".join(f"{name}={value}\n" for name, value in values.items()))
     draft.replace(file)
 
 

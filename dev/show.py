@@ -4,6 +4,7 @@ The processes are configured by environment variables alone; of the shell's own,
 Twilio or the database are left out, so that a demo never reaches a real account.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -22,10 +23,13 @@ from dev.redis_server import redis_binary
 from dev.servers import PortClaims, RedisServer, ServerError, redis_from_environment
 from dev.tour import RECIPIENT, Service, TourError, send_and_follow, wait_for
 from dev.var_folder import ROOT, VAR
+from smsapp import demo as beside
+from smsapp.config import Settings
 
 SECRETS = VAR / "dev.env"
 LOGS = VAR / "log"
 DATABASE = VAR / "smsapp.db"
+ENVIRONMENT = ROOT / beside.FILE
 PREFERRED_PORTS = {"web": 8000, "console": 8080, "flower": 5555, "simulator": 8900}
 OURS = ("web", "worker", "beat", "flower", "simulator", "console")  # Redis is started apart: it stops last
 START_DEADLINE_S = 60
@@ -84,6 +88,7 @@ The service is running:
   Simulator   {self.url("simulator")}/ledger  (what "Twilio" accepted)
   Key         {self.api_key}
   Logs        {LOGS.relative_to(ROOT)}/
+  Environment {beside.FILE}  (found by commands in this folder: .venv/bin/python -m smsapp doctor)
 
 Send one yourself:
 
@@ -115,24 +120,23 @@ def manage(environment: Mapping[str, str], *arguments: str) -> str:
     return (done.stdout.splitlines() or [""])[-1].strip()
 
 
-def make_environment(
-    ports: Mapping[str, int], credentials: Mapping[str, str], redis_url: str
-) -> dict[str, str]:
-    """Return the environment of all processes."""
+def demo_settings(ports: Mapping[str, int], credentials: Mapping[str, str], redis_url: str) -> dict[str, str]:
+    """Return what makes the processes, and commands beside them, this demo."""
     local = "127.0.0.1"
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("TWILIO_")}
+    given = {name: os.environ[name] for name in map(str.upper, Settings.model_fields) if name in os.environ}
+    ours = {name: value for name, value in given.items() if not name.startswith("TWILIO_")}
     no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), local]))
+    web = f"http://{local}:{ports['web']}"
     return {
-        "LOG_FORMAT": "console",
-        **bare,
-        **credentials,
-        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "PYTHONUNBUFFERED": "1",
+        "PUSH_ALLOW_HTTP": "true",  # consumers on this machine, which have neither certificate nor public address
+        "PUSH_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+        **ours,
+        **{name: value for name, value in credentials.items() if name.startswith("TWILIO_")},
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "DATABASE_URL": "sqlite:///var/smsapp.db",  # relative: a folder may be named what a URL may not
         "REDIS_URL": redis_url,
-        "APP_BASE_URL": f"http://{local}:{ports['web']}",
+        "APP_BASE_URL": web,
         "TWILIO_API_BASE_URL": f"http://{local}:{ports['simulator']}",
         "BIND_HOST": local,
         "PORT": str(ports["web"]),
@@ -141,9 +145,36 @@ def make_environment(
         "FLOWER_PORT": str(ports["flower"]),
         "SIMULATOR_HOST": local,
         "SIMULATOR_PORT": str(ports["simulator"]),
+        "SIMULATOR_INBOUND_URL": f"{web}/twilio/inbound",
         "SIMULATOR_SENT_MS": "500",  # slow enough to watch
         "SIMULATOR_FINAL_MS": "1500",
     }
+
+
+def make_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of all processes."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("TWILIO_")}
+    return {
+        "LOG_FORMAT": "console",
+        **bare,
+        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        **settings,
+    }
+
+
+@contextmanager
+def told_to_commands(settings: Mapping[str, str]) -> Iterator[None]:
+    """Let commands in this folder find the demo, until it ends in whatever way (see `smsapp.demo`)."""
+    secrets_file.save(
+        ENVIRONMENT, settings, "# The demo that runs now; `python -m smsapp` in this folder finds it."
+    )
+    with ENVIRONMENT.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            ENVIRONMENT.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -198,13 +229,15 @@ def show(*, once: bool) -> bool:
     claims = PortClaims()
     ports = {name: claims.claim(port) for name, port in PREFERRED_PORTS.items() if name in commands}
     with redis() as redis_url:
-        environment = make_environment(ports, credentials, redis_url)
+        settings = demo_settings(ports, credentials, redis_url)
+        environment = make_environment(settings)
         demo = Demo(once, ports, prepare(environment, credentials))
         processes = Processes(demo.printer, demo.tour, demo.stopping)
         for name, command in commands.items():
             processes.add(name, command, environment, ROOT)
         print(f"  start {', '.join(commands)}", flush=True)
-        processes.run()
+        with told_to_commands({**settings, beside.API_KEY: demo.api_key}):
+            processes.run()
     if demo.failure or processes.ended:
         reason = demo.failure or f"{processes.ended} ended on its own"
         raise DemoError(f"{reason}\n{demo.printer.tail(processes.ended)}\n\nThe whole logs are in {LOGS}.")

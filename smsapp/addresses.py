@@ -70,11 +70,11 @@ def url_fault(url: str, *, allow_http: bool, networks: Iterable[Network] = ()) -
     if not usable or not url.isascii():
         return "must be an absolute URL in ASCII, with what else it has percent-encoded"
     if parts.scheme != "https" and not (allow_http and parts.scheme == "http"):
-        return "must begin with https://"
+        return "must begin with https:// (http:// is for services that run with PUSH_ALLOW_HTTP=true)"
     if "@" in parts.netloc or parts.fragment:
         return "must have neither a user name nor a fragment; use headers for credentials"
     if _is_address(parts.hostname or "") and not is_allowed(parts.hostname or "", networks):
-        return "must not be an address inside a private network"
+        return "must not be an address inside a private network, unless the service's PUSH_ALLOWED_NETWORKS names it"
     return None
 
 

@@ -13,6 +13,8 @@ from smsapp.cli.runtime import settings_or_exit
 from smsapp.config import Settings
 from smsapp.db.engine import make_sessions
 from smsapp.db.sessions import reading
+from smsapp.demo import FILE as DEMO
+from smsapp.demo import join_demo
 from smsapp.keys import queries as api_keys
 from smsapp.recipients.quiet_hours import InvalidQuietHours, QuietHours
 
@@ -21,6 +23,8 @@ from smsapp.recipients.quiet_hours import InvalidQuietHours, QuietHours
 @click.version_option(package_name=None, version="0.1.0", prog_name="smsapp")
 def main() -> None:
     """Send SMS through Twilio and find out what became of each one."""
+    if join_demo():
+        click.echo(f"(of the demo that runs in this folder: {DEMO})", err=True)
 
 
 @main.group()

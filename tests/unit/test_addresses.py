@@ -100,3 +100,11 @@ def test_urls_that_show_none() -> None:
     assert url_fault("https://example.com:8443/a?b=c", allow_http=False) is None
     assert url_fault("https://8.8.8.8/", allow_http=False) is None
     assert url_fault("http://127.0.0.1:9000/", allow_http=True, networks=[ip_network("127.0.0.0/8")]) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "setting"),
+    [("http://example.com/", "PUSH_ALLOW_HTTP"), ("https://127.0.0.1/", "PUSH_ALLOWED_NETWORKS")],
+)
+def test_a_refusal_that_a_setting_would_lift_names_it(url: str, setting: str) -> None:
+    assert setting in (url_fault(url, allow_http=False) or "")
