@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
+from smsapp.bulk.draft import JobDraft
 from smsapp.bulk.models import JobRow, SmsJob
 from smsapp.bulk.queries import JobState
 from smsapp.bulk.rows import CheckedRow, RowState, check_rows
@@ -26,8 +26,7 @@ from smsapp.sending.accept import UntimelyError
 from smsapp.sending.draft import time_fault
 from smsapp.sending.prices import ANYWHERE
 from smsapp.sending.sender_pool import sender_for
-from smsapp.suppressions.check import opted_out
-from smsapp.templates.rules import Template
+from smsapp.suppressions.check import Route, opted_out
 from smsapp.uploads.rows import RawRow
 
 _BATCH = 500
@@ -35,33 +34,6 @@ _BATCH = 500
 
 MAX_FAULTS = 100
 """Faulty rows in an answer; all of them are in the results."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobDraft:
-    """A valid request for a job; without `sender` and `messaging_service_sid` the configured sender is used."""
-
-    api_key_id: UUID
-    body: str
-    template: Template
-    template_name: str | None
-    template_version: int | None
-    sender: str | None
-    messaging_service_sid: str | None
-    on_unconfirmed: str
-    resend_after_failure: bool
-    name: str | None = None
-    tags: list[str] | None = None
-    callback_url: str | None = None
-    on_failure: dict[str, Any] | None = None
-    sensitive: bool = False
-    send_at: datetime | None = None
-    deliver_by: datetime | None = None
-    quiet_hours: str | None = None
-    ignored_columns: Sequence[str] | None = None
-    allow_duplicates: bool = False
-    start: bool = False
-    request_id: str | None = None
 
 
 Render = Callable[[SmsJob, Sequence[JobRow]], dict[str, Any]]
@@ -91,7 +63,7 @@ def create_job(
         raise UntimelyError(fault)
     job_id = new_id()
     with rt.transaction() as tx:
-        sms_jobs.add(tx.session, _values(draft, job_id, now))
+        sms_jobs.add(tx.session, job_id, draft, now=now)
     try:
         values = _store_rows(rt, job_id, draft, rows)
         publish = partial(_publish, job_id=job_id, values=values | _state(draft, rt.clock()), render=render)
@@ -125,12 +97,11 @@ def _store_rows(rt: Runtime, job_id: UUID, draft: JobDraft, rows: Iterable[RawRo
     checked = check_rows(rows, draft.template, allow_duplicates=draft.allow_duplicates)
     for batch in _in_batches(checked):
         with rt.transaction() as tx:
-            values = []
-            for row in _without_opted_out(rt, tx.session, draft, batch):
-                states[row.state.value] += 1
-                segments[row.region or ANYWHERE] += row.segments
-                values.append(_row_values(job_id, states.total(), row))
-            job_rows.insert(tx.session, values)
+            known = _without_opted_out(rt, tx.session, draft, batch)
+            job_rows.insert(tx.session, job_id, known, first=states.total() + 1)
+        for row in known:
+            states[row.state.value] += 1
+            segments[row.region or ANYWHERE] += row.segments
     return {
         "rows": states.total(),
         "segments": segments.total(),
@@ -144,14 +115,13 @@ def _without_opted_out(
 ) -> list[CheckedRow]:
     """Return the rows, those marked whose recipients have opted out; it is looked at again before each is sent."""
     good = [row for row in rows if row.state is RowState.WAITING]
-    refused = opted_out(rt, session, [_addresses(rt, draft, row.to or "") for row in good])
+    refused = opted_out(rt, session, [_route(rt, draft, row.to or "") for row in good])
     lines = {row.line for row, is_refused in zip(good, refused, strict=True) if is_refused}
     return [row.refused(RowState.OPTED_OUT, "opted_out") if row.line in lines else row for row in rows]
 
 
-def _addresses(rt: Runtime, draft: JobDraft, to: str) -> dict[str, Any]:
-    sender, service = sender_for(rt.settings, to, draft.sender, draft.messaging_service_sid)
-    return {"to": to, "sender": sender, "messaging_service_sid": service}
+def _route(rt: Runtime, draft: JobDraft, to: str) -> Route:
+    return Route(to, *sender_for(rt.settings, to, draft.sender, draft.messaging_service_sid))
 
 
 def _state(draft: JobDraft, now: datetime) -> dict[str, Any]:
@@ -170,47 +140,3 @@ def _publish(session: Session, *, job_id: UUID, values: dict[str, Any], render: 
 def _in_batches(rows: Iterator[CheckedRow]) -> Iterator[list[CheckedRow]]:
     while batch := list(islice(rows, _BATCH)):
         yield batch
-
-
-def _values(draft: JobDraft, job_id: UUID, now: datetime) -> dict[str, Any]:
-    return {
-        "id": job_id,
-        "api_key_id": draft.api_key_id,
-        "name": draft.name,
-        "state": JobState.UPLOADING.value,
-        # Its rows have the text filled in, for as long as they need it; nobody else does.
-        "body": "" if draft.sensitive else draft.body,
-        "template": draft.template_name,
-        "template_version": draft.template_version,
-        "sender": draft.sender,
-        "messaging_service_sid": draft.messaging_service_sid,
-        "tags": draft.tags,
-        "on_unconfirmed": draft.on_unconfirmed,
-        "resend_after_failure": draft.resend_after_failure,
-        "callback_url": draft.callback_url,
-        "on_failure": draft.on_failure,
-        "sensitive": draft.sensitive,
-        "send_at": draft.send_at,
-        "deliver_by": draft.deliver_by,
-        "quiet_hours": draft.quiet_hours,
-        "ignored_columns": None if draft.ignored_columns is None else list(draft.ignored_columns),
-        "request_id": draft.request_id,
-        "created_at": now,
-        "updated_at": now,
-        "segments_by_country": {},
-        **dict.fromkeys(("rows", "segments", *(state.value for state in RowState)), 0),
-    }
-
-
-def _row_values(job_id: UUID, number: int, row: CheckedRow) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "number": number,
-        "line": row.line,
-        "state": row.state.value,
-        "to": row.to,
-        "body": row.body,
-        "client_reference": row.client_reference,
-        "reason": row.reason,
-        "column": row.column,
-    }

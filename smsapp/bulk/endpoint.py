@@ -1,7 +1,8 @@
 """What `POST /sms/jobs` does with an upload that can be read."""
 
-from smsapp.bulk.create import JobDraft, create_job
+from smsapp.bulk.create import create_job
 from smsapp.bulk.documents import job_view
+from smsapp.bulk.draft import JobDraft
 from smsapp.bulk.queries import Progress
 from smsapp.bulk.uploads import Upload
 from smsapp.db.idempotency import Answered, IdempotentRequest, find_answer, identify

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,7 +15,7 @@ from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk.models import JobRow, SmsJob
 from smsapp.bulk.queries import JobState
-from smsapp.bulk.rows import RowState
+from smsapp.bulk.rows import RowState, SettledRow
 from smsapp.db.sessions import reading
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, public_job_id
@@ -28,15 +27,13 @@ from smsapp.queue.lanes import Lane
 from smsapp.queue.tasks import Job
 from smsapp.recipients.phone import parse_recipient
 from smsapp.runtime import Runtime
-from smsapp.sending.accept import Candidate, prepare, store_together
+from smsapp.sending.accept import PendingInsert, prepare, store_together
 from smsapp.sending.cancel import cancel_pending
 from smsapp.sending.draft import Draft
 from smsapp.sending.sender_pool import sender_for
 from smsapp.suppressions.check import RecipientOptedOutError
 
 log = structlog.get_logger(__name__)
-
-Result = dict[str, Any]
 
 _BATCH = 500
 _SOON = timedelta(minutes=30)
@@ -108,52 +105,52 @@ def _feed(rt: Runtime, job: SmsJob) -> int:
 
 def _store(rt: Runtime, job: SmsJob, rows: Sequence[JobRow], now: datetime) -> None:
     """Store rows as messages: each in the transaction that says so in the row, so that none is stored twice."""
-    candidates = [prepare(_draft(rt, job, row), now) for row in rows]
-    numbers = {candidate.values["id"]: row.number for candidate, row in zip(candidates, rows, strict=True)}
+    inserts = [prepare(_draft(rt, job, row), now) for row in rows]
+    numbers = {pending.message.id: row.number for pending, row in zip(inserts, rows, strict=True)}
 
-    def also(session: Session, stored: list[Candidate]) -> None:
-        _settle(session, job.id, [_result(numbers[c.values["id"]], c) for c in stored], now)
+    def settle(session: Session, stored: list[PendingInsert]) -> None:
+        _settle(session, job.id, [_settled(numbers[pending.message.id], pending) for pending in stored], now)
 
-    store_together(rt, candidates, also=also)
-    # A candidate that the database cannot hold was rolled back, and its row with it.
+    store_together(rt, inserts, alongside=settle)
+    # A message that the database cannot hold was rolled back, and its row with it.
     broken = [
         row
-        for row, c in zip(rows, candidates, strict=True)
-        if isinstance(c.error, DataError | IntegrityError)
+        for row, pending in zip(rows, inserts, strict=True)
+        if isinstance(pending.error, DataError | IntegrityError)
     ]
     if broken:
         _refuse(rt, job.id, broken, "not_storable")
 
 
 def _refuse(rt: Runtime, job_id: UUID, rows: Sequence[JobRow], reason: str) -> None:
-    results = [{"number": row.number, "state": RowState.REFUSED.value, "reason": reason} for row in rows]
+    refused = [SettledRow(row.number, RowState.REFUSED, reason=reason) for row in rows]
     with rt.transaction() as tx:
-        _settle(tx.session, job_id, results, rt.clock())
+        _settle(tx.session, job_id, refused, rt.clock())
 
 
-def _settle(session: Session, job_id: UUID, results: Sequence[Result], now: datetime) -> None:
+def _settle(session: Session, job_id: UUID, settled: Sequence[SettledRow], now: datetime) -> None:
     """Write down what became of rows, while the job is held and still wants it.
 
     Raises:
         _RowsTakenError: it does not, or some of the rows were taken by another feeder.
     """
     job = sms_jobs.lock(session, job_id)
-    numbers = [result["number"] for result in results]
+    numbers = [row.number for row in settled]
     if job is None or job.state != JobState.RUNNING:
         raise _RowsTakenError
     if job_rows.still_waiting(session, job_id, numbers) != set(numbers):
         raise _RowsTakenError
-    job_rows.settle(session, job_id, results)
-    counts = Counter(str(result["state"]) for result in results)
-    sms_jobs.count(session, job_id, now=now, waiting=-len(results), **counts)
+    job_rows.settle(session, job_id, settled)
+    counts = Counter(row.state.value for row in settled)
+    sms_jobs.count(session, job_id, now=now, waiting=-len(settled), **counts)
 
 
-def _result(number: int, candidate: Candidate) -> Result:
-    if isinstance(candidate.error, RecipientOptedOutError):
-        return {"number": number, "state": RowState.OPTED_OUT.value, "reason": "opted_out"}
-    if candidate.error:
-        return {"number": number, "state": RowState.REFUSED.value, "reason": "not_storable"}
-    return {"number": number, "state": RowState.STORED.value, "message_id": candidate.values["id"]}
+def _settled(number: int, pending: PendingInsert) -> SettledRow:
+    if isinstance(pending.error, RecipientOptedOutError):
+        return SettledRow(number, RowState.OPTED_OUT, reason="opted_out")
+    if pending.error:
+        return SettledRow(number, RowState.REFUSED, reason="not_storable")
+    return SettledRow(number, RowState.STORED, message_id=pending.message.id)
 
 
 def _draft(rt: Runtime, job: SmsJob, row: JobRow) -> Draft:

@@ -10,7 +10,9 @@ from uuid import UUID
 from sqlalchemy import Table, and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from smsapp.bulk.draft import JobDraft
 from smsapp.bulk.models import SmsJob
+from smsapp.bulk.rows import RowState
 from smsapp.db.pages import Page, page_before
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
@@ -42,8 +44,35 @@ class Progress:
         return sum(self.statuses.values()) - sum(self.outcomes.values())
 
 
-def add(session: Session, values: dict[str, Any]) -> None:
-    """Add a job."""
+def add(session: Session, job_id: UUID, draft: JobDraft, *, now: datetime) -> None:
+    """Add a job without rows, which nobody is shown yet."""
+    values = {
+        "id": job_id,
+        "api_key_id": draft.api_key_id,
+        "name": draft.name,
+        "state": JobState.UPLOADING.value,
+        # Its rows have the text filled in, for as long as they need it; nobody else does.
+        "body": "" if draft.sensitive else draft.body,
+        "template": draft.template_name,
+        "template_version": draft.template_version,
+        "sender": draft.sender,
+        "messaging_service_sid": draft.messaging_service_sid,
+        "tags": draft.tags,
+        "on_unconfirmed": draft.on_unconfirmed,
+        "resend_after_failure": draft.resend_after_failure,
+        "callback_url": draft.callback_url,
+        "on_failure": draft.on_failure,
+        "sensitive": draft.sensitive,
+        "send_at": draft.send_at,
+        "deliver_by": draft.deliver_by,
+        "quiet_hours": draft.quiet_hours,
+        "ignored_columns": None if draft.ignored_columns is None else list(draft.ignored_columns),
+        "request_id": draft.request_id,
+        "created_at": now,
+        "updated_at": now,
+        "segments_by_country": {},
+        **dict.fromkeys(("rows", "segments", *(state.value for state in RowState)), 0),
+    }
     session.execute(insert(_JOBS).values(values))
 
 

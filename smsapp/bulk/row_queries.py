@@ -1,6 +1,6 @@
 """Rows of jobs: written in batches, handed on in order, read page by page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from sqlalchemy import Row, Table, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.bulk.models import JobRow
-from smsapp.bulk.rows import RowState
+from smsapp.bulk.rows import CheckedRow, RowState, SettledRow
 from smsapp.db import bulk_writes as bulk
 from smsapp.messages.models import Message
 
@@ -34,9 +34,26 @@ _RESULT = tuple(
 _WAITING = _ROWS.c.state == RowState.WAITING.value
 
 
-def insert(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Add rows."""
-    bulk.insert(session, _ROWS, rows)
+def insert(session: Session, job_id: UUID, rows: Sequence[CheckedRow], *, first: int) -> None:
+    """Add rows of a job, numbered from `first`."""
+    bulk.insert(
+        session,
+        _ROWS,
+        [
+            {
+                "job_id": job_id,
+                "number": number,
+                "line": row.line,
+                "state": row.state.value,
+                "to": row.to,
+                "body": row.body,
+                "client_reference": row.client_reference,
+                "reason": row.reason,
+                "column": row.column,
+            }
+            for number, row in enumerate(rows, start=first)
+        ],
+    )
 
 
 def remove(session: Session, job_id: UUID) -> None:
@@ -63,8 +80,8 @@ def still_waiting(session: Session, job_id: UUID, numbers: Sequence[int]) -> set
     return set(session.scalars(query)) & set(numbers)
 
 
-def settle(session: Session, job_id: UUID, results: Sequence[Mapping[str, Any]]) -> None:
-    """Write down what became of waiting rows: `number`, `state`, and `message_id` or `reason`.
+def settle(session: Session, job_id: UUID, settled: Sequence[SettledRow]) -> None:
+    """Write down what became of waiting rows.
 
     The text is let go: the message has it, or nobody needs it any more.
     """
@@ -82,12 +99,12 @@ def settle(session: Session, job_id: UUID, results: Sequence[Mapping[str, Any]])
         statement,
         [
             {
-                "b_number": result["number"],
-                "b_state": result["state"],
-                "b_message_id": result.get("message_id"),
-                "b_reason": result.get("reason"),
+                "b_number": row.number,
+                "b_state": row.state.value,
+                "b_message_id": row.message_id,
+                "b_reason": row.reason,
             }
-            for result in results
+            for row in settled
         ],
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+from uuid import UUID
 
 from smsapp.messages.segments import MAX_BODY_CHARS, measure
 from smsapp.recipients.phone import PHONE_FAULTS, InvalidPhoneNumber, Recipient, parse_recipient
@@ -59,6 +60,16 @@ class CheckedRow:
     def refused(self, state: RowState, reason: str) -> "CheckedRow":
         """Return the row as one that is not sent."""
         return replace(self, state=state, reason=reason, body=None, segments=0)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRow:
+    """What became of a row that waited: a message, or the reason why it is none."""
+
+    number: int
+    state: RowState
+    message_id: UUID | None = None
+    reason: str | None = None
 
 
 def check_rows(rows: Iterable[RawRow], template: Template, *, allow_duplicates: bool) -> Iterator[CheckedRow]:

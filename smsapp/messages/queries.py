@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from smsapp.db import bulk_writes as bulk
 from smsapp.messages.fold import Event, Tracked
 from smsapp.messages.models import FormerSid, Message, MessageEvent
+from smsapp.messages.new_message import NewMessage
 from smsapp.messages.status import Outcome, Status
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
@@ -51,10 +52,10 @@ def tracked(row: Any) -> Tracked:
     )
 
 
-def insert(session: Session, new: Sequence[tuple[dict[str, Any], Event]]) -> None:
+def insert(session: Session, new: Sequence[tuple[NewMessage, Event]]) -> None:
     """Add new messages, each with the first event of its history."""
-    bulk.insert(session, _MESSAGES, [values for values, _ in new])
-    bulk.insert(session, _EVENTS, [event_values(values["id"], 1, event) for values, event in new])
+    bulk.insert(session, _MESSAGES, [message.as_row() for message, _ in new])
+    bulk.insert(session, _EVENTS, [event_values(message.id, 1, event) for message, event in new])
 
 
 def addresses(session: Session, ids: Sequence[UUID]) -> Sequence[Any]:

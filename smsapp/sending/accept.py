@@ -16,6 +16,7 @@ from smsapp.lifecycle.failure_plan import parse_plan
 from smsapp.lifecycle.resend import MAX_RESENDS
 from smsapp.messages import queries as messages
 from smsapp.messages.fold import Event, Source
+from smsapp.messages.new_message import NewMessage
 from smsapp.messages.status import Status
 from smsapp.ports import PendingEvent
 from smsapp.queue.group_commit import GroupCommit
@@ -23,7 +24,7 @@ from smsapp.queue.tasks import SENDING
 from smsapp.recipients.quiet_hours import QUIET_HOURS
 from smsapp.runtime import Runtime
 from smsapp.sending.draft import Draft, TimeFault, time_fault
-from smsapp.suppressions.check import RecipientOptedOutError, opted_out
+from smsapp.suppressions.check import RecipientOptedOutError, Route, opted_out
 from smsapp.twilio.error_codes import OwnCode
 
 
@@ -36,10 +37,13 @@ class UntimelyError(Exception):
 
 
 @dataclass(slots=True)
-class Candidate:
-    """A message on its way into the database, and what became of it there."""
+class PendingInsert:
+    """A message on its way into the database with its first event, and what became of it there.
 
-    values: dict[str, Any]
+    `answer` is kept with the Idempotency-Key of `request`; `replayed` is the answer that was there before.
+    """
+
+    message: NewMessage
     event: Event
     answer: dict[str, Any]
     request: IdempotentRequest | None
@@ -47,26 +51,27 @@ class Candidate:
     error: Exception | None = None
 
 
-Also = Callable[[Session, list[Candidate]], None]
+WriteAlongside = Callable[[Session, list[PendingInsert]], None]
+"""Writes what must be true together with the messages, in their transaction."""
 
 
-def prepare(draft: Draft, now: datetime) -> Candidate:
+def prepare(draft: Draft, now: datetime) -> PendingInsert:
     """Return the message that a draft is, ready to be stored, for a caller that waits for no answer."""
-    values = _values(draft, now)
-    return Candidate(values, _accepted(draft, now, values["error_code"]), {}, None)
+    message = _message(draft, now)
+    return PendingInsert(message, _accepted(message), {}, None)
 
 
 def accept_message(
     rt: Runtime,
     draft: Draft,
     *,
-    render: Callable[[dict[str, Any]], dict[str, Any]],
+    render: Callable[[NewMessage], dict[str, Any]],
     request: IdempotentRequest | None = None,
-    group: GroupCommit[Candidate] | None = None,
+    group: GroupCommit[PendingInsert] | None = None,
 ) -> Answered:
     """Store the message and wake a sender; once this returns, we owe it a try.
 
-    `render` makes the answer from the stored values; it is kept with the Idempotency-Key in the same transaction.
+    `render` makes the answer from the message; it is kept with the Idempotency-Key in the same transaction.
     With a `group`, messages that come at the same time share one transaction.
 
     Raises:
@@ -79,139 +84,139 @@ def accept_message(
         if before := idempotency.find_answer(rt.sessions, request):
             return before
         raise UntimelyError(fault)
-    values = _values(draft, now)
-    candidate = Candidate(values, _accepted(draft, now, values["error_code"]), render(values), request)
+    message = _message(draft, now)
+    pending = PendingInsert(message, _accepted(message), render(message), request)
     if group:
-        group.add(candidate)
+        group.add(pending)
     else:
-        store_together(rt, [candidate])
-    if candidate.error:
-        raise candidate.error
-    return candidate.replayed or Answered(candidate.answer, replayed=False)
+        store_together(rt, [pending])
+    if pending.error:
+        raise pending.error
+    return pending.replayed or Answered(pending.answer, replayed=False)
 
 
-def store_together(rt: Runtime, candidates: list[Candidate], *, also: Also | None = None) -> None:
-    """Store candidates in one transaction; one that the database refuses costs only itself.
+def store_together(
+    rt: Runtime, inserts: list[PendingInsert], *, alongside: WriteAlongside | None = None
+) -> None:
+    """Store messages in one transaction; one that the database refuses costs only itself.
 
-    `also` writes what must be true together with them, in the same transaction. A sender is woken after the commit: a
-    job must never look for a row that nobody can see.
+    A sender is woken after the commit: a task must never look for a row that nobody can see.
     """
     try:
-        _store(rt, candidates, also)
+        _store(rt, inserts, alongside)
     except (DataError, IntegrityError) as error:
-        if len(candidates) == 1:
-            candidates[0].error = error
+        if len(inserts) == 1:
+            inserts[0].error = error
             return
-        for candidate in candidates:
-            store_together(rt, [candidate], also=also)
+        for pending in inserts:
+            pending.error = pending.replayed = None  # found in a transaction that was rolled back
+            store_together(rt, [pending], alongside=alongside)
         return
-    for lane in {c.values["lane"] for c in candidates}:
+    for lane in {pending.message.lane for pending in inserts}:
         rt.jobs.wake(SENDING[lane])
 
 
-def _store(rt: Runtime, candidates: list[Candidate], also: Also | None) -> None:
-    asking = candidates
+def _store(rt: Runtime, inserts: list[PendingInsert], alongside: WriteAlongside | None) -> None:
     with rt.transaction() as tx:
-        session = tx.session
-        candidates = _wanted(rt, session, asking)
-        asked = {
-            c.request.identity: c for c in reversed(candidates) if c.request
-        }  # the first of a key counts
+        wanted = _wanted(rt, tx.session, inserts)
+        first_of_key = {p.request.identity: p for p in reversed(wanted) if p.request}
         won = idempotency.remember(
-            session, [(c.request, c.answer) for c in asked.values() if c.request], now=rt.clock()
+            tx.session, [(p.request, p.answer) for p in first_of_key.values() if p.request], now=rt.clock()
         )
-        new = [c for c in candidates if c.request is None or _is_first(c, asked, won)]
-        messages.insert(session, [(c.values, c.event) for c in new])
-        tx.emit_all(
-            PendingEvent(
-                EventType.MESSAGE_ACCEPTED, c.event.receipt_id, c.event.received_at, c.values["id"], 1
-            )
-            for c in new
-        )
-        for candidate in candidates:
+        new = [p for p in wanted if p.request is None or _is_first(p, first_of_key, won)]
+        messages.insert(tx.session, [(p.message, p.event) for p in new])
+        tx.emit_all(_told(p) for p in new)
+        for pending in wanted:
             # One whose answer was removed since must not get a 202: its message is not stored.
-            if candidate.request and not _is_first(candidate, asked, won) and not _replay(session, candidate):
-                candidate.error = IdempotencyKeyReusedError()
-        if also:
-            also(session, asking)
+            repeated = pending.request and not _is_first(pending, first_of_key, won)
+            if repeated and not _replay(tx.session, pending):
+                pending.error = IdempotencyKeyReusedError()
+        if alongside:
+            alongside(tx.session, inserts)
 
 
-def _wanted(rt: Runtime, session: Session, candidates: list[Candidate]) -> list[Candidate]:
-    """Return the candidates whose recipients have not opted out; the others get an error, or the answer of before."""
-    refused = opted_out(rt, session, [candidate.values for candidate in candidates])
-    for candidate, is_refused in zip(candidates, refused, strict=True):
-        if is_refused and not _replay(session, candidate):
-            candidate.error = RecipientOptedOutError()
-    return [candidate for candidate, is_refused in zip(candidates, refused, strict=True) if not is_refused]
+def _told(pending: PendingInsert) -> PendingEvent:
+    event = pending.event
+    return PendingEvent(
+        EventType.MESSAGE_ACCEPTED, event.receipt_id, event.received_at, pending.message.id, event_seq=1
+    )
 
 
-def _is_first(candidate: Candidate, asked: dict[Identity, Candidate], won: set[Identity]) -> bool:
-    assert candidate.request
-    identity = candidate.request.identity
-    return identity in won and asked[identity] is candidate
+def _wanted(rt: Runtime, session: Session, inserts: list[PendingInsert]) -> list[PendingInsert]:
+    """Return those whose recipients have not opted out; the others get an error, or the answer of before."""
+    sent = (pending.message for pending in inserts)
+    refused = opted_out(rt, session, [Route(m.to, m.sender, m.messaging_service_sid) for m in sent])
+    for pending, is_refused in zip(inserts, refused, strict=True):
+        if is_refused and not _replay(session, pending):
+            pending.error = RecipientOptedOutError()
+    return [pending for pending, is_refused in zip(inserts, refused, strict=True) if not is_refused]
 
 
-def _replay(session: Session, candidate: Candidate) -> bool:
-    """Return whether the candidate's key stands for an answer, which it then gets: that of before, or a refusal."""
-    if candidate.request is None:
+def _is_first(
+    pending: PendingInsert, first_of_key: dict[Identity, PendingInsert], won: set[Identity]
+) -> bool:
+    assert pending.request
+    identity = pending.request.identity
+    return identity in won and first_of_key[identity] is pending
+
+
+def _replay(session: Session, pending: PendingInsert) -> bool:
+    """Return whether its key stands for an answer, which it then gets: that of before, or a refusal."""
+    if pending.request is None:
         return False
     try:
-        candidate.replayed = idempotency.recall(session, candidate.request)
+        pending.replayed = idempotency.recall(session, pending.request)
     except IdempotencyKeyReusedError as error:
-        candidate.error = error
-    return candidate.replayed is not None or candidate.error is not None
+        pending.error = error
+    return pending.replayed is not None or pending.error is not None
 
 
-def _values(draft: Draft, now: datetime) -> dict[str, Any]:
+def _message(draft: Draft, now: datetime) -> NewMessage:
     held_until = draft.held_until(now)
-    return {
-        "id": new_id(),
-        "api_key_id": draft.api_key_id,
-        "to": draft.recipient.e164,
-        "sender": draft.sender,
-        "messaging_service_sid": draft.messaging_service_sid,
-        "body": draft.body,
-        "media_urls": draft.media_urls,
-        "client_reference": draft.client_reference,
-        "tags": draft.tags,
-        "callback_url": draft.callback_url,
-        "request_id": draft.request_id,
-        "job_id": draft.job_id,
-        "encoding": draft.measure.encoding,
-        "segments": draft.measure.segments,
-        "on_unconfirmed": draft.on_unconfirmed,
-        "send_at": draft.send_at,
-        "deliver_by": draft.deliver_by,
-        "deadline_at": draft.deliver_by,
-        "sensitive": draft.sensitive,
-        "redact_at": now if draft.sensitive else None,
-        "lane": draft.lane,
-        "country": draft.recipient.country,
-        "status": Status.PENDING,
-        "attempt": 1,
-        "on_failure": draft.on_failure,
-        "steps_left": parse_plan(draft.on_failure).all_left if draft.on_failure else 0,
-        "resends_left": MAX_RESENDS if draft.resend_after_failure else 0,
-        "version": 1,
-        "reported": 0,
-        "quiet_hours": draft.quiet_hours,
-        "error_code": OwnCode.QUIET_HOURS if held_until else None,
-        "due_at": held_until or draft.send_at or now,
-        "created_at": now,
-        "updated_at": now,
-    }
+    return NewMessage(
+        id=new_id(),
+        api_key_id=draft.api_key_id,
+        to=draft.recipient.e164,
+        sender=draft.sender,
+        messaging_service_sid=draft.messaging_service_sid,
+        body=draft.body,
+        media_urls=draft.media_urls,
+        client_reference=draft.client_reference,
+        tags=draft.tags,
+        callback_url=draft.callback_url,
+        request_id=draft.request_id,
+        job_id=draft.job_id,
+        encoding=draft.measure.encoding,
+        segments=draft.measure.segments,
+        on_unconfirmed=draft.on_unconfirmed,
+        send_at=draft.send_at,
+        deliver_by=draft.deliver_by,
+        deadline_at=draft.deliver_by,
+        sensitive=draft.sensitive,
+        redact_at=now if draft.sensitive else None,
+        lane=draft.lane,
+        country=draft.recipient.country,
+        on_failure=draft.on_failure,
+        steps_left=parse_plan(draft.on_failure).all_left if draft.on_failure else 0,
+        resends_left=MAX_RESENDS if draft.resend_after_failure else 0,
+        quiet_hours=draft.quiet_hours,
+        error_code=OwnCode.QUIET_HOURS if held_until else None,
+        due_at=held_until or draft.send_at or now,
+        created_at=now,
+        updated_at=now,
+    )
 
 
-def _accepted(draft: Draft, now: datetime, error_code: int | None) -> Event:
+def _accepted(message: NewMessage) -> Event:
     return Event(
         source=Source.REQUEST,
         word=Status.PENDING,
         applied=True,
-        reason=QUIET_HOURS if error_code == OwnCode.QUIET_HOURS else None,
+        reason=QUIET_HOURS if message.error_code == OwnCode.QUIET_HOURS else None,
         attempt=1,
-        error_code=error_code,
+        error_code=message.error_code,
         twilio_sid=None,
-        received_at=now,
+        received_at=message.created_at,
         receipt_id=new_id(),
-        payload={"request_id": draft.request_id} if draft.request_id else None,
+        payload={"request_id": message.request_id} if message.request_id else None,
     )

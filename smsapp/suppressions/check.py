@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -14,15 +14,20 @@ class RecipientOptedOutError(Exception):
     """The recipient has opted out of messages from this sender."""
 
 
-def opted_out(rt: Runtime, session: Session, messages: Sequence[dict[str, Any]]) -> list[bool]:
-    """Return for each message, given as its values, whether its recipient has opted out of its sender.
+class Route(NamedTuple):
+    """Whom a message goes to, and who sends it."""
+
+    to: str
+    sender: str | None
+    messaging_service_sid: str | None
+
+
+def opted_out(rt: Runtime, session: Session, routes: Sequence[Route]) -> list[bool]:
+    """Return for each route whether the recipient has opted out of the sender.
 
     One query for all of them, and none while nobody has opted out of anything.
     """
     if not rt.any_suppression.exists(partial(suppressions.any_suppressed, session)):
-        return [False] * len(messages)
-    pairs = suppressions.among(session, {values["to"] for values in messages})
-    return [
-        suppressions.concerns(values["to"], (values["sender"], values["messaging_service_sid"]), pairs)
-        for values in messages
-    ]
+        return [False] * len(routes)
+    pairs = suppressions.among(session, {route.to for route in routes})
+    return [suppressions.concerns(to, senders, pairs) for to, *senders in routes]

@@ -1,7 +1,7 @@
 """Telling a consumer of an event: what its answer means, when to try again, and when to leave it alone."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -35,6 +35,17 @@ EVENT_FORGOTTEN = "event_forgotten"
 
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionDraft:
+    """A valid request to subscribe; None stands for every type, for any tag, and for no headers."""
+
+    url: str
+    event_types: Sequence[str] | None = None
+    tags: Sequence[str] | None = None
+    headers: Mapping[str, str] | None = None
+    description: str | None = None
 
 
 class DeliveryStatus(StrEnum):

@@ -12,7 +12,7 @@ from smsapp.db.idempotency import Answered, IdempotentRequest, answer_once
 from smsapp.runtime import Runtime
 from smsapp.webhooks import subscription_queries as subscriptions
 from smsapp.webhooks.models import Subscription
-from smsapp.webhooks.rules import written_secret
+from smsapp.webhooks.rules import SubscriptionDraft, written_secret
 
 _KEY_BYTES = 32
 """Within the 24 to 64 bytes that Standard Webhooks asks for."""
@@ -26,7 +26,7 @@ class SubscriptionNotFoundError(Exception):
 
 def subscribe(
     rt: Runtime,
-    values: Mapping[str, Any],
+    draft: SubscriptionDraft,
     *,
     api_key_id: UUID,
     render: Render,
@@ -41,9 +41,7 @@ def subscribe(
 
     def add(session: Session) -> dict[str, Any]:
         secret = new_secret()
-        return render(
-            subscriptions.add(session, {**values, "secret": secret}, api_key_id=api_key_id, now=now)
-        )
+        return render(subscriptions.add(session, draft, secret=secret, api_key_id=api_key_id, now=now))
 
     return answer_once(rt.sessions, request, add, now=now)
 

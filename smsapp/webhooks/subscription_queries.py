@@ -1,6 +1,7 @@
 """Whom events go to: subscriptions as callers see them. Queries on a Session; nothing here commits."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from smsapp.db.pages import Page, page_after
 from smsapp.events.models import OutboxEvent, OutboxHead
 from smsapp.ids import new_id
 from smsapp.webhooks.models import Subscription
-from smsapp.webhooks.rules import SubscriptionKind
+from smsapp.webhooks.rules import SubscriptionDraft, SubscriptionKind
 
 _TABLE: Table = Subscription.__table__  # type: ignore[assignment]
 
@@ -24,10 +25,17 @@ _CLOCKS_APART = timedelta(minutes=1)
 HEALTHY: Mapping[str, Any] = {"failures": 0, "failing_since": None, "paused_until": None}
 
 
-def add(session: Session, values: Mapping[str, Any], *, api_key_id: UUID, now: datetime) -> Subscription:
+def add(
+    session: Session, draft: SubscriptionDraft, *, secret: str, api_key_id: UUID, now: datetime
+) -> Subscription:
     """Add a subscription to what happens from now on."""
-    subscription = Subscription(**_new(api_key_id, now), **values, kind=SubscriptionKind.SUBSCRIPTION)
-    subscription.first_seq = head(session)
+    subscription = Subscription(
+        **_new(api_key_id, now),
+        **asdict(draft),
+        kind=SubscriptionKind.SUBSCRIPTION,
+        secret=secret,
+        first_seq=head(session),
+    )
     session.add(subscription)
     session.flush()
     return subscription

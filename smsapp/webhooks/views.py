@@ -22,6 +22,7 @@ from smsapp.webhooks import schemas
 from smsapp.webhooks import subscription_queries as subscriptions
 from smsapp.webhooks.documents import delivery_view, subscription_view, view_with_secret
 from smsapp.webhooks.redeliver import SubscriptionDisabledError, recover_events, send_example
+from smsapp.webhooks.rules import SubscriptionDraft
 from smsapp.webhooks.subscribe import (
     SubscriptionNotFoundError,
     change_subscription,
@@ -53,7 +54,7 @@ def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) ->
     checked_url(runtime().settings, json_data.url, "/url")
     made = subscribe(
         runtime(),
-        json_data.model_dump(),
+        SubscriptionDraft(**json_data.model_dump()),
         api_key_id=g.caller.key_id,
         render=view_with_secret,
         request=identify(g.caller.key_id, headers_data.idempotency_key, request.path, request.get_data()),

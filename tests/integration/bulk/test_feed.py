@@ -240,10 +240,10 @@ def test_one_row_that_the_database_refuses_costs_only_itself(
     real = feeding.prepare
 
     def broken(draft: Any, now: Any) -> Any:
-        candidate = real(draft, now)
+        pending = real(draft, now)
         if draft.recipient.e164.endswith("1"):
-            candidate.values["body"] = None
-        return candidate
+            pending.message = pending.message._replace(body=None)
+        return pending
 
     monkeypatch.setattr(feeding, "prepare", broken)
     feed_jobs(rt)

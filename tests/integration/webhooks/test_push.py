@@ -42,7 +42,7 @@ from smsapp.webhooks.fan_out import fan_out_events
 from smsapp.webhooks.models import Delivery, DeliveryAttempt, Subscription
 from smsapp.webhooks.push import push_events, wake_for_push
 from smsapp.webhooks.redeliver import recover_events, resend_delivery, send_example
-from smsapp.webhooks.rules import DISABLE_AFTER, DeliveryStatus
+from smsapp.webhooks.rules import DISABLE_AFTER, DeliveryStatus, SubscriptionDraft
 from smsapp.webhooks.subscribe import change_subscription, rotate_secret, subscribe, unsubscribe
 from tests.integration.conftest import Accept
 from tests.support import consumer as behaviours
@@ -88,7 +88,7 @@ def listen(rt: Runtime, accept: Accept, sessions: sessionmaker[Session]) -> Subs
     def subscribe_one(consumer: Consumer, **values: Any) -> tuple[UUID, str]:
         made = subscribe(
             rt,
-            {"url": consumer.url, **values},
+            SubscriptionDraft(consumer.url, **values),
             api_key_id=key_id,
             render=lambda row: {"id": row.id, "secret": row.secret},
         )

@@ -1,0 +1,70 @@
+"""A message as it is on its way into the database, before anything has happened to it."""
+
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
+from uuid import UUID
+
+from smsapp.messages.status import Status
+from smsapp.queue.lanes import Lane
+
+
+class _Columns(NamedTuple):
+    """What is stored, by the names of the columns."""
+
+    id: UUID
+    api_key_id: UUID
+    to: str
+    sender: str | None
+    messaging_service_sid: str | None
+    body: str
+    media_urls: list[str] | None
+    client_reference: str | None
+    tags: list[str] | None
+    callback_url: str | None
+    request_id: str | None
+    job_id: UUID | None
+    encoding: str
+    segments: int
+    on_unconfirmed: str
+    send_at: datetime | None
+    deliver_by: datetime | None
+    deadline_at: datetime | None
+    sensitive: bool
+    redact_at: datetime | None
+    lane: Lane
+    country: str
+    on_failure: dict[str, Any] | None
+    steps_left: int
+    resends_left: int
+    quiet_hours: str | None
+    error_code: int | None
+    due_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    status: Status = Status.PENDING
+    attempt: int = 1
+    version: int = 1
+    reported: int = 0
+
+
+class NewMessage(_Columns):
+    """A message about to be stored. A named tuple, since one is made for each request to send: see `messages.fold`.
+
+    It can be shown like a stored message; what only a stored one can have is None.
+    """
+
+    __slots__ = ()
+
+    outcome: ClassVar[None] = None
+    twilio_sid: ClassVar[None] = None
+    num_segments: ClassVar[None] = None
+    price: ClassVar[None] = None
+    price_unit: ClassVar[None] = None
+    redacted_at: ClassVar[None] = None
+    submitted_at: ClassVar[None] = None
+    sent_at: ClassVar[None] = None
+    finished_at: ClassVar[None] = None
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what is stored, by column."""
+        return self._asdict()
