@@ -15,8 +15,8 @@ def app(_environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterabl
     return []
 
 
-class _Short:
-    """The same by the short way that callbacks take."""
+class _Fast:
+    """The same by the fast path that callbacks take."""
 
     def __init__(self) -> None:
         answer = Answer("204 No Content", [], b"")
@@ -27,4 +27,4 @@ class _Short:
         return app(environ, start_response)
 
 
-short = _Short()
+fast = _Fast()

@@ -12,7 +12,7 @@ from typing import Any
 bind = f"{os.environ.get('BIND_HOST') or '0.0.0.0'}:{os.environ.get('PORT') or '8000'}"  # noqa: S104 - a server
 workers = os.environ.get("WEB_CONCURRENCY") or 2
 # gevent: requests wait for Redis and the database, and a callback must not wait behind them.
-worker_class = "smsapp.fastpath.gunicorn_worker.ShortWayWorker"
+worker_class = "smsapp.fastpath.gunicorn_worker.FastPathWorker"
 
 keepalive = 75  # longer than a load balancer's 60 s, so that it and not we close an idle connection
 graceful_timeout = 25  # a long poll may take 20 s

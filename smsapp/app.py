@@ -21,7 +21,7 @@ from smsapp.db.engine import engine_options, prepare_engine
 from smsapp.events import schemas as event_schemas
 from smsapp.events import views as events
 from smsapp.events.watch_feed import FeedWatch
-from smsapp.fastpath.short_sends import ShortSends
+from smsapp.fastpath.sends import FastPathSends
 from smsapp.health import schemas as health_schemas
 from smsapp.health import views as health
 from smsapp.inbound import schemas as inbound_schemas
@@ -113,7 +113,7 @@ def create_app(settings: Settings) -> APIFlask:
     _register(app, rt)
     intake = CallbackIntake(app.wsgi_app, rt)
     app.wsgi_app = intake  # type: ignore[method-assign]
-    sends = ShortSends(app, provided(KeyCache, app), endpoint)
+    sends = FastPathSends(app, provided(KeyCache, app), endpoint)
     app.extensions[EXTENSION] = {callbacks.PREFIX: intake.take, send_endpoint.PATH: sends.answer}
     return app
 

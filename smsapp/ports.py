@@ -77,7 +77,7 @@ class Pacer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ConsumerReply:
     """What came of one request to a consumer. `status` is None when no readable answer came; `error` says why."""
 
     status: int | None
@@ -100,7 +100,7 @@ class Reply:
 class Webhooks(Protocol):
     """The consumers of events."""
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ConsumerReply:
         """Make one request; never raises for anything that a consumer or the network does."""
 
 

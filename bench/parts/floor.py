@@ -81,14 +81,14 @@ class Static:
 def run(context: Context) -> None:
     """Measure the server, then Redis, then PostgreSQL."""
     static = Static(context, "static 204", "bench.static204:app")
-    short = Static(context, "static 204, short way", "bench.static204:short")
+    fast = Static(context, "static 204, fast path", "bench.static204:fast")
     try:
         for connections in context.plan.connections:
-            _server(context, static, short, connections)
+            _server(context, static, fast, connections)
         _server_alone(context, static)
     finally:
         static.stop()
-        short.stop()
+        fast.stop()
     _raw(context, "XADD, one at a time", "xadd", 20_000, lambda count: _xadd(context, count, 1))
     _raw(
         context,
@@ -106,14 +106,14 @@ def run(context: Context) -> None:
     )
 
 
-def _server(context: Context, static: Static, short: Static, connections: int) -> None:
+def _server(context: Context, static: Static, fast: Static, connections: int) -> None:
     part, report = f"static 204 and callbacks, {connections} connections", context.report
     numbers = range(context.plan.messages)
-    for system in context.turns(part, context.ours, static, short):
+    for system in context.turns(part, context.ours, static, fast):
         report.add(part, context.rounds.callbacks(system, numbers, connections))
     report.print_table(part, COLUMNS)
     suffix = "" if connections == 64 else f"_{connections}"
-    for floor, name in ((static, "static204"), (short, "short_static204")):
+    for floor, name in ((static, "static204"), (fast, "fast_static204")):
         report.medians(part, floor.name, {"per_s": (f"{name}_{connections}", "per_s")})
         ours, theirs = (report.values(part, system, "per_s") for system in ("smsapp", floor.name))
         report.ratio(f"acks_vs_{name}{suffix}", ours, theirs)

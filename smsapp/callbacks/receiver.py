@@ -22,7 +22,7 @@ from smsapp.ports import StreamUnavailableError
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.tasks import FLAG_TTL_MS, Job, flag_of
 from smsapp.runtime import Runtime
-from smsapp.twilio.callback import Callback, Kind
+from smsapp.twilio.callback import Callback, CallbackKind
 from smsapp.twilio.forms import Form, parse_form
 from smsapp.twilio.signature import SignatureVerifier
 from smsapp.web.plain_http import MAX_BODY_BYTES, Answer, PlainRequest
@@ -111,7 +111,7 @@ class CallbackIntake:
         _ACCEPTED[kind].inc()
         return _ANSWERS[kind]
 
-    def _verified(self, request: PlainRequest, kind: Kind) -> str:
+    def _verified(self, request: PlainRequest, kind: CallbackKind) -> str:
         """Return the form as it came, once it is certain that Twilio sent it."""
         signature = request.fields.get("x-twilio-signature")
         if not signature:
@@ -160,7 +160,7 @@ class CallbackIntake:
             ) from None
 
 
-def _route(path: str) -> tuple[Kind | None, str | None]:
+def _route(path: str) -> tuple[CallbackKind | None, str | None]:
     """Return the kind of callback and the last part of its path, which names a message."""
     rest = path[len(PREFIX) :]
     if rest == "status":
@@ -215,7 +215,7 @@ def _form(raw: bytes) -> tuple[str, Form]:
         raise _Refused(HTTPStatus.BAD_REQUEST, "malformed_form", "The body is not a form.") from None
 
 
-def _refusal(kind: Kind, refused: _Refused, request_id: UUID) -> Answer:
+def _refusal(kind: CallbackKind, refused: _Refused, request_id: UUID) -> Answer:
     CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
     document: dict[str, Any] = {
         "type": "about:blank",

@@ -1,62 +1,60 @@
-"""Twilio's addresses in Flask: only for the API document and for requests that are no callbacks.
+"""Twilio's addresses in Flask: for the API document, and for requests that are no callbacks (405).
 
-POST requests are answered by `smsapp.callbacks.receiver` before Flask sees them.
+POST requests are answered by `smsapp.callbacks.receiver`, in front of Flask.
 """
 
 from typing import Any, NoReturn
 
 from apiflask import APIBlueprint
+from pydantic import BaseModel
 
 from smsapp.callbacks import schemas
-from smsapp.web.openapi import SIGNED, answer, problems
+from smsapp.web.openapi import SIGNED, Responses, answer, problems
 from smsapp.web.problems import ProblemError
 
 bp = APIBlueprint("twilio", __name__, url_prefix="/twilio", tag="Twilio")
 
-_REFUSALS = problems(400, 403, 413, 415, 503)
+
+def _document(
+    rule: str, operation_id: str, form: type[BaseModel], success: Responses, *, summary: str, description: str
+) -> None:
+    """Add an address whose POST never comes here."""
+
+    @bp.input(form, location="form")
+    @bp.doc(
+        summary=summary,
+        description=description,
+        operation_id=operation_id,
+        security=SIGNED,
+        responses=success | problems(400, 403, 413, 415, 503),
+    )
+    def never_reached(**_: Any) -> NoReturn:
+        raise ProblemError(503, "unavailable", "Callbacks are not taken here.")
+
+    bp.add_url_rule(rule, operation_id, never_reached, methods=["POST"])
 
 
-@bp.post("/status")
-@bp.input(schemas.StatusForm, location="form")
-@bp.doc(
+_document(
+    "/status",
+    "takeStatusCallback",
+    schemas.StatusForm,
+    answer(204, "Kept."),
     summary="Take a status callback",
     description="Called by Twilio. The message is found by its SID.",
-    operation_id="takeStatusCallback",
-    security=SIGNED,
-    responses=answer(204, "Kept.") | _REFUSALS,
 )
-def status(**_: Any) -> NoReturn:
-    """Never reached while the intake stands in front."""
-    raise _not_through_the_intake()
-
-
-@bp.post("/status/<target>")
-@bp.input(schemas.StatusForm, location="form")
-@bp.doc(
+_document(
+    "/status/<target>",
+    "takeMessageStatusCallback",
+    schemas.StatusForm,
+    answer(204, "Kept."),
     summary="Take a message's status callback",
     description="Called by Twilio. The address names the message.",
-    operation_id="takeMessageStatusCallback",
-    security=SIGNED,
-    responses=answer(204, "Kept.") | _REFUSALS,
 )
-def status_of(**_: Any) -> NoReturn:
-    """Never reached while the intake stands in front."""
-    raise _not_through_the_intake()
-
-
-@bp.post("/inbound")
-@bp.input(schemas.InboundForm, location="form")
-@bp.doc(
+_document(
+    "/inbound",
+    "takeInboundMessage",
+    schemas.InboundForm,
+    answer(200, "Kept.", media_type="text/xml"),
     summary="Take an inbound text",
     description="Called by Twilio. Answered with empty TwiML, so nothing is replied.",
-    operation_id="takeInboundMessage",
-    security=SIGNED,
-    responses=answer(200, "Kept.", media_type="text/xml") | _REFUSALS,
 )
-def inbound(**_: Any) -> NoReturn:
-    """Never reached while the intake stands in front."""
-    raise _not_through_the_intake()
-
-
-def _not_through_the_intake() -> ProblemError:
-    return ProblemError(503, "unavailable", "Callbacks are not taken here.")

@@ -14,7 +14,7 @@ _SEARCHED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FeedFilter:
     """Which events a consumer wants: of these types, about messages with one of these tags; None for any."""
 
     limit: int
@@ -23,7 +23,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class FeedPage:
     """Some events. `next_after` is where the next page begins, also after a page without any; `latest` is the end."""
 
     events: list[dict[str, Any]]
@@ -48,7 +48,7 @@ class CursorUnknownError(Exception):
     """No event has this number yet: it comes from another feed, or from after the backup that was restored."""
 
 
-def read_feed(rt: Runtime, after: int | None, wanted: Wanted) -> Page:
+def read_feed(rt: Runtime, after: int | None, wanted: FeedFilter) -> FeedPage:
     """Return the events after a number, or the oldest ones.
 
     Raises:
@@ -69,7 +69,7 @@ def read_feed(rt: Runtime, after: int | None, wanted: Wanted) -> Page:
     if after is not None and after < kept_after:
         raise CursorExpiredError(kept_after)
     full = len(found) == wanted.limit
-    return Page([render_event(told) for told in found], found[-1].seq if full else until, latest)
+    return FeedPage([render_event(told) for told in found], found[-1].seq if full else until, latest)
 
 
 def _before(oldest: int | None, latest: int) -> int:

@@ -11,7 +11,7 @@ from flask import Response, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.events import schemas
-from smsapp.events.read_feed import CursorExpiredError, CursorUnknownError, Page, Wanted, read_feed
+from smsapp.events.read_feed import CursorExpiredError, CursorUnknownError, FeedFilter, FeedPage, read_feed
 from smsapp.events.watch_feed import FeedWatch
 from smsapp.runtime import Runtime
 from smsapp.web.auth import auth
@@ -46,7 +46,7 @@ _RECONNECT_AFTER_MS = 1000
         "A page of events, or with `Accept: text/event-stream` a stream of them.",
         schemas.FeedPage,
         headers={"Link": "Link"},
-        also=EVENT_STREAM,
+        text_media_type=EVENT_STREAM,
     )
     | problems(400, 401, 404, 410, 500, 503),
 )
@@ -57,14 +57,14 @@ def feed(headers_data: schemas.FeedHeaders, query_data: schemas.FeedQuery) -> Re
     With `wait` the answer comes as soon as there is an event. As a stream, each event has its number as `id`; after a
     lost connection, `Last-Event-ID` takes it up where it ended.
     """
-    wanted = Wanted(query_data.limit, query_data.types, query_data.tags)
+    wanted = FeedFilter(query_data.limit, query_data.types, query_data.tags)
     if request.accept_mimetypes.best_match(["application/json", EVENT_STREAM]) == EVENT_STREAM:
         last = headers_data.last_event_id
         return _stream(query_data.after if last is None else last, wanted)
     return _page(query_data.after, wanted, wait_s=query_data.wait)
 
 
-def _page(after: int | None, wanted: Wanted, *, wait_s: float) -> Response:
+def _page(after: int | None, wanted: FeedFilter, *, wait_s: float) -> Response:
     page = _read(after, wanted)
     if wait_s and not page.events:
         with _watch().place():
@@ -82,7 +82,7 @@ def _page(after: int | None, wanted: Wanted, *, wait_s: float) -> Response:
     return json_response(document, 200, headers)
 
 
-def _first_with_events(page: Page, wanted: Wanted, *, until: float) -> Page:
+def _first_with_events(page: FeedPage, wanted: FeedFilter, *, until: float) -> FeedPage:
     watch = _watch()
     while not page.events and time.monotonic() < until and not watch.ending:
         if not page.has_more:
@@ -91,7 +91,7 @@ def _first_with_events(page: Page, wanted: Wanted, *, until: float) -> Page:
     return page
 
 
-def _stream(after: int | None, wanted: Wanted) -> Response:
+def _stream(after: int | None, wanted: FeedFilter) -> Response:
     first = _read(after, wanted)  # what is wrong with the request is said before the stream begins
     watch = _watch()
     watch.take_place()
@@ -101,7 +101,7 @@ def _stream(after: int | None, wanted: Wanted) -> Response:
     return response
 
 
-def _chunks(rt: Runtime, watch: FeedWatch, page: Page, wanted: Wanted) -> Iterator[bytes]:
+def _chunks(rt: Runtime, watch: FeedWatch, page: FeedPage, wanted: FeedFilter) -> Iterator[bytes]:
     """Yield pages as they come; runs after the request's context has gone."""
     until = time.monotonic() + _LONGEST_STREAM_S
     yield b"retry: %d\n\n" % _RECONNECT_AFTER_MS
@@ -127,7 +127,7 @@ def _frame(event: dict[str, Any]) -> bytes:
     )
 
 
-def _read(after: int | None, wanted: Wanted) -> Page:
+def _read(after: int | None, wanted: FeedFilter) -> FeedPage:
     try:
         return read_feed(runtime(), after, wanted)
     except CursorExpiredError as error:

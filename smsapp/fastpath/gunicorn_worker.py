@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker with a short way for what comes in bursts of thousands: callbacks, and texts to send.
+"""gunicorn's gevent worker with a fast path for what comes in bursts of thousands: callbacks, and texts to send.
 
 gunicorn spends twice as long on a request's environment and response as we do on the callback in it, so plain requests
 are read and answered on the connection itself, by handlers that the application names. Whatever is not plain takes
@@ -26,8 +26,8 @@ _CHUNK_BYTES = 64 * 1024
 _HUNG_UP = {EPIPE, ECONNRESET, ENOTCONN}
 
 
-class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves the application, and some of its requests by a short way."""
+class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Serves the application, and some of its requests by the fast path."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,7 +66,7 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             util.close(client)
 
     def _serve(self, listener_name: Any, client: socket, addr: Any) -> None:
-        """Answer requests, each by the shortest way that fits it.
+        """Answer requests, each by the fastest path that fits it.
 
         Raises:
             StopIteration: gunicorn wants the connection closed.
@@ -75,7 +75,7 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         parser = http.get_parser(self.cfg, client, addr)
         buffer = b""
         while buffer := buffer or self._wait_for_request(client):
-            size, buffer = self._answer_shortly(client, buffer)
+            size, buffer = self._answer_by_handler(client, buffer)
             if size and not self.alive:
                 return
             if size:
@@ -105,7 +105,7 @@ class ShortWayWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             del self._idle[client]
         return first
 
-    def _answer_shortly(self, client: socket, buffer: bytes) -> tuple[int, bytes]:
+    def _answer_by_handler(self, client: socket, buffer: bytes) -> tuple[int, bytes]:
         """Answer the request at the beginning of the buffer, if a handler does.
 
         Returns how many bytes it took, 0 for none, and the buffer with what was read meanwhile.

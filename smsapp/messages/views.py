@@ -19,6 +19,7 @@ from smsapp.web.wiring import runtime
 
 bp = APIBlueprint("messages", __name__, url_prefix="/sms", tag="Messages")
 
+NO_SUCH_MESSAGE = "There is no such message."
 _LOOK_EVERY_S = 0.25
 
 
@@ -104,4 +105,4 @@ def named_message(text: str) -> UUID:
 
 def no_such_message() -> ProblemError:
     """Return the problem of an id that no message has."""
-    return ProblemError(404, "message_not_found", "There is no such message.")
+    return ProblemError(404, "message_not_found", NO_SUCH_MESSAGE)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from smsapp.db.base import UtcDateTime
 from smsapp.messages.models import Message
 from smsapp.pacing import breaker_queries as breakers
-from smsapp.pacing.fairness import Queue
+from smsapp.pacing.fairness import MessageQueue
 from smsapp.queue.lanes import Lane
 
 MAX_QUEUES = 256
@@ -18,14 +18,14 @@ MAX_QUEUES = 256
 
 MOST_COUNTED = 20_000
 
-START = Queue("", UUID(int=0))
+START = MessageQueue("", UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A queue with something due, and the size of its oldest message in segments."""
 
-    queue: Queue
+    queue: MessageQueue
     head_segments: int
 
 
@@ -65,8 +65,8 @@ _COLUMNS = [
 
 
 def waiting(
-    session: Session, lane: Lane, *, now: datetime, after: Queue = START
-) -> tuple[list[Waiting], Queue]:
+    session: Session, lane: Lane, *, now: datetime, after: MessageQueue = START
+) -> tuple[list[Waiting], MessageQueue]:
     """Return queues of a lane that have a message due, and after which one to go on looking.
 
     Without those whose sender, or account, is closed.
@@ -77,11 +77,11 @@ def waiting(
     values = {"lane": int(lane), "most": MAX_QUEUES, "sender": after.sender, "key": after.api_key_id}
     rows = session.execute(_HEADS.columns(*_COLUMNS), values).all()
     found = [
-        Waiting(Queue(row.sender_key, row.api_key_id), row.segments)
+        Waiting(MessageQueue(row.sender_key, row.api_key_id), row.segments)
         for row in rows
         if row.due_at is not None and row.due_at <= now and row.sender_key not in closed
     ]
-    last = Queue(rows[-1].sender_key, rows[-1].api_key_id) if len(rows) == MAX_QUEUES else START
+    last = MessageQueue(rows[-1].sender_key, rows[-1].api_key_id) if len(rows) == MAX_QUEUES else START
     return found, last
 
 

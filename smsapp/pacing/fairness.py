@@ -9,7 +9,7 @@ from smsapp.queue.lanes import Lane
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Queue:
+class MessageQueue:
     """The messages of one lane that go out by the same sender for the same API key."""
 
     sender: str
@@ -20,11 +20,11 @@ class Queue:
 class Share:
     """How many messages of a queue may be taken now."""
 
-    queue: Queue
+    queue: MessageQueue
     count: int
 
 
-def deal(queues: Sequence[Queue], free: int, room: Mapping[str, int]) -> list[Share]:
+def deal(queues: Sequence[MessageQueue], free: int, room: Mapping[str, int]) -> list[Share]:
     """Divide `free` places among the queues: one to each API key in turn, and among a key's senders in turn.
 
     `room` says how many messages each paced sender may hand over now; one that it does not name is not paced. So ten
@@ -32,10 +32,10 @@ def deal(queues: Sequence[Queue], free: int, room: Mapping[str, int]) -> list[Sh
     order of `queues`: whoever calls repeatedly with fewer places than keys must rotate them (`rotate`).
     """
     left = dict(room)
-    rings: dict[UUID, deque[Queue]] = {}
+    rings: dict[UUID, deque[MessageQueue]] = {}
     for queue in queues:
         rings.setdefault(queue.api_key_id, deque()).append(queue)
-    dealt: dict[Queue, int] = {}
+    dealt: dict[MessageQueue, int] = {}
     while free and rings:
         for key in list(rings)[:free]:
             turn = _next(rings[key], left)
@@ -49,7 +49,7 @@ def deal(queues: Sequence[Queue], free: int, room: Mapping[str, int]) -> list[Sh
     return [Share(queue, count) for queue, count in dealt.items()]
 
 
-def rotate(queues: Sequence[Queue], last: UUID | None) -> list[Queue]:
+def rotate(queues: Sequence[MessageQueue], last: UUID | None) -> list[MessageQueue]:
     """Return the queues by API key, beginning with the key that comes after the last one served."""
     ordered = sorted(queues, key=lambda queue: (queue.api_key_id, queue.sender))
     if last is None:
@@ -67,7 +67,7 @@ def ahead_of(backlog: Mapping[tuple[Lane, UUID], int], lane: Lane, key: UUID) ->
     return sum(min(count, own + 1) if at == lane else count for (at, _), count in backlog.items())
 
 
-def _next(ring: deque[Queue], left: Mapping[str, int]) -> Queue | None:
+def _next(ring: deque[MessageQueue], left: Mapping[str, int]) -> MessageQueue | None:
     """Return a key's next queue whose sender has room, and put it last; None when there is none."""
     for _ in range(len(ring)):
         queue = ring.popleft()

@@ -17,7 +17,7 @@ from smsapp.recipients.quiet_hours import held_until
 from smsapp.runtime import Runtime
 from smsapp.sending.draft import Draft, time_fault
 from smsapp.sending.prices import Price, estimate
-from smsapp.sending.verdict import Finding, Verdict
+from smsapp.sending.verdict import CheckVerdict, Finding
 from smsapp.suppressions import queries as suppressions
 from smsapp.times import rfc3339
 from smsapp.twilio.error_codes import OwnCode
@@ -81,10 +81,10 @@ def preview_message(rt: Runtime, draft: Draft) -> Preview:
 def check_number(case: Case) -> Finding:
     """Say whether the numbering plan knows the recipient's number."""
     if case.draft.recipient.valid:
-        return Finding("number", Verdict.PASS, "The number is one that exists in its country's plan.")
+        return Finding("number", CheckVerdict.PASS, "The number is one that exists in its country's plan.")
     return Finding(
         "number",
-        Verdict.WARN,
+        CheckVerdict.WARN,
         "This number is possible, but no such number is known to exist.",
         "number_not_known",
     )
@@ -94,8 +94,8 @@ def check_times(case: Case) -> Finding:
     """Say whether the request's times can be kept."""
     fault = time_fault(case.draft.send_at, case.draft.deliver_by, case.now)
     if fault:
-        return Finding("times", Verdict.REFUSE, f"{fault.field}: {fault.sentence}", fault.code)
-    return Finding("times", Verdict.PASS, "Its times can be kept.")
+        return Finding("times", CheckVerdict.REFUSE, f"{fault.field}: {fault.sentence}", fault.code)
+    return Finding("times", CheckVerdict.PASS, "Its times can be kept.")
 
 
 def check_opt_out(case: Case) -> Finding:
@@ -104,19 +104,19 @@ def check_opt_out(case: Case) -> Finding:
     pairs = suppressions.among(case.session, [recipient])
     if suppressions.concerns(recipient, (draft.sender, draft.messaging_service_sid), pairs):
         detail = "The recipient has opted out of messages from this sender."
-        return Finding("opt_out", Verdict.REFUSE, detail, "recipient_opted_out")
-    return Finding("opt_out", Verdict.PASS, "The recipient has not opted out, as far as is known.")
+        return Finding("opt_out", CheckVerdict.REFUSE, detail, "recipient_opted_out")
+    return Finding("opt_out", CheckVerdict.PASS, "The recipient has not opted out, as far as is known.")
 
 
 def check_quiet_hours(case: Case) -> Finding:
     """Say whether it is night at the recipient's when the text would go out."""
     until, deliver_by = case.quiet_until, case.draft.deliver_by
     if until is None:
-        return Finding("quiet_hours", Verdict.PASS, "No quiet hours hold it back.")
+        return Finding("quiet_hours", CheckVerdict.PASS, "No quiet hours hold it back.")
     detail = f"It would wait for the end of the recipient's quiet hours, {rfc3339(until)}."
     if deliver_by and until >= deliver_by:
         detail = "The recipient's quiet hours end after deliver_by; it would wait until then and fail."
-    return Finding("quiet_hours", Verdict.HOLD, detail, "quiet_hours", until)
+    return Finding("quiet_hours", CheckVerdict.HOLD, detail, "quiet_hours", until)
 
 
 def check_caps(case: Case) -> Finding:
@@ -126,11 +126,11 @@ def check_caps(case: Case) -> Finding:
     with_it = {scope: counted.get(scope, 0) + 1 for scope in caps.of(country)}
     held = hold_over([country], with_it, caps)
     if not held:
-        return Finding("caps", Verdict.PASS, "No cap on a day is reached.")
+        return Finding("caps", CheckVerdict.PASS, "No cap on a day is reached.")
     code, until = held[0][1], next_day(case.due)
     which = "messages" if code == OwnCode.DAILY_CAP else f"messages to {country}"
     detail = f"The day's cap on {which} is reached; it would wait until {rfc3339(until)}."
-    return Finding("caps", Verdict.HOLD, detail, code.name.lower(), until)
+    return Finding("caps", CheckVerdict.HOLD, detail, code.name.lower(), until)
 
 
 def check_country(case: Case) -> Finding:
@@ -138,9 +138,9 @@ def check_country(case: Case) -> Finding:
     country = case.draft.recipient.country
     until = breakers.parked_countries(case.session).get(country)
     if until is None:
-        return Finding("country", Verdict.PASS, "Messages to this country are not held.")
+        return Finding("country", CheckVerdict.PASS, "Messages to this country are not held.")
     detail = f"Too few messages to {country} were delivered of late; it would wait until {rfc3339(until)}."
-    return Finding("country", Verdict.HOLD, detail, "country_parked", until)
+    return Finding("country", CheckVerdict.HOLD, detail, "country_parked", until)
 
 
 def check_sending(case: Case) -> Finding:
@@ -149,32 +149,35 @@ def check_sending(case: Case) -> Finding:
         if breakers.is_closed(case.session, scope, now=case.now):
             what = "this account" if scope == breakers.ACCOUNT else "this sender"
             return Finding(
-                "sending", Verdict.HOLD, f"Sending is paused for {what}; it would wait.", "sending_paused"
+                "sending",
+                CheckVerdict.HOLD,
+                f"Sending is paused for {what}; it would wait.",
+                "sending_paused",
             )
-    return Finding("sending", Verdict.PASS, "Account and sender are open.")
+    return Finding("sending", CheckVerdict.PASS, "Account and sender are open.")
 
 
 def check_pace(case: Case) -> Finding:
     """Say roughly when its turn at its sender's pace would come; the pace is not used up by asking."""
     rate = case.rt.settings.paces.rate(case.sender)
     if rate is None:
-        return Finding("pace", Verdict.PASS, "Its sender has no pace to keep.")
+        return Finding("pace", CheckVerdict.PASS, "Its sender has no pace to keep.")
     try:
         behind_s = case.rt.pacer.behind_s(case.sender)
     except (RedisError, OSError):
         return Finding(
-            "pace", Verdict.HOLD, "Its sender's pace is not known now; it would wait.", "pace_unknown"
+            "pace", CheckVerdict.HOLD, "Its sender's pace is not known now; it would wait.", "pace_unknown"
         )
     lane = case.draft.lane
     backlog = queues.backlog(case.session, case.sender, lane, until=case.due)
     before = ahead_of(backlog, lane, case.draft.api_key_id)
     turn = max(case.due, case.now + timedelta(seconds=behind_s + before / rate))
     if turn - case.due < _AT_ONCE:
-        return Finding("pace", Verdict.PASS, "Its sender's pace leaves room for it.")
+        return Finding("pace", CheckVerdict.PASS, "Its sender's pace leaves room for it.")
     detail = (
         f"About {before} segments go before it at {rate:g} a second; its turn comes at about {rfc3339(turn)}."
     )
-    return Finding("pace", Verdict.HOLD, detail, "pace", turn)
+    return Finding("pace", CheckVerdict.HOLD, detail, "pace", turn)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class CheckVerdict(StrEnum):
     """What a check says, from harmless to worst."""
 
     PASS = "pass"  # noqa: S105 - no password
@@ -15,7 +15,7 @@ class Verdict(StrEnum):
     REFUSE = "refuse"
 
 
-_ORDER = tuple(Verdict)
+_ORDER = tuple(CheckVerdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Finding:
     """
 
     check: str
-    verdict: Verdict
+    verdict: CheckVerdict
     detail: str
     code: str | None = None
     until: datetime | None = None
 
 
-def worst(findings: Sequence[Finding]) -> Verdict:
+def worst(findings: Sequence[Finding]) -> CheckVerdict:
     """Return the verdict on the whole."""
-    return max((finding.verdict for finding in findings), key=_ORDER.index, default=Verdict.PASS)
+    return max((finding.verdict for finding in findings), key=_ORDER.index, default=CheckVerdict.PASS)

@@ -7,7 +7,7 @@ from smsapp.db.sessions import reading
 from smsapp.messages import reads
 from smsapp.messages.documents import message_view
 from smsapp.messages.schemas import Message
-from smsapp.messages.views import named_message, no_such_message
+from smsapp.messages.views import NO_SUCH_MESSAGE, named_message, no_such_message
 from smsapp.sending import schemas
 from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
 from smsapp.sending.endpoint import SendEndpoint, identify_text
@@ -15,7 +15,7 @@ from smsapp.twilio.gateway import TwilioUnavailableError
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.problems import RETRY_AFTER_S, ProblemError
+from smsapp.web.problems import RETRY_AFTER_S, problem_response
 from smsapp.web.request_context import RequestContext
 from smsapp.web.schemas import SendHeaders
 from smsapp.web.wiring import provided, runtime
@@ -70,19 +70,27 @@ def cancel(message_id: str) -> Response:
     409 says that it is too late: the message is on its way or has ended otherwise.
     """
     wanted = named_message(message_id)
-    try:
-        cancel_message(runtime(), wanted, request_id=g.request_id)
-    except MessageNotFoundError:
-        raise no_such_message() from None
-    except TooLateToCancelError as error:
-        detail = f"The message can no longer be canceled; its status is {error.status}."
-        raise ProblemError(409, "too_late_to_cancel", detail) from None
-    except TwilioUnavailableError:
-        detail = "Twilio has the message and does not answer at present; ask again."
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
-        raise ProblemError(503, "twilio_unavailable", detail, headers=headers) from None
+    cancel_message(runtime(), wanted, request_id=g.request_id)
     with reading(runtime().sessions) as session:
         message = reads.get(session, wanted)
     if message is None:
         raise no_such_message()
     return json_response(message_view(message))
+
+
+@bp.errorhandler(MessageNotFoundError)
+def _not_found(_error: Exception) -> Response:
+    return problem_response(404, "message_not_found", NO_SUCH_MESSAGE)
+
+
+@bp.errorhandler(TooLateToCancelError)
+def _too_late(error: TooLateToCancelError) -> Response:
+    detail = f"The message can no longer be canceled; its status is {error.status}."
+    return problem_response(409, "too_late_to_cancel", detail)
+
+
+@bp.errorhandler(TwilioUnavailableError)
+def _twilio_unavailable(_error: Exception) -> Response:
+    detail = "Twilio has the message and does not answer at present; ask again."
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return problem_response(503, "twilio_unavailable", detail, headers=headers)

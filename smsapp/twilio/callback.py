@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-Kind = Literal["status", "inbound"]
+CallbackKind = Literal["status", "inbound"]
 """What Twilio calls us for."""
 
 
@@ -16,7 +16,7 @@ class Callback(NamedTuple):
     """
 
     receipt_id: UUID
-    kind: Kind
+    kind: CallbackKind
     target: str | None
     body: str
     idempotency_token: str | None

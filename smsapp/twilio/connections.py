@@ -32,7 +32,7 @@ class NoAnswerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """A whole answer; names of headers are in lower case, and of one that repeats the last counts."""
 
     status: int
@@ -60,7 +60,7 @@ class Connections:
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
 
-    def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
+    def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> HttpReply:
         """Make one request and return its answer, whatever its status.
 
         Raises:
@@ -165,9 +165,9 @@ class _Exchange:
                 raise
             self.keeps_alive = False  # what follows a whole answer was not asked for
 
-    def reply(self) -> Reply:
+    def reply(self) -> HttpReply:
         """Return the answer."""
-        return Reply(self._status, self._headers, b"".join(self._body))
+        return HttpReply(self._status, self._headers, b"".join(self._body))
 
     def on_message_begin(self) -> None:
         if self._complete:

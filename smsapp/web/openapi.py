@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from smsapp.web.inputs import SCHEMA_REF, PlainSchemas, header_name
 from smsapp.web.openapi_links import add_links
-from smsapp.web.openapi_parts import HEADERS, PARAMETERS, PROBLEMS, TEXT, Document, Kind, RoomDocument
+from smsapp.web.openapi_parts import HEADERS, PARAMETERS, PROBLEMS, TEXT, Document, ProblemKind, RoomDocument
 from smsapp.web.problems import PROBLEM_TYPE
 from smsapp.web.schemas import Problem
 
@@ -34,16 +34,16 @@ def answer(
     *,
     headers: Mapping[str, str] = MappingProxyType({}),
     media_type: str = "application/json",
-    also: str | None = None,
+    text_media_type: str | None = None,
 ) -> Responses:
     """Return what APIFlask takes as a view's `responses`; `headers` maps names to `components/headers`.
 
-    `also` is a second media type, of plain text, in which the client may ask for it.
+    `text_media_type` is a second one, of plain text, in which the client may ask for it.
     """
     schema = {"schema": _ref("schemas", model.__name__)} if model else {}
     content = {media_type: schema} if model or media_type != "application/json" else {}
-    if also:
-        content[also] = {"schema": TEXT}
+    if text_media_type:
+        content[text_media_type] = {"schema": TEXT}
     return {status: {"description": description, "content": content, "headers": _refs("headers", headers)}}
 
 
@@ -155,7 +155,7 @@ def _never_null(schema: Document) -> None:
         schema.update(next(part for part in schema.pop("anyOf") if part != {"type": "null"}))
 
 
-def _problem(kind: Kind) -> Document:
+def _problem(kind: ProblemKind) -> Document:
     return {
         "description": kind.description,
         "content": {PROBLEM_TYPE: {"schema": _ref("schemas", Problem.__name__)}},

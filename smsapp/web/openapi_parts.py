@@ -86,7 +86,7 @@ PARAMETERS: Document = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemKind:
     """What is said about the problems of one HTTP status."""
 
     name: str
@@ -95,33 +95,35 @@ class Kind:
 
 
 PROBLEMS = {
-    400: Kind(
+    400: ProblemKind(
         "BadRequest",
         "Something in the request is wrong, and `errors` points at each fault: `invalid_request`, `malformed_json`, "
         "`malformed_form`, `invalid_upload`, `bad_request`.",
     ),
-    401: Kind("Unauthorized", "No valid API key: `unauthorized`.", {"WWW-Authenticate": "WwwAuthenticate"}),
-    403: Kind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
-    404: Kind(
+    401: ProblemKind(
+        "Unauthorized", "No valid API key: `unauthorized`.", {"WWW-Authenticate": "WwwAuthenticate"}
+    ),
+    403: ProblemKind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
+    404: ProblemKind(
         "NotFound",
         "There is no such thing: `message_not_found`, `event_not_found`, `job_not_found`, `template_not_found`, "
         "`inbound_not_found`, `suppression_not_found`, `subscription_not_found`, `delivery_not_found`.",
     ),
-    409: Kind(
+    409: ProblemKind(
         "Conflict",
         "Not in its present state: `too_late_to_cancel`, `wrong_job_state`, `template_exists`, "
         "`subscription_disabled`.",
     ),
-    410: Kind("Gone", "Events after this number are not kept any more: `cursor_expired`."),
-    413: Kind("TooLarge", "The body is larger than 64 KiB, a job's than 64 MiB: `too_large`."),
-    415: Kind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
-    422: Kind(
+    410: ProblemKind("Gone", "Events after this number are not kept any more: `cursor_expired`."),
+    413: ProblemKind("TooLarge", "The body is larger than 64 KiB, a job's than 64 MiB: `too_large`."),
+    415: ProblemKind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
+    422: ProblemKind(
         "Refused",
         "The Idempotency-Key was used before, with another request: `idempotency_key_reused`. Or the recipient has "
         "opted out of messages from this sender: `recipient_opted_out`; only the recipient's START changes that.",
     ),
-    500: Kind("InternalError", "Something broke on our side: `internal_error`."),
-    503: Kind(
+    500: ProblemKind("InternalError", "Something broke on our side: `internal_error`."),
+    503: ProblemKind(
         "Unavailable",
         "Not now; repeat the request, a POST with its Idempotency-Key, since an answer may have been lost: "
         "`database_unavailable`, `overloaded`, `twilio_unavailable`, `unavailable`.",

@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 Handler = Callable[[PlainRequest], Answer | None]
 """Answers a request, or returns None to leave it to the application; then it has changed nothing."""
 
-EXTENSION = "smsapp_short_ways"
+EXTENSION = "smsapp_fast_path"
 """Where the application's `extensions` have a mapping from the beginnings of paths to handlers."""
 
 

@@ -28,7 +28,7 @@ from smsapp import __version__
 from smsapp.addresses import Network, is_allowed
 from smsapp.backoff import retry_after
 from smsapp.config import Settings
-from smsapp.ports import Reply
+from smsapp.ports import ConsumerReply
 
 MAX_ANSWER_BYTES = 1_048_576
 """Nobody has a reason to answer more; it counts as a failure."""
@@ -166,19 +166,19 @@ class WebhookPoster:
         self._pools: OrderedDict[tuple[str, str, int | None], urllib3.HTTPConnectionPool] = OrderedDict()
         self._lock = threading.Lock()
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ConsumerReply:
         """Make one request; never raises for anything that a consumer or the network does."""
         began = time.monotonic()
         _deadline.at = began + self._timeout_s
-        reply = Reply(None, timedelta())
+        reply = ConsumerReply(None, timedelta())
         try:
             reply = self._post(urlsplit(url), body, headers)
         except (HTTPError, OSError, FutureTimeoutError, ValueError, ForbiddenAddressError) as error:
-            reply = Reply(None, timedelta(), error=_cause(error))
+            reply = ConsumerReply(None, timedelta(), error=_cause(error))
         took = timedelta(seconds=time.monotonic() - began)
-        return Reply(reply.status, took, reply.response, reply.error, reply.retry_after)
+        return ConsumerReply(reply.status, took, reply.response, reply.error, reply.retry_after)
 
-    def _post(self, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def _post(self, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> ConsumerReply:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         answer = self._pool(parts).urlopen(
             "POST",
@@ -197,7 +197,7 @@ class WebhookPoster:
         else:
             answer.release_conn()
         asked = retry_after(answer.headers.get("Retry-After"), now=datetime.now(UTC))
-        return Reply(answer.status, timedelta(), _readable(kept), error, asked)
+        return ConsumerReply(answer.status, timedelta(), _readable(kept), error, asked)
 
     def _pool(self, parts: SplitResult) -> urllib3.HTTPConnectionPool:
         key = (parts.scheme, parts.hostname or "", parts.port)

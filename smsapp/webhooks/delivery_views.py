@@ -9,11 +9,12 @@ from flask import Response
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_id, parse_public_id
 from smsapp.messages import reads
+from smsapp.messages.views import no_such_message
 from smsapp.web.auth import auth
 from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.pages import page_response
-from smsapp.web.problems import ProblemError, problem_response
+from smsapp.web.problems import problem_response
 from smsapp.web.wiring import runtime
 from smsapp.webhooks import queries as deliveries
 from smsapp.webhooks import schemas
@@ -60,7 +61,7 @@ def of_message(message_id: str, query_data: schemas.DeliveryQuery) -> Response:
     wanted = parse_public_id(message_id)
     with reading(runtime().sessions) as session:
         if wanted is None or reads.get(session, wanted) is None:
-            raise ProblemError(404, "message_not_found", "There is no such message.")
+            raise no_such_message()
     return _page(query_data, message_id=wanted)
 
 

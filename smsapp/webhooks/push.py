@@ -22,7 +22,7 @@ from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
 from smsapp.events.payload import render_event
 from smsapp.ids import new_id
-from smsapp.ports import Reply
+from smsapp.ports import ConsumerReply
 from smsapp.queue.drain import draining, outlast
 from smsapp.queue.tasks import Job
 from smsapp.runtime import Runtime
@@ -278,7 +278,7 @@ class _Drain:
     def _post(self, consumer: Consumer, ready: _Ready) -> None:
         """Make one request, in a thread of the pool; whatever happens, the drain hears of it."""
         began_at = self._rt.clock()
-        reply = Reply(None, timedelta(), error=EVENT_FORGOTTEN)
+        reply = ConsumerReply(None, timedelta(), error=EVENT_FORGOTTEN)
         try:
             if ready.body is not None:
                 signed = signed_headers(ready.event_id, ready.body, consumer.secrets, now=began_at)
@@ -286,7 +286,7 @@ class _Drain:
                 reply = self._rt.webhooks.post(ready.delivery.url or consumer.url, ready.body, headers)
         except Exception:
             log.exception("push_broke", delivery_id=ready.delivery.id.hex)
-            reply = Reply(None, timedelta(), error="internal_error")
+            reply = ConsumerReply(None, timedelta(), error="internal_error")
         finally:
             self._answers.put(Result(consumer, ready.delivery, reply, began_at))
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, prefixed_id
 from smsapp.metrics import DELIVERIES
-from smsapp.ports import PendingEvent, Reply
+from smsapp.ports import ConsumerReply, PendingEvent
 from smsapp.runtime import Runtime, Transaction
 from smsapp.times import rfc3339
 from smsapp.webhooks import queries as deliveries
@@ -36,7 +36,7 @@ class Result:
 
     consumer: Consumer
     delivery: DueDelivery
-    reply: Reply
+    reply: ConsumerReply
     began_at: datetime
 
 
@@ -130,5 +130,5 @@ def _columns(health: Health) -> dict[str, object]:
     }
 
 
-def _class(reply: Reply) -> str:
+def _class(reply: ConsumerReply) -> str:
     return "delivered" if reply.delivered else f"http_{reply.status}"

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from smsapp.ports import Reply
+from smsapp.ports import ConsumerReply
 
 SCHEDULE = (
     timedelta(seconds=5),
@@ -136,7 +136,7 @@ def next_try(
     return now + max(_jittered(SCHEDULE[step], rng), asked)
 
 
-def after_reply(health: Health, reply: Reply, *, now: datetime, rng: Callable[[], float]) -> Health:
+def after_reply(health: Health, reply: ConsumerReply, *, now: datetime, rng: Callable[[], float]) -> Health:
     """Return the consumer's health after this reply.
 
     Replies that come during a pause belong to requests from before it: failures among them say nothing new.

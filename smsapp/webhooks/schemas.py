@@ -36,12 +36,14 @@ def _header_name(value: object) -> object:
     return value
 
 
-Kind = Annotated[
+EventTypeName = Annotated[
     EventType,
     BeforeValidator(_event_type),
     WithJsonSchema({"type": "string", "enum": [str(kind) for kind in EventType]}),
 ]
-Kinds = Annotated[list[Kind], Field(min_length=1, max_length=50, description="Only these; null for all.")]
+EventTypeNames = Annotated[
+    list[EventTypeName], Field(min_length=1, max_length=50, description="Only these; null for all.")
+]
 Tags = Annotated[
     list[Tag],
     Field(min_length=1, max_length=20, description="Only of messages with one of these; null for all."),
@@ -71,7 +73,7 @@ class SubscriptionRequest(BaseModel):
     )
 
     url: ConsumerUrl
-    event_types: Kinds | None = None
+    event_types: EventTypeNames | None = None
     tags: Tags | None = None
     headers: Headers | None = None
     description: Description | None = None
@@ -83,7 +85,7 @@ class SubscriptionChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: ConsumerUrl | SkipJsonSchema[None] = None
-    event_types: Kinds | None = None
+    event_types: EventTypeNames | None = None
     tags: Tags | None = None
     headers: Headers | None = None
     description: Description | None = None
@@ -125,7 +127,7 @@ class ExampleRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    event_type: Kind = EventType.MESSAGE_DELIVERED
+    event_type: EventTypeName = EventType.MESSAGE_DELIVERED
 
 
 class SubscriptionQuery(BaseModel):

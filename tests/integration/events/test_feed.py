@@ -13,7 +13,7 @@ from smsapp.callbacks import track as track_module
 from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
 from smsapp.events.payload import render_event
-from smsapp.events.read_feed import Wanted, read_feed
+from smsapp.events.read_feed import FeedFilter, read_feed
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, public_id
 from smsapp.messages.models import MessageEvent
@@ -223,7 +223,7 @@ def test_after_three_days_a_consumer_misses_nothing_of_what_happened(
     rt: Runtime, accept: Accept, clock: FakeClock
 ) -> None:
     accept()
-    page = read_feed(rt, None, Wanted(1000))
+    page = read_feed(rt, None, FeedFilter(1000))
     heard = list(page.events)
     ids = [accept() for _ in range(1699)]
     for word in ("sent", "delivered"):
@@ -231,8 +231,8 @@ def test_after_three_days_a_consumer_misses_nothing_of_what_happened(
         form = f"MessageSid={{}}&MessageStatus={word}"
         receive(rt, *(raw_callback(rt, public_id(each), form.format(f"SM{each.hex}")) for each in ids))
 
-    while page.next_after < read_feed(rt, page.next_after, Wanted(1)).latest:
-        page = read_feed(rt, page.next_after, Wanted(313))
+    while page.next_after < read_feed(rt, page.next_after, FeedFilter(1)).latest:
+        page = read_feed(rt, page.next_after, FeedFilter(313))
         heard += page.events
 
     assert [event["seq"] for event in heard] == list(range(1, 1 + 3 * len(ids) + 1))

@@ -17,7 +17,7 @@ from smsapp.messages.models import Message
 from smsapp.pacing import backlog as queues
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import due
-from smsapp.pacing.fairness import Queue, Share
+from smsapp.pacing.fairness import MessageQueue, Share
 from smsapp.queue.lanes import Lane
 from smsapp.queue.tasks import Job
 from smsapp.runtime import Runtime
@@ -117,7 +117,7 @@ def test_a_share_takes_the_oldest_of_its_queue_and_no_more(
     with rt.sessions() as session:
         key = reads.get(session, mine[0])
         assert key
-    shares = [Share(Queue(SENDER, key.api_key_id), 2), Share(Queue(OTHER, other_key), 1)]
+    shares = [Share(MessageQueue(SENDER, key.api_key_id), 2), Share(MessageQueue(OTHER, other_key), 1)]
 
     with rt.sessions.begin() as session:
         claimed = claims.claim_shares(
@@ -191,7 +191,10 @@ def test_no_more_is_taken_out_of_a_long_queue_however_it_is_planned(
         if session.get_bind().dialect.name == "postgresql":
             for kind in ALL_BUT_NESTED_LOOPS:
                 session.execute(text(f"SET LOCAL enable_{kind} = off"))
-        shares = [Share(Queue(SENDER, row.api_key_id), 3), Share(Queue(OTHER, row.api_key_id), 3)]
+        shares = [
+            Share(MessageQueue(SENDER, row.api_key_id), 3),
+            Share(MessageQueue(OTHER, row.api_key_id), 3),
+        ]
         claim = {"session": session, "lane": Lane.NORMAL, "now": rt.clock(), "lease": HOUR}
         claimed = [
             (len(claims.claim_shares(shares=part, **claim)), len(claims.claim_due(limit=3, **claim)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from smsapp.ports import Reply
+from smsapp.ports import ConsumerReply
 from smsapp.webhooks.client import KEPT_ANSWER_BYTES, WebhookPoster, signed_headers
 from tests.support import consumer as behaviours
 from tests.support.consumer import Behaviour, Consumer, accept, refuse
@@ -34,7 +34,7 @@ def consumer() -> Iterator[Consumer]:
         yield consumer
 
 
-def ask(consumer: Consumer, behave: Behaviour, *, timeout_s: float = 2.0) -> Reply:
+def ask(consumer: Consumer, behave: Behaviour, *, timeout_s: float = 2.0) -> ConsumerReply:
     """Make one request to a consumer that behaves so."""
     consumer.behave = behave
     return poster(timeout_s=timeout_s).post(consumer.url, b"{}", {})

@@ -5,23 +5,25 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapp.pacing.fairness import Queue, ahead_of, deal, rotate
+from smsapp.pacing.fairness import MessageQueue, ahead_of, deal, rotate
 from smsapp.queue.lanes import Lane
 
 KEYS = [UUID(int=number) for number in range(1, 6)]
 
 
-def q(key: int, sender: str = "A") -> Queue:
-    return Queue(sender, KEYS[key])
+def q(key: int, sender: str = "A") -> MessageQueue:
+    return MessageQueue(sender, KEYS[key])
 
 
 QUEUES = st.lists(
-    st.builds(Queue, st.sampled_from(["A", "B", "C"]), st.sampled_from(KEYS)), unique=True, max_size=12
+    st.builds(MessageQueue, st.sampled_from(["A", "B", "C"]), st.sampled_from(KEYS)), unique=True, max_size=12
 )
 ROOM = st.dictionaries(st.sampled_from(["A", "B", "C"]), st.integers(0, 10))
 
 
-def counts(queues: list[Queue], free: int, room: dict[str, int] | None = None) -> dict[Queue, int]:
+def counts(
+    queues: list[MessageQueue], free: int, room: dict[str, int] | None = None
+) -> dict[MessageQueue, int]:
     return {share.queue: share.count for share in deal(queues, free, room or {})}
 
 
@@ -49,7 +51,7 @@ def test_with_fewer_places_than_keys_each_gets_its_turn() -> None:
 
 @given(queues=QUEUES, free=st.integers(0, 40), room=ROOM)
 def test_no_place_is_given_twice_none_is_wasted_and_no_sender_overrun(
-    queues: list[Queue], free: int, room: dict[str, int]
+    queues: list[MessageQueue], free: int, room: dict[str, int]
 ) -> None:
     dealt = counts(queues, free, room)
 
@@ -62,7 +64,7 @@ def test_no_place_is_given_twice_none_is_wasted_and_no_sender_overrun(
 
 
 @given(queues=QUEUES, free=st.integers(0, 40))
-def test_without_paces_no_key_gets_two_more_than_another(queues: list[Queue], free: int) -> None:
+def test_without_paces_no_key_gets_two_more_than_another(queues: list[MessageQueue], free: int) -> None:
     by_key: dict[UUID, int] = {each.api_key_id: 0 for each in queues}
     for each, count in counts(queues, free).items():
         by_key[each.api_key_id] += count
@@ -71,7 +73,9 @@ def test_without_paces_no_key_gets_two_more_than_another(queues: list[Queue], fr
 
 
 @given(queues=QUEUES, last=st.sampled_from([None, *KEYS]))
-def test_rotation_loses_nobody_and_begins_after_the_last_key(queues: list[Queue], last: UUID | None) -> None:
+def test_rotation_loses_nobody_and_begins_after_the_last_key(
+    queues: list[MessageQueue], last: UUID | None
+) -> None:
     rotated = rotate(queues, last)
 
     assert sorted(rotated) == sorted(queues)

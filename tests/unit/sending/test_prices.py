@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsapp.sending.prices import estimate
-from smsapp.sending.verdict import Finding, Verdict, worst
+from smsapp.sending.verdict import CheckVerdict, Finding, worst
 
 TABLE = {"US": Decimal("0.0083"), "*": Decimal("0.1")}
 
@@ -32,12 +32,12 @@ def test_a_price_is_of_its_country_or_of_anywhere_or_unknown(
     assert price is None or price.currency == "EUR"
 
 
-@given(st.lists(st.sampled_from(Verdict)))
-def test_the_worst_verdict_counts(verdicts: list[Verdict]) -> None:
+@given(st.lists(st.sampled_from(CheckVerdict)))
+def test_the_worst_verdict_counts(verdicts: list[CheckVerdict]) -> None:
     whole = worst([Finding("x", verdict, "") for verdict in verdicts])
 
-    for harsher in (Verdict.REFUSE, Verdict.HOLD, Verdict.WARN, Verdict.PASS):
+    for harsher in (CheckVerdict.REFUSE, CheckVerdict.HOLD, CheckVerdict.WARN, CheckVerdict.PASS):
         if harsher in verdicts:
             assert whole is harsher
             return
-    assert whole is Verdict.PASS
+    assert whole is CheckVerdict.PASS

@@ -1,4 +1,4 @@
-"""Requests read the short way: exactly as gunicorn reads them, or not at all."""
+"""Requests read by the fast path: exactly as gunicorn reads them, or not at all."""
 
 import pytest
 from gunicorn import http

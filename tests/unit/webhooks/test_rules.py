@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapp.ports import Reply
+from smsapp.ports import ConsumerReply
 from smsapp.webhooks.rules import (
     BREAKER_THRESHOLD,
     DISABLE_AFTER,
@@ -20,8 +20,8 @@ from smsapp.webhooks.rules import (
 )
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-FAILED = Reply(500, timedelta(seconds=1))
-DONE = Reply(200, timedelta(seconds=1))
+FAILED = ConsumerReply(500, timedelta(seconds=1))
+DONE = ConsumerReply(200, timedelta(seconds=1))
 
 
 def middle() -> float:
@@ -102,7 +102,7 @@ def test_one_success_forgets_everything() -> None:
 
 
 def test_retry_after_pauses_the_whole_consumer() -> None:
-    busy = Reply(429, timedelta(), retry_after=timedelta(minutes=1))
+    busy = ConsumerReply(429, timedelta(), retry_after=timedelta(minutes=1))
 
     assert after_reply(Health(), busy, now=NOW, rng=middle).paused_until == NOW + timedelta(minutes=1)
 
@@ -117,17 +117,17 @@ def test_a_consumer_is_given_up_after_five_days() -> None:
 @pytest.mark.parametrize(
     ("reply", "delivered"),
     [
-        (Reply(200, timedelta()), True),
-        (Reply(299, timedelta()), True),
-        (Reply(200, timedelta(), error="answer_too_large"), False),
-        (Reply(199, timedelta()), False),
-        (Reply(301, timedelta()), False),
-        (Reply(410, timedelta()), False),
-        (Reply(500, timedelta()), False),
-        (Reply(None, timedelta(), error="timeout"), False),
+        (ConsumerReply(200, timedelta()), True),
+        (ConsumerReply(299, timedelta()), True),
+        (ConsumerReply(200, timedelta(), error="answer_too_large"), False),
+        (ConsumerReply(199, timedelta()), False),
+        (ConsumerReply(301, timedelta()), False),
+        (ConsumerReply(410, timedelta()), False),
+        (ConsumerReply(500, timedelta()), False),
+        (ConsumerReply(None, timedelta(), error="timeout"), False),
     ],
 )
-def test_only_a_whole_answer_of_200_to_299_counts(reply: Reply, delivered: bool) -> None:
+def test_only_a_whole_answer_of_200_to_299_counts(reply: ConsumerReply, delivered: bool) -> None:
     assert reply.delivered is delivered
 
 

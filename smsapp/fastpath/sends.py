@@ -30,7 +30,7 @@ _ENDPOINT = "sending.send"
 _STATUS = {202: "202 ACCEPTED"}
 
 
-class ShortSends:
+class FastPathSends:
     """Takes texts straight from the connection."""
 
     def __init__(self, app: APIFlask, keys: KeyCache, endpoint: SendEndpoint) -> None:

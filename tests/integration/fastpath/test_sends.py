@@ -31,8 +31,8 @@ def api(settings: Settings, api_key: str) -> Iterator[Api]:
         yield api
 
 
-def shortly(api: Api, body: bytes = TEXT, *, target: str = PATH, **fields: str) -> Answer | None:
-    """Ask the short way."""
+def by_fast_path(api: Api, body: bytes = TEXT, *, target: str = PATH, **fields: str) -> Answer | None:
+    """Ask the fast path."""
     named = {name.replace("_", "-"): value for name, value in fields.items()}
     request = PlainRequest(target, target, JSON | {"authorization": f"Bearer {api.key}"} | named, body)
     answer: Answer | None = api.app.extensions[EXTENSION][PATH](request)
@@ -62,14 +62,14 @@ def stored(api: Api) -> int:
 
 @pytest.mark.parametrize("body", [TEXT, ODD_NUMBER, ALL_FIELDS], ids=["plain", "odd number", "all fields"])
 def test_a_text_is_taken_and_answered_as_flask_does(api: Api, body: bytes) -> None:
-    assert shape(shortly(api, body)) == shape(by_flask(api, body))
+    assert shape(by_fast_path(api, body)) == shape(by_flask(api, body))
     assert stored(api) == 2
 
 
 def test_the_callers_request_id_and_key_count(api: Api) -> None:
-    first = shortly(api, x_request_id="mine-1", idempotency_key="once")
+    first = by_fast_path(api, x_request_id="mine-1", idempotency_key="once")
     again = by_flask(api, TEXT, X_Request_Id="mine-2", Idempotency_Key="once")
-    third = shortly(api, x_request_id="mine-3", idempotency_key="once")
+    third = by_fast_path(api, x_request_id="mine-3", idempotency_key="once")
 
     assert first is not None
     assert third is not None
@@ -88,9 +88,9 @@ def test_the_callers_request_id_and_key_count(api: Api) -> None:
     ids=["a key of another request", "too late"],
 )
 def test_what_cannot_be_met_is_explained_as_flask_does(api: Api, body: bytes, fields: dict[str, str]) -> None:
-    assert shortly(api, ODD_NUMBER, idempotency_key="used") is not None
+    assert by_fast_path(api, ODD_NUMBER, idempotency_key="used") is not None
 
-    answer = shortly(api, body, **fields)
+    answer = by_fast_path(api, body, **fields)
 
     assert shape(answer) == shape(by_flask(api, body, **fields))
     assert stored(api) == 1
@@ -100,7 +100,7 @@ def test_a_failure_of_the_database_is_told_as_flask_does(api: Api) -> None:
     with api.rt.sessions.kw["bind"].begin() as connection:
         connection.exec_driver_sql("ALTER TABLE messages RENAME TO elsewhere")
 
-    answer = shortly(api)
+    answer = by_fast_path(api)
 
     assert shape(answer) == shape(by_flask(api, TEXT))
     assert answer is not None
@@ -109,9 +109,9 @@ def test_a_failure_of_the_database_is_told_as_flask_does(api: Api) -> None:
 
 def test_a_key_that_was_not_seen_of_late_is_flasks_to_look_up(settings: Settings, api_key: str) -> None:
     with serving(settings, api_key) as api:
-        assert shortly(api) is None
+        assert by_fast_path(api) is None
         assert by_flask(api, TEXT).status.startswith("202")
-        assert shortly(api) is not None
+        assert by_fast_path(api) is not None
 
 
 @pytest.mark.parametrize(
@@ -136,5 +136,5 @@ def test_a_key_that_was_not_seen_of_late_is_flasks_to_look_up(settings: Settings
 def test_what_is_not_in_order_is_left_to_flask_untouched(
     api: Api, body: bytes, fields: dict[str, Any]
 ) -> None:
-    assert shortly(api, body, **fields) is None
+    assert by_fast_path(api, body, **fields) is None
     assert stored(api) == 0
