@@ -10,12 +10,10 @@ from sqlalchemy.orm import Session
 
 from smsapp.db.pages import Page, page_after, page_before
 from smsapp.messages.fold import Tracked
-from smsapp.messages.models import FormerSid, Message, MessageEvent
+from smsapp.messages.models import Message, MessageEvent
 from smsapp.messages.queries import TRACKED_COLUMNS, tracked
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
-_EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
-_FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
 
 
 def get(session: Session, message_id: UUID) -> Message | None:

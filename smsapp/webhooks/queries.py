@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, delete, exists, func, or_, select, update
+from sqlalchemy import Table, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
@@ -290,12 +290,6 @@ def forget(session: Session, *, before: datetime, limit: int) -> int:
     session.execute(delete(DeliveryAttempt).where(DeliveryAttempt.delivery_id.in_(chosen)))
     session.execute(delete(Delivery).where(Delivery.id.in_(chosen)))
     return len(chosen)
-
-
-def count_pending(session: Session) -> int:
-    """Return how many events are owed to consumers that get any at present."""
-    query = select(func.count()).select_from(Delivery).join(Subscription).where(_IS_PENDING, is_active())
-    return session.scalar(query) or 0
 
 
 def _fresh(now: datetime) -> dict[str, Any]:

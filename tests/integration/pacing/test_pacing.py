@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from smsapp.pacing import due as pacing_due
-from smsapp.pacing.pace import MOST_AHEAD_US, grant, tolerance_us
+from smsapp.pacing.pace import MOST_AHEAD_US
 from smsapp.pacing.pacer import RedisPacer
 from smsapp.ports import Ask
 from smsapp.queue.lanes import Lane
@@ -146,37 +146,6 @@ def test_many_workers_together_keep_one_pace(redis_url: str, pacer: RedisPacer) 
         total = sum(workers.map(work, range(4)))
 
     assert 50 * 1.4 <= total <= 50 * (1.55 + SLACK_S) + 1
-
-
-def test_redis_computes_what_the_domain_computes(redis_url: str, pacer: RedisPacer) -> None:
-    redis = Redis.from_url(redis_url)
-    key = f"smsapp:pace:{SENDER}"
-    for lane, rate, head, want in [
-        (Lane.OTP, 100.0, 1, 8),
-        (Lane.BULK, 7.5, 3, 30),
-        (Lane.NORMAL, 40.0, 2, 2),
-    ]:
-        redis.flushall()
-        for _ in range(3):
-            before = int(redis.get(key) or 0)
-            granted = pacer.take(lane, [Ask(SENDER, rate, head, want)])[SENDER]
-            after = int(redis.get(key) or 0)
-            # Its own time is not told; from an idle clock it is what the result says.
-            now_us = after - round(granted * 1_000_000 / rate) if granted and not before else None
-            if now_us:
-                told = grant(
-                    before,
-                    now_us=now_us,
-                    rate=rate,
-                    tolerance_us=tolerance_us(lane, rate),
-                    head=head,
-                    want=want,
-                )
-                assert (told.segments, told.caught_up_us) == (granted, after)
-            elif granted:
-                assert after == before + round(granted * 1_000_000 / rate)
-            else:
-                assert after == before
 
 
 def test_what_was_not_needed_is_given_back(pacer: RedisPacer) -> None:

@@ -1,81 +1,9 @@
-"""The clock of a sender: never faster than its pace by more than a message and a few milliseconds, and never slower."""
+"""How fast each sender is by default, and which sender of a pool a recipient hears from."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from smsapp.limits import Paces, default_rate
-from smsapp.pacing.pace import MOST_AHEAD_US, Grant, grant, tolerance_us
-from smsapp.queue.lanes import Lane
 from smsapp.sending.sender_pool import choose_sender
-
-SECOND = 1_000_000
-WIDEST = MOST_AHEAD_US
-
-
-def run(rate: float, sizes: list[tuple[Lane, int]], every_us: int, seconds: int) -> list[tuple[int, int]]:
-    """Ask every so often, taking turns through lanes and sizes; return what went when."""
-    clock, sent, turn = 0, [], 0
-    for now in range(SECOND, (seconds + 1) * SECOND, every_us):
-        lane, head = sizes[turn % len(sizes)]
-        got = grant(clock, now_us=now, rate=rate, tolerance_us=tolerance_us(lane, rate), head=head, want=64)
-        clock = got.caught_up_us
-        if got.segments:
-            sent.append((now, got.segments))
-            turn += 1
-    return sent
-
-
-@pytest.mark.parametrize(("rate", "excess"), [(1.0, 0.2), (10.0, 0.05), (33.0, 0.05), (100.0, 0.05)])
-def test_five_seconds_hold_at_most_five_percent_more_than_the_pace(rate: float, excess: float) -> None:
-    mixed = [(Lane.BULK, 1), (Lane.OTP, 1), (Lane.NORMAL, 1)]
-    sent = run(rate, mixed, every_us=25_000, seconds=30)
-
-    fullest = max(sum(size for at, size in sent if begin <= at < begin + 5 * SECOND) for begin, _ in sent)
-
-    assert fullest <= 5 * rate * (1 + excess)  # at one per second a single message is a fifth
-
-
-@pytest.mark.parametrize("rate", [1.0, 10.0, 33.0, 100.0])
-def test_a_sender_with_enough_to_do_keeps_up_its_pace(rate: float) -> None:
-    sent = run(rate, [(Lane.BULK, 1)], every_us=65_000, seconds=30)
-
-    assert sum(size for _, size in sent) >= 30 * rate * 0.99
-
-
-@given(
-    rate=st.floats(0.5, 200),
-    asks=st.lists(
-        st.tuples(st.sampled_from(Lane), st.integers(1, 10), st.integers(0, 400_000)), min_size=1, max_size=80
-    ),
-)
-def test_whatever_is_asked_no_more_goes_than_the_time_allows(
-    rate: float, asks: list[tuple[Lane, int, int]]
-) -> None:
-    now = begin = SECOND
-    clock = total = 0
-    for lane, head, pause in asks:
-        now += pause
-        got = grant(
-            clock, now_us=now, rate=rate, tolerance_us=tolerance_us(lane, rate), head=head, want=head * 3
-        )
-        clock = got.caught_up_us
-        total += got.segments
-
-    largest = max(head for _, head, _ in asks)
-    assert total <= (now - begin + WIDEST) * rate / SECOND + largest + 0.01
-
-
-@pytest.mark.parametrize("rate", [12.0, 20.0, 100.0])
-def test_behind_a_campaign_there_is_room_for_a_code(rate: float) -> None:
-    def ask(lane: Lane, clock: int) -> Grant:
-        return grant(clock, now_us=SECOND, rate=rate, tolerance_us=tolerance_us(lane, rate), head=1, want=64)
-
-    clock = 0
-    while (got := ask(Lane.BULK, clock)).segments:
-        clock = got.caught_up_us
-
-    assert ask(Lane.OTP, clock).segments == 1
 
 
 @pytest.mark.parametrize(
