@@ -96,6 +96,10 @@ Send one yourself:
     -H 'Authorization: Bearer {self.api_key}' -H 'Content-Type: application/json' \\
     -d '{{"to": "{RECIPIENT}", "body": "Hello"}}'
 
+Answer it as the phone would:
+
+  .venv/bin/python -m simulator inbound STOP
+
 Ctrl-C stops everything. `make demo` goes on with the same data, `make reset` removes it.
 """
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from simulator.drafts import Media
 from simulator.inbound import Inbound, receive
 from simulator.ledger import full, summary
 from simulator.options import OptionError
@@ -75,9 +76,10 @@ async def post_inbound(sim: Simulator, request: web.Request) -> web.Response:
         return _bad_request("a JSON object with from and to is wanted")
     try:
         inbound = _parse_inbound(payload)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         return _bad_request(f"not an inbound message: {error!r}")
-    received = await receive(sim, inbound, str(payload.get("url") or sim.settings.inbound_url))
+    url, base_url = str(payload.get("url") or sim.settings.inbound_url), str(request.url.origin())
+    received = await receive(sim, inbound, url, base_url=base_url)
     posting = received.posting
     return _json(
         {
@@ -93,7 +95,9 @@ async def post_inbound(sim: Simulator, request: web.Request) -> web.Response:
 
 def _parse_inbound(payload: Mapping[str, Any]) -> Inbound:
     texts = {name: str(payload.get(name) or "") for name in _TEXTS}
-    media = [(str(item["url"]), str(item["content_type"])) for item in payload.get("media") or ()]
+    media = tuple(
+        Media(str(item.get("url") or ""), str(item["content_type"])) for item in payload.get("media") or ()
+    )
     return Inbound(from_=str(payload["from"]), to=str(payload["to"]), media=media, **texts)
 
 

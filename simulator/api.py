@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import time
 from typing import NoReturn
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from simulator.runtime import Simulator
 
 EARLY_CALLBACKS_S = 5.0  # a receiver that answers no callback must not hold up the 201 for ever
 WITHHELD_S = 30.0  # longer than any sensible client waits
+FEEDBACK = frozenset({"confirmed", "unconfirmed"})
 ABORTED_S = 1.0  # the handler is canceled as soon as the connection is gone
 
 
@@ -49,7 +51,7 @@ async def create_message(sim: Simulator, request: web.Request) -> web.StreamResp
 
 async def fetch_message(sim: Simulator, request: web.Request) -> web.StreamResponse:
     """Fetch one message."""
-    return json_response(sim, to_twilio(_find(sim, request), sim.settings.account_sid))
+    return json_response(sim, to_twilio(find_message(sim, request), sim.settings.account_sid))
 
 
 async def list_messages(sim: Simulator, request: web.Request) -> web.StreamResponse:
@@ -60,7 +62,7 @@ async def list_messages(sim: Simulator, request: web.Request) -> web.StreamRespo
 async def update_message(sim: Simulator, request: web.Request) -> web.StreamResponse:
     """Cancel a scheduled message or redact a body; never both."""
     form = {name: values[0] for name, values in (await read_form(request)).items()}
-    message = _find(sim, request)
+    message = find_message(sim, request)
     # https://www.twilio.com/docs/api/errors/30400
     if (
         ("Status" in form) == ("Body" in form)
@@ -80,10 +82,33 @@ async def update_message(sim: Simulator, request: web.Request) -> web.StreamResp
 
 async def delete_message(sim: Simulator, request: web.Request) -> web.StreamResponse:
     """Delete a message; the ledger keeps it."""
-    message = _find(sim, request)
+    message = find_message(sim, request)
     _must_be_over(message)
     message.deleted = True
     return empty_response(sim)
+
+
+async def create_feedback(sim: Simulator, request: web.Request) -> web.StreamResponse:
+    """Take down whether the recipient did what the message was for; what was said before is replaced."""
+    message = find_message(sim, request)
+    form = await read_form(request)
+    outcome = form["Outcome"][0] if "Outcome" in form else "unconfirmed"
+    if outcome not in FEEDBACK:
+        raise TwilioError(20001)
+    message.feedback = outcome
+    now, sid = rfc2822(int(time.time())), sim.settings.account_sid
+    return json_response(
+        sim,
+        {
+            "account_sid": sid,
+            "message_sid": message.sid,
+            "outcome": outcome,
+            "date_created": now,
+            "date_updated": now,
+            "uri": f"{API}/{sid}/Messages/{message.sid}/Feedback.json",
+        },
+        status=201,
+    )
 
 
 async def fetch_account(sim: Simulator, _request: web.Request) -> web.StreamResponse:
@@ -111,7 +136,12 @@ async def not_found(_sim: Simulator, _request: web.Request) -> web.StreamRespons
     raise TwilioError(20404)
 
 
-def _find(sim: Simulator, request: web.Request) -> Message:
+def find_message(sim: Simulator, request: web.Request) -> Message:
+    """Return the message that a path names.
+
+    Raises:
+        TwilioError: 20404, there is none.
+    """
     message = sim.store.find(request.match_info["sid"])
     if message is None:
         raise TwilioError(20404)

@@ -8,7 +8,7 @@ from functools import partial
 import aiohttp
 from aiohttp import web
 
-from simulator import admin, api
+from simulator import admin, api, media
 from simulator.callbacks import Poster, new_session
 from simulator.http import rest
 from simulator.ledger import Ledger
@@ -65,6 +65,7 @@ def new_app(sim: Simulator) -> web.Application:
     app = web.Application(client_max_size=MAX_FORM_BYTES)
     account = f"{API}/{{account_sid}}"
     messages, message = f"{account}/Messages.json", f"{account}/Messages/{{sid}}.json"
+    parts = f"{account}/Messages/{{sid}}"
     app.add_routes(
         [
             web.post(messages, rest(sim, api.create_message, counts_refusals=True)),
@@ -72,6 +73,11 @@ def new_app(sim: Simulator) -> web.Application:
             web.get(message, rest(sim, api.fetch_message)),
             web.post(message, rest(sim, api.update_message)),
             web.delete(message, rest(sim, api.delete_message)),
+            web.get(f"{parts}/Media.json", rest(sim, media.list_media)),
+            web.get(f"{parts}/Media/{{media_sid}}.json", rest(sim, media.fetch_media)),
+            web.delete(f"{parts}/Media/{{media_sid}}.json", rest(sim, media.delete_media)),
+            web.get(f"{parts}/Media/{{media_sid}}", partial(media.show_content, sim)),
+            web.post(f"{parts}/Feedback.json", rest(sim, api.create_feedback)),
             web.get(f"{account}.json", rest(sim, api.fetch_account)),
             web.get("/_health", partial(admin.show_health, sim)),
             web.get("/_config", partial(admin.show_config, sim)),

@@ -17,6 +17,7 @@ from urllib.parse import quote_plus
 import aiohttp
 
 from simulator.callback_url import CallbackTarget, Overrides
+from simulator.drafts import CHANNELS, kind_of
 from simulator.ledger import Ledger
 from simulator.messages import API_VERSION, BILLED, WITHOUT_SENDER, CallbackRecord, Message
 from simulator.options import Settings
@@ -31,6 +32,8 @@ HEADERS = {
     "X-Home-Region": "us1",
 }
 FORGERS_TOKEN = "not-the-token-of-this-account"
+CHANNEL_INSTALL_SID = "XE" + "0" * 32
+TOLD_BY_CHANNEL = frozenset({"delivered", "read"})
 IDLE_CONNECTION_S = 1.0  # below the 2 s after which gunicorn closes an idle connection
 
 Failure = str | None
@@ -183,6 +186,10 @@ def status_params(message: Message, report: Report, account_sid: str) -> dict[st
     if report.status in BILLED:
         # The carrier's clock, YYMMDDhhmm without a zone.
         params["RawDlrDoneDate"] = datetime.now(UTC).strftime("%y%m%d%H%M")
+    if kind_of(message.draft.to) in CHANNELS:
+        params |= {"ChannelPrefix": kind_of(message.draft.to), "ChannelInstallSid": CHANNEL_INSTALL_SID}
+        if report.status in TOLD_BY_CHANNEL:
+            params["EventType"] = report.status.upper()
     return params
 
 

@@ -1,5 +1,6 @@
 """What a create asks for, checked as Twilio checks it."""
 
+import mimetypes
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +33,17 @@ _E164 = re.compile(r"(?:whatsapp:|rcs:)?\+[1-9]\d{6,14}")
 _SENDER = re.compile(r"(?:whatsapp:|rcs:)?\+[1-9]\d{6,14}|\d{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 _&+-]{1,11}")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 
+CHANNELS = frozenset({"whatsapp", "rcs"})
+
 Form = dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What a message carries beside its text. `url` is where it is from; blank for what we make up ourselves."""
+
+    url: str
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +54,7 @@ class Draft:
     from_: str | None
     messaging_service_sid: str | None
     body: str
-    num_media: int
+    media: tuple[Media, ...]
     status_callback: str | None
     send_at: datetime | None
 
@@ -60,8 +71,8 @@ def parse_draft(form: Form, senders: Sequence[str], *, now: datetime, schedule_m
         raise TwilioError(21604)
     if not (from_ or service):
         raise TwilioError(21603)
-    num_media = len(form.get("MediaUrl", ()))
-    body = _check_content(form, num_media)
+    media = tuple(Media(url, _content_type(url)) for url in form.get("MediaUrl", ()))
+    body = _check_content(form, len(media))
     if service and not _SERVICE.fullmatch(service):
         raise TwilioError(21705)
     if from_:
@@ -73,7 +84,7 @@ def parse_draft(form: Form, senders: Sequence[str], *, now: datetime, schedule_m
         from_=from_ or None,
         messaging_service_sid=service or None,
         body=body,
-        num_media=num_media,
+        media=media,
         status_callback=_check_callback(_first(form, "StatusCallback")),
         # Without a Messaging Service Twilio ignores the schedule and sends at once.
         send_at=_parse_schedule(form, now=now, at_least=schedule_min) if service else None,
@@ -97,15 +108,33 @@ def _check_content(form: Form, num_media: int) -> str:
     return body
 
 
+def _content_type(url: str) -> str:
+    """Guess what Twilio would be told if it fetched the URL."""
+    return mimetypes.guess_type(url.partition("?")[0])[0] or "application/octet-stream"
+
+
+def kind_of(sender: str) -> str:
+    """Return what a well-formed sender is: `number`, `whatsapp`, `rcs`, `short code` or `name`."""
+    channel, colon, _ = sender.partition(":")
+    if colon:
+        return channel
+    if sender.startswith("+"):
+        return "number"
+    return "short code" if sender.isdecimal() else "name"
+
+
 def _check_sender(from_: str, senders: Sequence[str]) -> None:
+    """Refuse a sender that the account does not have: one that is not named, where others of its kind are."""
     if from_ in MAGIC_FROM:
         raise TwilioError(MAGIC_FROM[from_])
     if not _SENDER.fullmatch(from_):
         raise TwilioError(21212)
     if from_ == MAGIC_SENDER:
         return
-    if from_.startswith(MAGIC_PREFIX) or (senders and from_ not in senders):
-        raise TwilioError(21606)
+    kind = kind_of(from_)
+    of_its_kind = [sender for sender in senders if kind_of(sender) == kind]
+    if from_.startswith(MAGIC_PREFIX) or (of_its_kind and from_ not in of_its_kind):
+        raise TwilioError(63007 if kind in CHANNELS else 21606)
 
 
 def _check_recipient(to: str, from_: str) -> None:

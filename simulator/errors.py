@@ -47,6 +47,7 @@ REFUSALS = MappingProxyType(
         35111: (400, "SendAt is missing or not a time"),
         35114: (400, "SendAt is outside the allowed window"),
         35126: (400, "ScheduleType is missing or not 'fixed'"),
+        63007: (400, "Twilio could not find a Channel with the specified From address"),
     }
 )
 

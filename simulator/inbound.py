@@ -1,12 +1,12 @@
 """Inbound messages: https://www.twilio.com/docs/messaging/guides/webhook-request."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from simulator.callback_url import parse_target
 from simulator.callbacks import Posting
-from simulator.drafts import Draft
+from simulator.drafts import Draft, Media, kind_of
+from simulator.media import media_uri
 from simulator.messages import API_VERSION, Message
 from simulator.opt_outs import REPLIES, keyword_of
 from simulator.runtime import Simulator
@@ -16,13 +16,13 @@ PLACES = ("City", "State", "Zip", "Country")
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """A message from a phone to one of the account's senders. `media` holds URLs and content types."""
+    """A message from a phone to one of the account's senders."""
 
     from_: str
     to: str
     body: str = ""
     messaging_service_sid: str = ""
-    media: Sequence[tuple[str, str]] = ()
+    media: tuple[Media, ...] = ()
     opt_out_type: str = ""
     message_sid: str = ""
 
@@ -36,10 +36,11 @@ class Reception:
     reply: str | None
 
 
-async def receive(sim: Simulator, inbound: Inbound, url: str) -> Reception:
+async def receive(sim: Simulator, inbound: Inbound, url: str, *, base_url: str) -> Reception:
     """Take in an inbound message, heed its keyword as Twilio does, post it to `url` unless that is blank.
 
-    One that was there before is only posted again: the phone wrote it once.
+    One that was there before is only posted again: the phone wrote it once. `base_url` is this simulator's, where
+    media that have no address of their own are found.
     """
     keyword = keyword_of(inbound.body, inbound.opt_out_type)
     if sim.behaviour.advanced_opt_out and inbound.messaging_service_sid:
@@ -52,19 +53,20 @@ async def receive(sim: Simulator, inbound: Inbound, url: str) -> Reception:
         reply = REPLIES.get(keyword)
     if not url:
         return Reception(message, None, reply)
-    params = inbound_params(inbound, message.sid, message.num_segments, sim.settings.account_sid)
+    params = inbound_params(inbound, message, sim.settings.account_sid, base_url)
     return Reception(message, await sim.poster.post_once(parse_target(url), params), reply)
 
 
-def inbound_params(inbound: Inbound, sid: str, num_segments: int, account_sid: str) -> dict[str, str]:
+def inbound_params(inbound: Inbound, message: Message, account_sid: str, base_url: str) -> dict[str, str]:
     """Return the parameters of the webhook; what Twilio knows of places is often blank."""
+    sid = message.sid
     params = {
         "ApiVersion": API_VERSION,
         "SmsSid": sid,
         "SmsStatus": "received",
         "SmsMessageSid": sid,
         "MessageSid": sid,
-        "NumSegments": str(num_segments),
+        "NumSegments": str(message.num_segments),
         "From": inbound.from_,
         "To": inbound.to,
         "Body": inbound.body,
@@ -76,8 +78,11 @@ def inbound_params(inbound: Inbound, sid: str, num_segments: int, account_sid: s
         params["MessagingServiceSid"] = inbound.messaging_service_sid
     if inbound.opt_out_type:
         params["OptOutType"] = inbound.opt_out_type
-    for number, (media_url, content_type) in enumerate(inbound.media):
-        params |= {f"MediaUrl{number}": media_url, f"MediaContentType{number}": content_type}
+    for number, item in enumerate(message.media):
+        address = item.media.url or f"{base_url}{media_uri(message, item, account_sid)}"
+        params |= {f"MediaUrl{number}": address, f"MediaContentType{number}": item.media.content_type}
+    if kind_of(inbound.from_) == "whatsapp":
+        params |= {"WaId": inbound.from_.partition("+")[2], "ProfileName": "Simulated"}
     return params
 
 
@@ -87,7 +92,7 @@ def _draft(inbound: Inbound) -> Draft:
         from_=inbound.from_,
         messaging_service_sid=inbound.messaging_service_sid or None,
         body=inbound.body,
-        num_media=len(inbound.media),
+        media=inbound.media,
         status_callback=None,
         send_at=None,
     )

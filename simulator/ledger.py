@@ -99,6 +99,7 @@ def _entry(message: Message) -> dict[str, Any]:
         "answer": "given" if message.answered else "hidden",
         "listed": message.listed,
         "deleted": message.deleted,
+        "feedback": message.feedback,
         "status_callback": message.draft.status_callback,
         "created_at": _iso(message.created_at),
         "callbacks": [_callback(record) for record in message.callbacks],

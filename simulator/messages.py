@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from functools import lru_cache
 
 from simulator.callback_url import CallbackTarget
-from simulator.drafts import Draft
+from simulator.drafts import Draft, Media
 from simulator.errors import DELIVERY_FAILURES
 from simulator.segments import count_segments
 
@@ -39,6 +39,14 @@ class CallbackRecord:
 
 
 @dataclass(slots=True)
+class MediaItem:
+    """One Media subresource of a message."""
+
+    sid: str
+    media: Media
+
+
+@dataclass(slots=True)
 class Message:
     """One message. `sequence` is its place in the account; times are epoch seconds.
 
@@ -64,6 +72,8 @@ class Message:
     redacted: bool = False
     deleted: bool = False
     has_sender: bool = True
+    feedback: str | None = None
+    media: list[MediaItem] = field(default_factory=list)
     callbacks: list[CallbackRecord] = field(default_factory=list)
 
     @property
@@ -148,7 +158,7 @@ class MessageStore:
 
     def _add(self, draft: Draft, *, sender: str, status: str, outcome: str, now: float) -> Message:
         message = Message(
-            sid=("MM" if draft.num_media else "SM") + os.urandom(16).hex(),
+            sid=("MM" if draft.media else "SM") + os.urandom(16).hex(),
             sequence=len(self._all),
             draft=draft,
             sender=sender,
@@ -157,6 +167,7 @@ class MessageStore:
             updated_at=now,
             outcome=outcome,
             num_segments=count_segments(draft.body),
+            media=[MediaItem("ME" + os.urandom(16).hex(), media) for media in draft.media],
         )
         self._all.append(message)
         self._by_sid[message.sid] = message
@@ -179,13 +190,13 @@ def to_twilio(message: Message, account_sid: str) -> dict[str, object]:
         "error_message": DELIVERY_FAILURES.get(message.error_code) if message.error_code else None,
         "from": message.from_,
         "messaging_service_sid": message.draft.messaging_service_sid,
-        "num_media": str(message.draft.num_media),
+        "num_media": str(len(message.media)),
         "num_segments": str(message.num_segments) if message.has_sender else "0",
         "price": message.price,
         "price_unit": "USD",
         "sid": message.sid,
         "status": message.status,
-        "subresource_uris": {"media": f"{uri}/Media.json"},
+        "subresource_uris": {"media": f"{uri}/Media.json", "feedback": f"{uri}/Feedback.json"},
         "to": message.draft.to,
         "uri": f"{uri}.json",
     }

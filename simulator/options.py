@@ -38,7 +38,10 @@ class Settings:
         AUTH_TOKEN, "tokens, separated by commas: the first signs, any authenticates", env="TWILIO_AUTH_TOKEN"
     )
     phone_number: str = _option(
-        "", "the account's senders, separated by commas; when blank any may send", env="TWILIO_PHONE_NUMBER"
+        "",
+        "the account's senders, separated by commas; of a kind that is not named (numbers, short codes, names, "
+        "whatsapp:, rcs:) any may send",
+        env="TWILIO_PHONE_NUMBER",
     )
     inbound_url: str = _option("", "where inbound messages are posted")
     callback_connections: int = _option(64, "callbacks in flight at once", low=1)
@@ -51,7 +54,7 @@ class Settings:
 
     @property
     def phone_numbers(self) -> tuple[str, ...]:
-        """The senders of the account; none means that any is taken for one."""
+        """The senders of the account; of a kind that none is of, any is taken for one."""
         return _split(self.phone_number)
 
 

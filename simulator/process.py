@@ -66,16 +66,33 @@ class SimulatorProcess:
         Raises:
             SimulatorError: when the answer is not a 200.
         """
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=timeout_s)
-        try:
-            connection.request(method, path, None if payload is None else json.dumps(payload))
-            response = connection.getresponse()
-            answer: dict[str, Any] = json.loads(response.read())
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise SimulatorError(f"{method} {path}: {response.status} {answer}")
-        return answer
+        return call(self.url, method, path, payload, timeout_s=timeout_s)
+
+
+def call(
+    url: str,
+    method: str,
+    path: str,
+    payload: Mapping[str, object] | None = None,
+    *,
+    timeout_s: float = 20.0,
+) -> dict[str, Any]:
+    """Call an endpoint of the own ones of the simulator at `url` and return its JSON.
+
+    Raises:
+        SimulatorError: when the answer is not a 200.
+        OSError: when there is none.
+    """
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout_s)
+    try:
+        connection.request(method, path, None if payload is None else json.dumps(payload))
+        response = connection.getresponse()
+        answer: dict[str, Any] = json.loads(response.read())
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise SimulatorError(f"{method} {path}: {response.status} {answer}")
+    return answer
 
 
 @contextmanager

@@ -46,10 +46,10 @@ class Beside:
     folder: Path
     said: str
 
-    def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command of the service's in the folder, with nothing set."""
+    def __call__(self, *arguments: str, module: str = "smsapp") -> "subprocess.CompletedProcess[str]":
+        """Run a command in the folder, with nothing set."""
         return subprocess.run(
-            [sys.executable, "-m", "smsapp", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -324,6 +324,30 @@ def test_a_consumer_on_this_machine_is_told(beside: Beside) -> None:
 
             assert tested.status < 300, tested.data
             assert eventually(lambda: " ".join(seen.path for seen in consumer.seen), "/hook")
+
+
+def test_a_phone_writes_to_the_service_by_one_command(beside: Beside) -> None:
+    done = beside("inbound", "STOP", "--from", "+15005550160", module="simulator")
+
+    assert done.returncode == 0, done.stderr
+    assert "the webhook answered 2" in done.stdout
+    listed = eventually(
+        lambda: beside.ok("suppressions", "list", "--recipient", "+15005550160"), "+15005550160"
+    )
+    assert "+15005550160" in listed
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipient"),
+    [("ACME", RECIPIENT), ("12345", RECIPIENT), ("whatsapp:+15005550006", f"whatsapp:{RECIPIENT}")],
+)
+def test_senders_of_every_kind_deliver(beside: Beside, sender: str, recipient: str) -> None:
+    sent = beside.call("POST", "/sms/send", {"to": recipient, "body": "Hello", "from": sender})
+    assert sent.status == 202, sent.data
+
+    seen = beside.call("GET", f"/sms/messages/{json.loads(sent.data)['id']}?wait=20").json()
+
+    assert (seen["status"], seen["from"]) == ("delivered", sender)
 
 
 def test_the_demo_says_where_its_environment_is(beside: Beside) -> None:

@@ -114,6 +114,69 @@ def test_media_make_it_an_mms(client: Client, to: str) -> None:
     assert message.num_media == "2"
 
 
+def test_media_are_listed_fetched_shown_and_deleted(
+    sim: SimulatorProcess, client: Client, to: str, receiver: Receiver
+) -> None:
+    urls = ["https://example.com/1.png?size=2", "https://example.com/2.jpg"]
+    sid = client.messages.create(to=to, from_=SENDER, media_url=urls).sid
+
+    first, second = client.messages(sid).media.list()
+    fetched = client.messages(sid).media(second.sid).fetch()
+    shown = requests.get(sim.url + first.uri.removesuffix(".json"), allow_redirects=False, timeout=5)
+
+    assert [item.content_type for item in (first, second)] == ["image/png", "image/jpeg"]
+    assert (fetched.sid, fetched.parent_sid) == (second.sid, sid)
+    assert re.fullmatch(r"ME[0-9a-f]{32}", first.sid)
+    assert (shown.status_code, shown.headers["Location"]) == (307, urls[0])
+    assert client.messages(sid).media(first.sid).delete()
+    assert [item.sid for item in client.messages(sid).media.list()] == [second.sid]
+    assert client.messages(sid).fetch().num_media == "1"
+    with pytest.raises(TwilioRestException) as gone:
+        client.messages(sid).media(first.sid).fetch()
+    assert gone.value.status == 404
+
+
+@pytest.mark.parametrize("outcome", ["confirmed", "unconfirmed"])
+def test_feedback_is_taken_and_shown_in_the_ledger(
+    sim: SimulatorProcess, client: Client, to: str, outcome: str
+) -> None:
+    sid = client.messages.create(to=to, from_=SENDER, body="Hello").sid
+
+    given = client.messages(sid).feedback.create(outcome=outcome)
+
+    assert (given.message_sid, given.outcome) == (sid, outcome)
+    assert [entry["feedback"] for entry in sim.ledger(to=to)["messages"]] == [outcome]
+
+
+def test_feedback_of_another_kind_is_refused(client: Client, to: str) -> None:
+    sid = client.messages.create(to=to, from_=SENDER, body="Hello").sid
+
+    with pytest.raises(TwilioRestException) as refused:
+        client.messages(sid).feedback.create(outcome="perhaps")
+
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("channel", "sender"),
+    [
+        ("", "12345"),
+        ("", "ACME Shop"),
+        ("whatsapp:", "whatsapp:+15550109999"),
+        ("whatsapp:", "whatsapp:+14155238886"),
+    ],
+)
+def test_senders_of_every_kind_are_delivered(
+    sim: SimulatorProcess, client: Client, to: str, channel: str, sender: str
+) -> None:
+    sid = client.messages.create(to=channel + to, from_=sender, body="Hello").sid
+    sim.wait_until_idle()
+
+    message = client.messages(sid).fetch()
+
+    assert (message.status, message.from_, message.to) == ("delivered", sender, channel + to)
+
+
 def test_refusals_carry_twilios_code(client: Client) -> None:
     with pytest.raises(TwilioRestException) as refused:
         client.messages.create(to="+1", from_=SENDER, body="Hello")

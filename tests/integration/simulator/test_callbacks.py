@@ -1,20 +1,24 @@
 """Callbacks as a receiver sees them, and inbound messages."""
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from itertools import count
 
 import pytest
+import requests
 from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from simulator.options import ACCOUNT_SID, AUTH_TOKEN
-from simulator.process import SimulatorError, SimulatorProcess, running_simulator
+from simulator.process import PROJECT, SimulatorError, SimulatorProcess, running_simulator
 from simulator.receiver import Received, Receiver, running_receiver
 
 SENDER = "+15550109999"
@@ -256,6 +260,69 @@ def test_an_inbound_message_is_posted_and_answered(
     assert "OptOutType" not in received.params
     assert is_signed(received, receiver.url)
     assert client.messages(answer["message_sid"]).fetch().direction == "inbound"
+
+
+def test_an_inbound_picture_is_shown_by_the_simulator(sim: SimulatorProcess, receiver: Receiver) -> None:
+    message = {"from": "whatsapp:+15550100077", "to": f"whatsapp:{SENDER}", "url": receiver.url}
+
+    sid = sim.receive(message | {"media": [{"content_type": "image/png"}]})["message_sid"]
+
+    [received] = receiver.received
+    url = received.params["MediaUrl0"]
+    assert url.startswith(f"{sim.url}/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{sid}/Media/ME")
+    assert (received.params["MediaContentType0"], received.params["WaId"]) == ("image/png", "15550100077")
+    shown = requests.get(url, timeout=5)
+    assert shown.headers["Content-Type"] == "image/png"
+    assert shown.content.startswith(b"\x89PNG")
+
+
+def test_callbacks_about_a_channel_say_so(client: Client, receiver: Receiver, to: str) -> None:
+    send(client, f"whatsapp:{to}", receiver.url, from_=f"whatsapp:{SENDER}")
+
+    callbacks = receiver.wait_for(2, to=f"whatsapp:{to}")
+
+    told = {callback.params["MessageStatus"]: callback.params for callback in callbacks}
+    assert {params["ChannelPrefix"] for params in told.values()} == {"whatsapp"}
+    assert "EventType" not in told["sent"]
+    assert told["delivered"]["EventType"] == "DELIVERED"
+
+
+def run_phone(sim: SimulatorProcess, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "simulator", "inbound", *arguments, "--simulator", sim.url]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=30)
+
+
+def test_one_command_has_a_phone_write(sim: SimulatorProcess, receiver: Receiver, to: str) -> None:
+    receiver.answer = lambda _: 200
+
+    done = run_phone(sim, "STOP", "--from", to, "--to", SENDER, "--url", f"{receiver.url}/inbound")
+
+    [received] = receiver.received
+    assert (received.params["From"], received.params["To"], received.params["Body"]) == (to, SENDER, "STOP")
+    assert done.returncode == 0, done.stderr
+    assert "the webhook answered 200" in done.stdout
+    assert "successfully been unsubscribed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "nobody was told"),
+        ("http://127.0.0.1:1/", "did not answer"),
+    ],
+)
+def test_a_phone_that_nobody_heard_fails(sim: SimulatorProcess, url: str, said: str) -> None:
+    done = run_phone(sim, "Hello?", "--to", SENDER, "--url", url)
+
+    assert done.returncode == 1
+    assert said in done.stdout
+
+
+def test_a_phone_without_a_simulator_fails(sim: SimulatorProcess) -> None:
+    done = run_phone(replace(sim, url="http://127.0.0.1:1"), "Hello?")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "http://127.0.0.1:1" in done.stderr
 
 
 def test_an_inbound_message_can_be_delivered_again(sim: SimulatorProcess, receiver: Receiver) -> None:

@@ -69,9 +69,30 @@ def test_only_the_accounts_own_senders_may_send() -> None:
     assert parse(VALID, ("+15550107777", "+15550109999")).from_ == "+15550109999"
 
 
-@pytest.mark.parametrize("sender", ["12345", "ACME Shop", "+15005550006"])
-def test_short_codes_names_and_the_magic_number_may_send(sender: str) -> None:
-    assert parse(VALID | {"From": [sender]}).from_ == sender
+@pytest.mark.parametrize("senders", [(), ("+15550107777",)])
+@pytest.mark.parametrize(
+    "sender", ["12345", "ACME Shop", "+15005550006", "whatsapp:+15550107777", "rcs:+1555010777"]
+)
+def test_short_codes_names_channels_and_the_magic_number_may_send(
+    sender: str, senders: tuple[str, ...]
+) -> None:
+    assert parse(VALID | {"From": [sender]}, senders).from_ == sender
+
+
+@pytest.mark.parametrize(
+    ("named", "other", "code"),
+    [
+        ("12345", "54321", 21606),
+        ("ACME", "Shop", 21606),
+        ("whatsapp:+15550107777", "whatsapp:+15550107778", 63007),
+        ("rcs:+15550107777", "rcs:+15550107778", 63007),
+    ],
+)
+def test_of_a_kind_that_is_named_only_what_is_named_may_send(named: str, other: str, code: int) -> None:
+    senders = ("+15550109999", named)
+
+    assert parse(VALID | {"From": [named]}, senders).from_ == named
+    assert code_of(VALID | {"From": [other]}, senders) == code
 
 
 @pytest.mark.parametrize(

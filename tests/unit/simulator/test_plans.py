@@ -16,7 +16,7 @@ BEHAVIOUR = Behaviour(sent_ms=100, final_ms=300)
 
 
 def draft(number: int) -> Draft:
-    return Draft(f"+1555{number:07d}", "+15550109999", None, "Hello", 0, None, None)
+    return Draft(f"+1555{number:07d}", "+15550109999", None, "Hello", (), None, None)
 
 
 def courses(behaviour: Behaviour, count: int = 2000) -> list[Course]:
