@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,8 +57,6 @@ class Connections:
         self._read_s = read_timeout.total_seconds()
         self._keep = keep
         self._idle: dict[_Origin, deque[socket.socket]] = {}
-        self._tls = ssl.create_default_context()
-        self._tls.set_alpn_protocols(["http/1.1"])
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> HttpReply:
         """Make one request and return its answer, whatever its status.
@@ -84,6 +82,13 @@ class Connections:
         else:
             connection.close()
         return exchange.reply()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made when first needed: reading the system's authorities takes 20 ms, and many processes never call."""
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     def __del__(self) -> None:
         self.close()

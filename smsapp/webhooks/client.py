@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -160,11 +161,16 @@ class WebhookPoster:
 
     def __init__(self, settings: Settings) -> None:
         self._guard = _Guard(settings.push_allowed_networks)
-        self._context = ssl.create_default_context()
-        self._context.sslsocket_class = _BoundedTlsSocket
         self._timeout_s = settings.push_timeout.total_seconds()
         self._pools: OrderedDict[tuple[str, str, int | None], urllib3.HTTPConnectionPool] = OrderedDict()
         self._lock = threading.Lock()
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        """Made when first needed: reading the system's authorities takes 20 ms, and only workers push."""
+        context = ssl.create_default_context()
+        context.sslsocket_class = _BoundedTlsSocket
+        return context
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ConsumerReply:
         """Make one request; never raises for anything that a consumer or the network does."""
