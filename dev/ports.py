@@ -52,6 +52,10 @@ class PortClaims:
         for port in range(preferred, preferred + _TRIES):
             if is_free(port) and self._lock(port):
                 return port
+        return self.claim_any()
+
+    def claim_any(self) -> int:
+        """Return a port picked at random that is neither in use nor claimed."""
         return free_port(usable=lambda port: is_free(port) and self._lock(port))
 
     def release(self) -> None:

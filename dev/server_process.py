@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dev.ports import free_port
+from dev.ports import PortClaims
 
 CHILD = Path(__file__).with_name("child.py")
 _PORT_TRIES = 5
@@ -39,6 +39,7 @@ class ServerProcess:
         self.port = port or 0
         self.log = self.dir / f"{self.name}.log"
         self._port_is_ours_to_choose = port is None
+        self._claims = PortClaims()
         self._process: subprocess.Popen[bytes] | None = None
 
     # What a server has to say about itself.
@@ -79,11 +80,12 @@ class ServerProcess:
             return self
         for _ in range(_PORT_TRIES):
             if self._port_is_ours_to_choose and not self.port:
-                self.port = free_port()
+                self.port = self._claims.claim_any()
             if self._start_once():
                 return self
             if not self._port_is_ours_to_choose or not self._address_in_use():
                 break
+            self._claims.release()
             self.port = 0
         raise ServerError(f"{self.name} did not start:\n{self._log_tail()}")
 
@@ -129,8 +131,9 @@ class ServerProcess:
         self.start()
 
     def close(self) -> None:
-        """Stop, and remove what lies outside `dir`, if anything does."""
+        """Stop, let others have the port, and remove what lies outside `dir`, if anything does."""
         self.stop()
+        self._claims.release()
 
     def __enter__(self) -> Self:
         return self.start()

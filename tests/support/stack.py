@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, false, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from dev.ports import free_port
+from dev.ports import PortClaims
 from dev.processes import procfile_commands
 from dev.servers import PostgresServer, RedisServer, ServerProcess
 from simulator.process import SimulatorProcess
@@ -87,7 +87,8 @@ class Stack:
         self.folder = folder.resolve()
         self.kind: Database = database
         self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
-        self.ports = {name: free_port() for name in ("web", "flower", "simulator")}
+        self._claims = PortClaims()
+        self.ports = {name: self._claims.claim_any() for name in ("web", "flower", "simulator")}
         self.redis = RedisServer(self.folder / "redis")
         self.postgres = postgres
         self.api_key = ""
@@ -148,6 +149,7 @@ class Stack:
             self.postgres.close()
         elif self.postgres and self.postgres.running:
             self.postgres.drop_database(self.folder.name)
+        self._claims.release()
 
     def start(self, name: str) -> None:
         """Start a process or server and return once it is ready."""
@@ -475,6 +477,10 @@ class Stack:
         servers = {"redis": self.redis, "postgres": self.postgres}
         server = servers.get(name)
         return server if server is not None else self._processes[name]
+
+
+Stacks = Callable[[Database], Stack]
+"""Gives the running service on a database."""
 
 
 def _around(ids: Collection[str]) -> ColumnElement[bool]:
