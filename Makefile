@@ -36,9 +36,14 @@ demo: .demo  ## Run the whole service with a simulated Twilio; ONCE=1 stops afte
 reset: .python  ## Remove the data of the demo (var/)
 	@exec "$(PYTHON)" -m dev.reset
 
+.PHONY: check
+check: lint  ## Run lint, types and unit tests: less than a minute, for between two edits
+	@exec $(RUN) pytest tests/unit
+
+# `auto` is twice the cores: tests wait for processes and timeouts half of the time.
 .PHONY: test
 test: lint  ## Run lint, types, unit, integration (SQLite and PostgreSQL) and end-to-end tests
-	@exec $(RUN) pytest tests/unit tests/integration tests/e2e
+	@exec $(RUN) pytest -n $(or $(WORKERS),auto) tests/unit tests/integration tests/e2e
 
 .PHONY: lint
 lint: .dev  ## Check style, types, layers and spelling

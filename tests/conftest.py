@@ -1,22 +1,44 @@
 """Fixtures for all tests: real servers, both databases, and a runtime with a Twilio that does as it is told."""
 
-import re
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from alembic import command
 from redis import Redis
 from sqlalchemy.orm import Session, sessionmaker
 
 from dev.servers import PostgresServer, RedisServer
-from smsapp.cli.main import alembic_config
 from smsapp.config import Settings
 from smsapp.db.engine import make_sessions
+from tests.support.databases import PostgresDatabases, SqliteDatabases, quick_postgres
+from tests.support.distribution import ON_DATABASE, GroupScheduling, place_of, workers
 from tests.support.environment import make_settings
+from tests.support.memory import folder_in_memory
+from tests.support.stack import DATABASES
 
-DATABASES = ("sqlite", "postgres")
-_TEMPLATE = "smsapp_template"
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put temporary folders into memory, unless somebody says where they go."""
+    memory = folder_in_memory()
+    if memory and not config.option.basetemp:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say what `-n auto` means."""
+    return workers()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling:
+    """Keep together what shares something."""
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; among its like each test keeps its place in the random order."""
+    items.sort(key=lambda item: place_of(item.nodeid))
 
 
 @pytest.fixture(scope="session")
@@ -35,34 +57,35 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A PostgreSQL of our own for the whole run, with a migrated template database."""
-    with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
-        command.upgrade(alembic_config(make_settings(database_url=server.create_database(_TEMPLATE))), "head")
-        yield server
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    """What makes empty SQLite databases."""
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    command.upgrade(alembic_config(make_settings(database_url=f"sqlite:///{path}")), "head")
-    return path
+def postgres_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresDatabases]:
+    """What makes empty PostgreSQL databases."""
+    with quick_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield PostgresDatabases(server)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_databases: PostgresDatabases) -> PostgresServer:
+    """A PostgreSQL of our own for the whole run."""
+    return postgres_databases.server
 
 
 @pytest.fixture(params=DATABASES)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of an empty, migrated database; the test runs once on each kind."""
     if request.param == "sqlite":
-        template: Path = request.getfixturevalue("sqlite_template")
-        path = tmp_path / "smsapp.db"
-        path.write_bytes(template.read_bytes())
-        yield f"sqlite:///{path}"
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    name = f"test_{tmp_path.name.lower().replace('-', '_')[:40]}_{abs(hash(tmp_path)) % 10**8}"
-    yield server.create_database(name, template=_TEMPLATE)
-    server.drop_database(name)
+        sqlite: SqliteDatabases = request.getfixturevalue("sqlite_databases")
+        with sqlite.fresh(request.getfixturevalue("tmp_path")) as url:
+            yield url
+    else:
+        postgres: PostgresDatabases = request.getfixturevalue("postgres_databases")
+        with postgres.fresh() as url:
+            yield url
 
 
 @pytest.fixture
@@ -81,11 +104,10 @@ def sessions(settings: Settings) -> Iterator[sessionmaker[Session]]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests ran on each database."""
-    for name in DATABASES:
-        parameter = re.compile(rf"[\[-]{name}[\]-]")
+    for name, pattern in ON_DATABASE.items():
         counts = {
             outcome: sum(
-                bool(parameter.search(getattr(report, "nodeid", "")))
+                bool(pattern.search(getattr(report, "nodeid", "")))
                 for report in terminalreporter.getreports(outcome)
             )
             for outcome in ("passed", "failed")

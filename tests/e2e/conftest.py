@@ -1,29 +1,18 @@
 """One running service per database for the whole run: real processes, a simulated Twilio, short spans."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.stack import DATABASES, Database, Stack
-
-TABLES = pytest.StashKey[dict[str, str]]()
-"""Tables that tests want printed at the end, by title."""
-
-Stacks = Callable[[Database], Stack]
+from tests.support.stack import DATABASES, Database, Stack, Stacks
+from tests.support.tables import tables
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin without tables."""
-    config.stash[TABLES] = {}
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
-) -> None:
-    """Print the tables."""
-    for title, table in config.stash[TABLES].items():
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables that tests made."""
+    for title, table in tables(terminalreporter.getreports("passed")):
         terminalreporter.section(title)
         terminalreporter.write_line(table)
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from redis import Redis
 
 from smsapp.callbacks.models import InboxEntry
-from tests.e2e.conftest import Stacks
-from tests.faults.audit import audit
+from tests.support.audit import audit
+from tests.support.on_database import on_postgres, on_sqlite
 from tests.support.stack import Stack
 
 NUMBER = "+15552900001"
@@ -33,8 +33,8 @@ def sources(stack: Stack, message_id: str) -> list[str]:
     return [event["source"] for event in stack.events(message_id)]
 
 
-def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stacks: Stacks) -> None:
-    stack = stacks("postgres")
+@on_postgres
+def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stack: Stack) -> None:
     stack.stop("redis")
     try:
         sent = stack.send(3)
@@ -68,8 +68,8 @@ def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
     assert audit(stack, sent).clean
 
 
-def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stacks: Stacks) -> None:
-    stack = stacks("sqlite")
+@on_sqlite
+def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stack: Stack) -> None:
     with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
@@ -101,8 +101,8 @@ def test_a_worker_killed_while_submitting_sends_nothing_twice(stack: Stack) -> N
     assert audit(stack, sent).clean
 
 
-def test_a_web_process_killed_under_load_loses_nothing(stacks: Stacks) -> None:
-    stack = stacks("postgres")
+@on_postgres
+def test_a_web_process_killed_under_load_loses_nothing(stack: Stack) -> None:
     with ThreadPoolExecutor(1) as thread:
         load = thread.submit(stack.send, 60, rate=40, concurrency=4)
         stack.wait_until(lambda: len(stack.ledger()) > 0)
@@ -130,8 +130,8 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(stack: Stack) ->
     assert found.clean
 
 
-def test_without_its_database_the_api_says_so_and_callbacks_are_kept(stacks: Stacks) -> None:
-    stack = stacks("postgres")
+@on_postgres
+def test_without_its_database_the_api_says_so_and_callbacks_are_kept(stack: Stack) -> None:
     with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
@@ -149,8 +149,8 @@ def test_without_its_database_the_api_says_so_and_callbacks_are_kept(stacks: Sta
     assert audit(stack, sent).clean
 
 
-def test_a_full_disk_gives_clear_503s_and_passes(stacks: Stacks) -> None:
-    stack = stacks("sqlite")
+@on_sqlite
+def test_a_full_disk_gives_clear_503s_and_passes(stack: Stack) -> None:
     family = stack.process("web").family()
     full = (0, resource.RLIM_INFINITY)
     for process in family:

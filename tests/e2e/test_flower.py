@@ -8,24 +8,23 @@ import pytest
 import urllib3
 
 from smsapp.queue.tasks import Queue
-from tests.e2e.conftest import Stacks
+from tests.support.on_database import on_sqlite
 from tests.support.stack import Stack
 
 
 @pytest.fixture
-def stack(stacks: Stacks) -> Iterator[Stack]:
-    """A stack with Flower."""
-    stack = stacks("sqlite")
+def flower(stack: Stack) -> Iterator[str]:
+    """The address of a Flower."""
     stack.start("flower")
-    yield stack
+    yield stack.url("flower")
     stack.stop("flower")
 
 
-def workers_seen(stack: Stack) -> dict[str, Any]:
+def workers_seen(flower: str) -> dict[str, Any]:
     """Return what Flower knows of the workers once it knows any."""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
-        answer = urllib3.request("GET", stack.url("flower") + "/api/workers?refresh=1", retries=False)
+        answer = urllib3.request("GET", flower + "/api/workers?refresh=1", retries=False)
         assert answer.status == 200, answer.data
         workers: dict[str, Any] = answer.json()
         if workers:
@@ -34,8 +33,9 @@ def workers_seen(stack: Stack) -> dict[str, Any]:
     return {}
 
 
-def test_flower_sees_the_worker_and_its_queues(stack: Stack) -> None:
-    seen = workers_seen(stack)
+@on_sqlite
+def test_flower_sees_the_worker_and_its_queues(stack: Stack, flower: str) -> None:
+    seen = workers_seen(flower)
 
     assert [name.partition("@")[0] for name in seen] == stack.workers
     (worker,) = seen.values()

@@ -1,9 +1,10 @@
 """Every row of the simulator's table of outcomes, sent through the running service, ends as the table says."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from smsapp.ids import parse_public_id
 from smsapp.messages.models import Message
 from smsapp.pacing.models import Breaker
 from smsapp.twilio.error_codes import OwnCode
-from tests.e2e.conftest import TABLES, Stacks
-from tests.support.stack import DATABASES, Database, Stack
+from tests.support.stack import DATABASES, Database, Stack, Stacks
+from tests.support.tables import print_at_the_end
 
 TIMEOUT_S = 90.0
 PARKS_THE_ACCOUNT = "refused-20003"
@@ -42,20 +43,15 @@ Rows = dict[Row, Ended]
 
 
 @pytest.fixture(scope="session")
-def all_ended(stacks: Stacks, pytestconfig: pytest.Config) -> dict[Database, Rows]:
-    """All rows as they ended, by database: sent at once, each to a number of its own, on both databases together."""
-    running = [stacks(database) for database in DATABASES]
-    with ThreadPoolExecutor(len(running)) as pool:
-        tables = dict(zip(DATABASES, pool.map(run_table, running), strict=True))
-    for database, rows in tables.items():
-        pytestconfig.stash[TABLES][f"outcomes on {database}"] = as_text(rows)
-    return tables
+def ended_on(stacks: Stacks) -> Callable[[Database], Rows]:
+    """Give all rows as they ended on a database: sent when first asked for, at once, each to a number of its own."""
+    return cache(lambda database: run_table(stacks(database)))
 
 
 @pytest.fixture(params=DATABASES)
-def ended(request: pytest.FixtureRequest, all_ended: dict[Database, Rows]) -> Rows:
+def ended(request: pytest.FixtureRequest, ended_on: Callable[[Database], Rows]) -> Rows:
     """All rows as they ended on one database."""
-    return all_ended[request.param]
+    return ended_on(request.param)
 
 
 def run_table(stack: Stack) -> Rows:
@@ -184,6 +180,16 @@ def test_what_twilio_never_took_fails_when_its_caller_wants_that(ended: Rows, ou
 
     assert (row.message["status"], row.message["error"]["code"]) == ("failed", OwnCode.NOT_FOUND_AT_TWILIO)
     assert row.at_twilio == []
+
+
+def test_the_table_that_is_printed_explains_every_row(
+    ended: Rows, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> None:
+    table = as_text(ended)
+    print_at_the_end(record_property, f"outcomes on {request.node.callspec.params['ended']}", table)
+
+    assert {line[:34].split()[0] for line in table.splitlines()} == set(BY_NAME)
+    assert all(is_sentence(row.message["explanation"]) for row in ended.values())
 
 
 def test_a_repeated_callback_is_kept_and_marked(ended: Rows) -> None:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from dev.ports import free_port
-from tests.e2e.conftest import Stacks
+from tests.support.on_database import on_sqlite
 from tests.support.stack import Stack
 
 FAULTS = {
@@ -20,11 +20,7 @@ FAULTS = {
 SECRET = "a-secret-that-nobody-may-read"
 QUICKLY_S = 40.0
 
-
-@pytest.fixture
-def stack(stacks: Stacks) -> Stack:
-    """Its database does not matter."""
-    return stacks("sqlite")
+pytestmark = on_sqlite  # the database does not matter
 
 
 def check_refusal(done: subprocess.CompletedProcess[str], took_s: float) -> None:

@@ -7,17 +7,13 @@ import pytest
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from tests.e2e.conftest import Stacks
 from tests.support.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
+from tests.support.on_database import on_sqlite
 from tests.support.stack import Stack
 
 NUMBER = "+15552600001"
 
-
-@pytest.fixture
-def stack(stacks: Stacks) -> Stack:
-    """One stack is enough: no database of ours takes part."""
-    return stacks("sqlite")
+pytestmark = on_sqlite  # one is enough: no database of ours takes part
 
 
 @pytest.fixture

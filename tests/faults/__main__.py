@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dev.servers import PostgresServer
-from tests.faults.audit import Audit, audit
 from tests.faults.cases import CASES, Case
 from tests.faults.clock import run_clock_case
 from tests.faults.load import Load
+from tests.support.audit import Audit, audit
 from tests.support.stack import DATABASES, Database, Stack
 
 MESSAGES = 2_000

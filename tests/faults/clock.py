@@ -32,7 +32,7 @@ from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
 from smsapp.twilio.callback import Callback
 from smsapp.twilio.gateway import Submission, TwilioMessage
-from tests.faults.audit import Audit, audit, make_runtime
+from tests.support.audit import Audit, audit, make_runtime
 from tests.support.bulk import POSSIBLE_NUMBER
 from tests.support.environment import SENDER
 from tests.support.fakes import FakeClock, FakeTwilio
