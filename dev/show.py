@@ -30,8 +30,8 @@ SECRETS = VAR / "dev.env"
 LOGS = VAR / "log"
 DATABASE = VAR / "smsapp.db"
 ENVIRONMENT = ROOT / beside.FILE
-PREFERRED_PORTS = {"web": 8000, "console": 8080, "flower": 5555, "simulator": 8900}
-OURS = ("web", "worker", "beat", "flower", "simulator", "console")  # Redis is started apart: it stops last
+PREFERRED_PORTS = {"web": 8000, "flower": 5555, "simulator": 8900}
+OURS = ("web", "worker", "beat", "flower", "simulator")  # Redis is started apart: it stops last
 START_DEADLINE_S = 60
 
 
@@ -78,12 +78,10 @@ class Demo:
     def summary(self) -> str:
         """Return what a newcomer needs next."""
         web = self.url("web")
-        console = f"  Console     {self.url('console')}\n" if "console" in self.ports else ""
         return f"""\
 The service is running:
 
   API         {web}/docs
-{console}\
   Flower      {self.url("flower")}
   Simulator   {self.url("simulator")}/ledger  (what "Twilio" accepted)
   Key         {self.api_key}
@@ -144,7 +142,6 @@ def demo_settings(ports: Mapping[str, int], credentials: Mapping[str, str], redi
         "TWILIO_API_BASE_URL": f"http://{local}:{ports['simulator']}",
         "BIND_HOST": local,
         "PORT": str(ports["web"]),
-        "CONSOLE_PORT": str(ports.get("console", "")),
         "FLOWER_ADDRESS": local,
         "FLOWER_PORT": str(ports["flower"]),
         "SIMULATOR_HOST": local,

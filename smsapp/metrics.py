@@ -1,15 +1,10 @@
-"""Prometheus metrics, each visible here by name. Gauges that the database knows are read when `/metrics` is asked."""
+"""Prometheus metrics of the web processes by name. Gauges that the database knows are read when `/metrics` is asked."""
 
 from prometheus_client import Counter, Histogram
 
 CALLBACKS_RECEIVED = Counter(
     "smsapp_callbacks_received_total", "Callbacks answered, by kind and result.", ["kind", "result"]
 )
-CALLBACKS_PERSISTED = Counter(
-    "smsapp_callbacks_persisted_total", "Callbacks written to histories by this process."
-)
-SUBMISSIONS = Counter("smsapp_submissions_total", "Attempts at Twilio, by what became of them.", ["verdict"])
-DELIVERIES = Counter("smsapp_deliveries_total", "Requests to consumers, by what became of them.", ["result"])
 REQUESTS = Histogram(
     "smsapp_request_seconds",
     "Time to answer an API request.",

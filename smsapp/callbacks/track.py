@@ -18,7 +18,6 @@ from smsapp.inbound import queries as inbound
 from smsapp.inbound.rules import Inbound
 from smsapp.lifecycle.record_reports import Addressed, record_reports
 from smsapp.messages.queries import StaleMessageError
-from smsapp.metrics import CALLBACKS_PERSISTED
 from smsapp.ports import Entry, PendingEvent
 from smsapp.queue.drain import DATABASE_AWAY, draining, outlast
 from smsapp.queue.tasks import Job
@@ -105,8 +104,6 @@ def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
         middle = len(callbacks) // 2
         _persist(rt, callbacks[:middle])
         _persist(rt, callbacks[middle:])
-    else:
-        CALLBACKS_PERSISTED.inc(len(callbacks))
 
 
 def _persist_together(rt: Runtime, callbacks: Sequence[Callback]) -> None:

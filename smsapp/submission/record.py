@@ -14,7 +14,6 @@ from smsapp.lifecycle.apply import apply
 from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
 from smsapp.messages.fold import Event, Source, Step, Tracked, note, take
 from smsapp.messages.status import Status
-from smsapp.metrics import SUBMISSIONS
 from smsapp.recipients.quiet_hours import QUIET_HOURS
 from smsapp.runtime import Runtime, Transaction
 from smsapp.submission.breakers import is_callers_own_sender, trip_breakers
@@ -145,7 +144,6 @@ def _log(message: Outbound, result: Submission) -> None:
     )
     if result.requested:
         verdict = str(result.judgement.verdict) if result.judgement else "accepted"
-        SUBMISSIONS.labels(verdict).inc()
         tell("message_submitted", verdict=verdict, twilio_sid=result.message.sid if result.message else None)
     elif result.held_until:
         tell("message_held", until=rfc3339(result.held_until))

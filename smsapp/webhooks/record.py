@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, prefixed_id
-from smsapp.metrics import DELIVERIES
 from smsapp.ports import ConsumerReply, PendingEvent
 from smsapp.runtime import Runtime, Transaction
 from smsapp.times import rfc3339
@@ -56,8 +55,6 @@ def record_deliveries(
         of_consumer = sorted(made, key=lambda result: result.consumer.id)
         for consumer_id, own in groupby(of_consumer, key=lambda result: result.consumer.id):
             health[consumer_id] = _judge(rt, tx, list(own), present[consumer_id], now)
-    for result in results:
-        DELIVERIES.labels(result.reply.error or _class(result.reply)).inc()
     return health
 
 
@@ -128,7 +125,3 @@ def _columns(health: Health) -> dict[str, object]:
         "failing_since": health.failing_since,
         "paused_until": health.paused_until,
     }
-
-
-def _class(reply: ConsumerReply) -> str:
-    return "delivered" if reply.delivered else f"http_{reply.status}"

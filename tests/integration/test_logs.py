@@ -23,7 +23,6 @@ from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.config import Settings
 from smsapp.ids import public_id
 from smsapp.maintenance import sweep
-from smsapp.metrics import SUBMISSIONS
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
@@ -224,7 +223,6 @@ def test_what_never_left_is_not_called_submitted(
 ) -> None:
     message_id = accept(request_id="req-1")
     outbound = replace(claim(rt)[0], **changes)
-    counted = submissions()
 
     record_submissions(rt, [(outbound, submit(rt, outbound))])
 
@@ -234,24 +232,6 @@ def test_what_never_left_is_not_called_submitted(
         expected["until"] = f"2026-11-23T{12 + until}:00:00.000Z"
     assert line == {"level": "info", "trace": None, "message_id": public_id(message_id)} | expected
     assert twilio.sent == []
-    assert submissions() == counted
-
-
-def test_every_request_to_twilio_is_counted(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:
-    twilio.behaviours = [twilio.accept, twilio.lose, twilio.unreachable, refuse(21211, 400)]
-    for number in range(4):
-        accept(f"+1415555010{number}")
-    counted = submissions()
-
-    send_messages(rt)
-
-    assert submissions() == counted + 4
-
-
-def submissions() -> float:
-    """Return how many submissions the metric has counted."""
-    [metric] = SUBMISSIONS.collect()
-    return sum(sample.value for sample in metric.samples if sample.name.endswith("_total"))
 
 
 def test_whatever_changes_a_status_says_so(
