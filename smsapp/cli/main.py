@@ -7,6 +7,7 @@ import click
 from alembic import command
 from alembic.config import Config
 
+from smsapp import __version__
 from smsapp.cli import doctor, jobs, openapi, operate, suppressions
 from smsapp.cli import messages as client
 from smsapp.cli.runtime import settings_or_exit
@@ -20,7 +21,7 @@ from smsapp.recipients.quiet_hours import InvalidQuietHours, QuietHours
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=None, version="0.1.0", prog_name="smsapp")
+@click.version_option(package_name=None, version=__version__, prog_name="smsapp")
 def main() -> None:
     """Send SMS through Twilio and find out what became of each one."""
     if join_demo():
@@ -125,8 +126,13 @@ for _command in (
 def alembic_config(settings: Settings) -> Config:
     """Return the migrations' configuration for this database."""
     config = Config()
-    config.set_main_option(
-        "script_location", str(Path(__file__).parents[2] / "migrations").replace("%", "%%")
-    )
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
     config.attributes["database_url"] = settings.database_url
     return config
+
+
+def _migrations() -> Path:
+    """Return where the migrations are: in the package where it is installed (see setup.py), else beside it."""
+    package = Path(__file__).parents[1]
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"

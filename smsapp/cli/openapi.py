@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from smsapp.config import Settings
 
-FILE = Path(__file__).parents[2] / "openapi.json"
+FILE = Path("openapi.json")
+"""In the current folder, which is the project's for whoever changes the API."""
 
 
 @click.command()
