@@ -15,6 +15,7 @@ from smsapp.config import Settings
 from smsapp.ids import public_id, public_job_id
 from smsapp.sending.prices import estimate
 from smsapp.times import optional_rfc3339
+from smsapp.uploads.spreadsheets import harmless
 
 RESULT_COLUMNS = (
     "line",
@@ -33,7 +34,6 @@ RESULT_COLUMNS = (
     "price_unit",
     "finished_at",
 )
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def job_view(job: SmsJob, progress: Progress, faulty: Sequence[JobRow], settings: Settings) -> dict[str, Any]:
@@ -100,11 +100,11 @@ def _cost(segments: Mapping[str, int], settings: Settings) -> dict[str, Any] | N
 def _result(row: Row[Any], message: Row[Any] | None) -> Iterator[str]:
     shown: dict[str, Any] = {
         "line": row.line,
-        "to": message.to if message else _harmless(row.to),
-        "client_reference": _harmless(row.client_reference),
+        "to": _cell(message.to if message else row.to),
+        "client_reference": _cell(row.client_reference),
         "state": row.state,
         "reason": row.reason,
-        "column": _harmless(row.column),
+        "column": _cell(row.column),
         "detail": explain_row(row.reason, row.column) if row.reason else None,
     }
     if message:
@@ -121,14 +121,8 @@ def _result(row: Row[Any], message: Row[Any] | None) -> Iterator[str]:
     return ("" if shown.get(name) is None else str(shown[name]) for name in RESULT_COLUMNS)
 
 
-def _harmless(text: str | None) -> str | None:
-    """Keep a spreadsheet from taking what was uploaded for a formula; a phone number is none.
-
-    See https://owasp.org/www-community/attacks/CSV_Injection.
-    """
-    if not text or not text.startswith(_FORMULAS) or text.removeprefix("+").isdigit():
-        return text
-    return f"'{text}"
+def _cell(text: str | None) -> str:
+    return harmless(text or "")
 
 
 def _fault_view(row: JobRow) -> dict[str, Any]:

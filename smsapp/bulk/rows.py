@@ -11,6 +11,7 @@ from uuid import UUID
 from smsapp.messages.segments import MAX_BODY_CHARS, measure
 from smsapp.recipients.phone import PHONE_FAULTS, InvalidPhoneNumber, Recipient, parse_recipient
 from smsapp.templates.rules import FILLING_FAULTS, MISSING_VALUE, TEXT_TOO_LONG, MissingValue, Template
+from smsapp.text import normalize
 from smsapp.uploads.rows import MAX_ROWS, RawRow, UnreadableUpload
 
 MAX_REFERENCE_CHARS = 255
@@ -134,7 +135,7 @@ def _well_formed(raw: RawRow, template: Template) -> CheckedRow:
 
 
 def _recipient(cell: str) -> Recipient:
-    if not cell.strip():
+    if not normalize(cell).strip():
         raise MissingValue(TO)
     return parse_recipient(cell)
 
@@ -153,6 +154,7 @@ _SENTENCES = MappingProxyType(
         "deadline_passed": "Deliver_by was over before it was this row's turn.",
         "not_possible": "Is not a possible phone number.",
         "opted_out": "The recipient does not want texts from this sender.",
+        "repeated_column": "Is there twice in this row.",
         "repeated": "An earlier row has the same number and the same text.",
         "too_long": "Is too long.",
         "too_many_cells": "Has more cells than there are columns.",

@@ -81,7 +81,7 @@ def _read_json(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
 def _read_csv(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
     options = _options(incoming.query, "query")
     digest = incoming.receive(spool)
-    rows = CsvRows(spool, charset=incoming.charset)
+    rows = CsvRows(spool, charset=incoming.charset, exported=(TO, REFERENCE))
     return Upload(options, rows, rows.columns, incoming.query_string + b"\n" + digest, "query")
 
 
@@ -91,7 +91,7 @@ def _read_form(incoming: IncomingUpload) -> Upload:
     options = _options(form.fields, "form")
     if form.file is None:
         raise invalid_request(Fault("/file", "required", "This field is required, as a file."))
-    rows = CsvRows(form.file, charset=form.charset)
+    rows = CsvRows(form.file, charset=form.charset, exported=(TO, REFERENCE))
     fields = json.dumps(sorted((name, text) for name, texts in form.fields.items() for text in texts))
     return Upload(options, rows, rows.columns, fields.encode() + b"\n" + form.digest)
 

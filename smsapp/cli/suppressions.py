@@ -15,7 +15,7 @@ from smsapp.suppressions import queries as store
 from smsapp.suppressions.decide import SuppressionNotFoundError, add_suppression, lift_suppression
 from smsapp.suppressions.export import COLUMNS, export_suppressions
 from smsapp.suppressions.import_rows import import_suppressions
-from smsapp.suppressions.rows import RECIPIENT, parse_scope
+from smsapp.suppressions.rows import EXPORTED, RECIPIENT, parse_scope
 from smsapp.suppressions.rules import EVERY_SENDER
 from smsapp.uploads.csv_rows import CsvRows
 from smsapp.uploads.rows import UnreadableUpload
@@ -77,7 +77,7 @@ def suppressions_lift(name: str, note: str) -> None:
 def suppressions_import(file: BinaryIO) -> None:
     """Suppress every `recipient` of a CSV file; exits 1 and names the lines of faulty rows."""
     try:
-        result = import_suppressions(command_runtime(), CsvRows(file, required=RECIPIENT))
+        result = import_suppressions(command_runtime(), CsvRows(file, required=RECIPIENT, exported=EXPORTED))
     except UnreadableUpload as error:
         raise click.ClickException(error.detail) from None
     for fault in result.faults:

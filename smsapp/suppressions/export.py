@@ -8,6 +8,7 @@ from smsapp.runtime import Runtime
 from smsapp.suppressions import queries as suppressions
 from smsapp.suppressions.rules import EVERY_SENDER
 from smsapp.times import rfc3339
+from smsapp.uploads.spreadsheets import harmless
 
 COLUMNS = ("recipient", "sender", "note", "source", "since")
 _PAGE = 1000
@@ -24,9 +25,9 @@ def export_suppressions(rt: Runtime) -> Iterator[Sequence[Sequence[str]]]:
             page = suppressions.find(session, limit=_PAGE, after=after)
         yield [
             (
-                row.recipient,
-                "" if row.scope == EVERY_SENDER else row.scope,
-                row.note or "",
+                harmless(row.recipient),
+                "" if row.scope == EVERY_SENDER else harmless(row.scope),
+                harmless(row.note or ""),
                 row.source,
                 rfc3339(row.since),
             )

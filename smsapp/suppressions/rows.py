@@ -14,11 +14,15 @@ from smsapp.recipients.phone import (
     parse_sender,
 )
 from smsapp.suppressions.rules import EVERY_SENDER, OptOutEvidence, OptOutSource, is_service
+from smsapp.text import normalize
 from smsapp.uploads.rows import RawRow
 
 RECIPIENT = "recipient"
 SENDER = "sender"
 NOTE = "note"
+SOURCE = "source"
+EXPORTED = (RECIPIENT, SENDER, NOTE)
+MAX_RECIPIENT_CHARS = 64
 MAX_NOTE_CHARS = 500
 
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
@@ -26,6 +30,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SENTENCES = MappingProxyType(
     {
         "required": "This field is required.",
+        "repeated_column": "Is there twice in this row.",
         "too_many_cells": "The row has more cells than there are columns.",
         "wrong_type": "Must be a text.",
         "too_long": "Is too long.",
@@ -53,14 +58,17 @@ class RowFault(Exception):
 
 
 def evidence_of(row: RawRow, *, at: datetime, api_key_id: UUID | None) -> OptOutEvidence:
-    """Return what a row says: `recipient`, perhaps `sender` (else every one) and `note`; other columns say nothing.
+    """Return what a row says: `recipient`, perhaps `sender` (else every one) and `note`.
+
+    Other columns say nothing; but where `source` says that somebody wrote to us, as in our own export, the recipient
+    may be what no number is: a short code, say.
 
     Raises:
         RowFault: it cannot be read.
     """
     if row.fault:
         raise RowFault(row.line, row.fault, row.column)
-    note = row.cells.get(NOTE, "").strip()
+    note = row.cells.get(NOTE, "")
     if len(note) > MAX_NOTE_CHARS:
         raise RowFault(row.line, "too_long", NOTE)
     if _UNSTORABLE.search(note):
@@ -71,18 +79,20 @@ def evidence_of(row: RawRow, *, at: datetime, api_key_id: UUID | None) -> OptOut
         suppressed=True,
         source=OptOutSource.IMPORT,
         at=at,
-        note=note or None,
+        note=note if normalize(note).strip() else None,
         api_key_id=api_key_id,
     )
 
 
 def _recipient(row: RawRow) -> str:
-    text = row.cells.get(RECIPIENT, "").strip()
+    text = normalize(row.cells.get(RECIPIENT, "")).strip()
     if not text:
         raise RowFault(row.line, "required", RECIPIENT)
     try:
         return parse_recipient(text).e164
     except InvalidPhoneNumber as error:
+        if row.cells.get(SOURCE) == OptOutSource.INBOUND and len(text) <= MAX_RECIPIENT_CHARS:
+            return text
         raise RowFault(row.line, error.reason, RECIPIENT) from None
 
 
@@ -99,6 +109,6 @@ def parse_scope(text: str) -> str:
 
 def _scope(row: RawRow) -> str:
     try:
-        return parse_scope(row.cells.get(SENDER, "").strip())
+        return parse_scope(normalize(row.cells.get(SENDER, "")).strip())
     except InvalidSender as error:
         raise RowFault(row.line, error.reason, SENDER) from None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import IO
 
-from smsapp.suppressions.rows import RECIPIENT
+from smsapp.suppressions.rows import EXPORTED, RECIPIENT
 from smsapp.uploads.csv_rows import CsvRows
 from smsapp.uploads.json_rows import read_options, read_rows
 from smsapp.uploads.rows import RawRow
@@ -34,8 +34,8 @@ def _read_json(incoming: IncomingUpload, spool: IO[bytes]) -> Iterable[RawRow]:
 
 def _read_csv(incoming: IncomingUpload, spool: IO[bytes]) -> Iterable[RawRow]:
     incoming.receive(spool)
-    rows = CsvRows(spool, charset=incoming.charset, required=RECIPIENT)
+    rows = CsvRows(spool, charset=incoming.charset, required=RECIPIENT, exported=EXPORTED)
     for _ in in_turns(rows):
         pass
     rows.let_go()
-    return in_turns(CsvRows(spool, charset=incoming.charset, required=RECIPIENT))
+    return in_turns(CsvRows(spool, charset=incoming.charset, required=RECIPIENT, exported=EXPORTED))

@@ -9,10 +9,12 @@ from smsapp.templates.models import TemplateVersion
 from smsapp.templates.rules import (
     FILLING_FAULTS,
     MISSING_VALUE,
+    REPEATED_NAME,
     TEXT_TOO_LONG,
     MissingValue,
     parse_template,
 )
+from smsapp.text import normalize_name
 from smsapp.web.problems import Fault, invalid_request
 
 
@@ -36,8 +38,11 @@ def filled_text(rt: Runtime, name: str, version: int | None, values: Mapping[str
         ProblemError: there is no such template, values are missing, or the text is too long with them.
     """
     template = parse_template(stored_text(rt, name, version, "/template").body)
+    named = {normalize_name(each): value for each, value in values.items()}
+    if len(named) < len(values):
+        raise invalid_request(_fault("/values", REPEATED_NAME))
     try:
-        text = template.render(values)
+        text = template.render(named)
     except MissingValue as error:
         raise invalid_request(*(_fault(f"/values/{each}", MISSING_VALUE) for each in error.names)) from None
     if len(text) > MAX_BODY_CHARS:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from smsapp.messages.segments import MAX_BODY_CHARS
+from smsapp.text import normalize, normalize_name
 
 MAX_NAME_CHARS = 64
 
@@ -18,10 +19,12 @@ TEMPLATE_FAULTS = MappingProxyType(
 """What is wrong with a text that is no template, by the reason of `MalformedTemplate`."""
 
 MISSING_VALUE = "missing_value"
+REPEATED_NAME = "repeated"
 TEXT_TOO_LONG = "text_too_long"
 FILLING_FAULTS = MappingProxyType(
     {
         MISSING_VALUE: "Has no value.",
+        REPEATED_NAME: "Two names look the same.",
         TEXT_TOO_LONG: f"The text is longer than {MAX_BODY_CHARS} characters.",
     }
 )
@@ -65,7 +68,7 @@ class Template:
         Raises:
             MissingValue: placeholders have no value, or a blank one: a text with a hole in it is not what was meant.
         """
-        if missing := [name for name in self.placeholders if not values.get(name, "").strip()]:
+        if missing := [name for name in self.placeholders if not normalize(values.get(name, "")).strip()]:
             raise MissingValue(*missing)
         parts = [self.texts[0]]
         for name, text in zip(self.names, self.texts[1:], strict=True):
@@ -77,13 +80,14 @@ def parse_template(text: str) -> Template:
     """Return the template that the text is.
 
     A name begins with a letter, digit or underscore and has at most 64 characters, spaces, dots and hyphens among
-    them; spaces around it do not count. Two braces always begin a placeholder: a lone `{{` is taken for a mistake.
+    them; how names are compared, `smsapp.text` says. Two braces always begin a placeholder: a lone `{{` is taken for a
+    mistake.
 
     Raises:
         MalformedTemplate: `bad_placeholder`, or `lone_braces`.
     """
     pieces = _BRACES.split(text)
-    texts, names = pieces[::2], [name.strip() for name in pieces[1::2]]
+    texts, names = pieces[::2], [normalize_name(name) for name in pieces[1::2]]
     if any("{{" in piece or "}}" in piece for piece in texts):
         raise MalformedTemplate("lone_braces")
     if not all(_NAME.fullmatch(name) for name in names):

@@ -1,37 +1,57 @@
-"""CSV as spreadsheets write it: any of three delimiters, quotes, line breaks in cells, a byte order mark."""
+"""CSV as spreadsheets and people write it: `sep=` lines, line breaks in cells, blank columns, any byte order mark."""
 
 import codecs
 import csv
-from collections.abc import Iterator
+import re
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from io import TextIOWrapper
 from typing import IO
 
-from smsapp.uploads.rows import MAX_CELL_CHARS, RawRow, UnreadableUpload
+from smsapp.text import normalize, normalize_name
+from smsapp.uploads.rows import MAX_CELL_CHARS, MAX_COLUMNS, RawRow, UnreadableUpload
+from smsapp.uploads.spreadsheets import as_meant
 
-CHARSETS = ("utf-8", "utf-16", "windows-1252", "iso-8859-1")
+CHARSETS = ("utf-8", "utf-16", "utf-16le", "utf-16be", "windows-1252", "iso-8859-1")
 """UTF-8 unless another is named: a guess that is wrong would be sent to people's phones."""
 
 DELIMITERS = ",;\t"
 
-_MAX_LINE_CHARS = 65_536
+MAX_ROW_CHARS = MAX_COLUMNS * (MAX_CELL_CHARS + len('"",'))
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_NUL = b"\0"
+
+_SEP = re.compile(r"\"?sep=([^\w\s\"]|\t)\"?[,;|\t]*[\r\n]*", re.IGNORECASE)
+"""Excel's own convention: the first line may name the delimiter."""
 
 
 class CsvRows:
-    """Rows of a CSV file, one at a time; at most a block and a line of it are in memory."""
+    """Rows of a CSV file, one at a time: at most a block and a row of it are in memory, and the work is linear."""
 
-    def __init__(self, file: IO[bytes], *, charset: str = "utf-8", required: str = "to") -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        *,
+        charset: str = "utf-8",
+        required: str = "to",
+        exported: Collection[str] = (),
+    ) -> None:
         """Read the header; `required` is the column that it must have.
 
+        In the columns `exported` our own exports have made formulas harmless; that is undone.
+
         Raises:
-            UnreadableUpload: no header, not that column in it, a name twice, or an unknown character set.
+            UnreadableUpload: no header, not that column in it, a name twice, too many columns, or an unknown character
+                set.
         """
         self._file = file
+        self._exported = frozenset(exported)
         self._text = _opened(file, charset)
         self._lines = _Lines(self._text)
-        header_line = next((line for line in self._lines if line.strip()), "")
-        self._reader = csv.reader(self._lines, delimiter=_delimiter(header_line), strict=True)
-        self.columns = _columns(header_line, _delimiter(header_line), required)
+        delimiter, header = self._read_header(required)
+        self._names = _names(header, required)
+        self.columns = [name for name in self._names if name]
+        self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
 
     def __iter__(self) -> Iterator[RawRow]:
         """Yield rows; one that does not fit the header is a fault of its own.
@@ -40,7 +60,7 @@ class CsvRows:
             UnreadableUpload: the file ends inside quotes, or is not in its character set.
         """
         while True:
-            line = self._lines.count + 1
+            line = self._lines.begin_row()
             try:
                 cells = next(self._reader, None)
             except csv.Error:
@@ -49,7 +69,7 @@ class CsvRows:
                 ) from None
             if cells is None:
                 return
-            if any(cell.strip() for cell in cells):
+            if not all(map(_is_blank, cells)):
                 yield self._row(line, cells)
 
     def let_go(self) -> None:
@@ -57,63 +77,148 @@ class CsvRows:
         self._text.detach()
         self._file.seek(0)
 
-    def _row(self, line: int, cells: list[str]) -> RawRow:
-        if len(cells) > len(self.columns):
+    def _row(self, line: int, cells: Sequence[str]) -> RawRow:
+        if not all(map(_is_blank, cells[len(self._names) :])):
             return RawRow(line, fault="too_many_cells")
-        cells += [""] * (len(self.columns) - len(cells))  # spreadsheets drop empty cells at the end
-        for column, cell in zip(self.columns, cells, strict=True):
+        found = dict.fromkeys(self.columns, "")  # spreadsheets drop empty cells at the end
+        for name, cell in zip(self._names, cells, strict=False):
             if len(cell) > MAX_CELL_CHARS:
-                return RawRow(line, fault="too_long", column=column)
-        return RawRow(line, dict(zip(self.columns, cells, strict=True)))
+                return RawRow(line, fault="too_long", column=name or None)
+            if name:
+                found[name] = as_meant(cell) if name in self._exported else cell
+        return RawRow(line, found)
+
+    def _read_header(self, required: str) -> tuple[str, list[str]]:
+        """Return the delimiter and the header's cells; the next line is the first after it.
+
+        The delimiter is the one that a `sep=` line names, else the one that gives the required name and the most cells.
+        """
+        begin, named = self._find_header()
+        taken = [begin]
+        read = [(each, *self._split(taken, each)) for each in ([named] if named else DELIMITERS)]
+        delimiter, header, used = max(read, key=lambda found: _fitness(found[1], required))
+        if begin and len(header) < 2 and not all(cells for _, cells, _ in read):
+            raise UnreadableUpload("malformed_csv", "The first line is no list of column names.")
+        self._lines.give_back(taken[used:])
+        return delimiter, header
+
+    def _find_header(self) -> tuple[str, str | None]:
+        """Return the first line with something in it, and the delimiter that a line before it named."""
+        named = None
+        self._lines.begin_row()
+        for line in self._lines:
+            if named is None and (found := _SEP.fullmatch(line.lstrip("\ufeff"))):
+                named = found[1]
+            elif not _is_blank(line.translate(dict.fromkeys(map(ord, DELIMITERS + '"' + (named or ""))))):
+                return line, named
+            self._lines.begin_row()
+        return "", named
+
+    def _split(self, taken: list[str], delimiter: str) -> tuple[list[str], int]:
+        """Return the cells of the row that `taken` begins with, and how many lines it has; no cells if it is none.
+
+        Lines that it needs beyond `taken` are added to that.
+        """
+        used = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal used
+            while True:
+                if used == len(taken):
+                    taken.append(next(self._lines, ""))
+                used += 1
+                if not taken[used - 1]:
+                    return
+                yield taken[used - 1]
+
+        try:
+            return next(csv.reader(lines(), delimiter=delimiter, strict=True), []), used
+        except (csv.Error, UnreadableUpload):
+            return [], used
 
 
 class _Lines:
     """Lines, counted; csv's own count begins after the header."""
 
     def __init__(self, file: TextIOWrapper) -> None:
-        self.count = 0
         self._file = file
+        self._count = 0
+        self._row_chars = 0
+        self._again: deque[str] = deque()
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self._read()
+        if not line:
+            raise StopIteration
+        self._count += 1
+        return line
+
+    def begin_row(self) -> int:
+        """Return the number of the next line, with which a row begins."""
+        self._row_chars = 0
+        return self._count + 1
+
+    def give_back(self, lines: Sequence[str]) -> None:
+        """Have lines that were read too early come again."""
+        again = [line for line in lines if line]
+        self._again.extendleft(reversed(again))
+        self._count -= len(again)
+
+    def _read(self) -> str:
         try:
-            line = self._file.readline(_MAX_LINE_CHARS)
-        except UnicodeDecodeError:
+            line = self._file.readline(MAX_ROW_CHARS + 1)
+        except UnicodeError:
             raise UnreadableUpload(
                 "wrong_charset",
                 f"The file is not {self._file.encoding.upper()}; save it as UTF-8, or name its charset.",
                 "Content-Type",
             ) from None
-        if not line:
-            raise StopIteration
-        self.count += 1
-        if len(line) == _MAX_LINE_CHARS:
-            raise UnreadableUpload("malformed_csv", f"Line {self.count} is too long to be a row.")
+        self._row_chars += len(line)
+        if self._row_chars > MAX_ROW_CHARS:
+            raise UnreadableUpload(
+                "malformed_csv", f"Line {self._count + 1} belongs to a row that is too long."
+            )
         return line
 
 
 def _opened(file: IO[bytes], charset: str) -> TextIOWrapper:
-    if charset.lower() not in CHARSETS:
+    charset = charset.lower()
+    if charset not in CHARSETS:
         raise UnreadableUpload("unknown_charset", f"Send one of {', '.join(CHARSETS)}.", "Content-Type")
     begin = file.read(4)
     file.seek(0)
-    encoding = next((name for bom, name in _BOMS if begin.startswith(bom)), charset)
+    encoding = next((name for bom, name in _BOMS if begin.startswith(bom)), None)
     # Line ends as they are, since csv knows them all; nothing else (U+2028, say) ends a line.
-    return TextIOWrapper(file, encoding=encoding, newline="")
+    return TextIOWrapper(file, encoding=encoding or _without_bom(begin, charset), newline="")
 
 
-def _delimiter(header: str) -> str:
-    """Return the delimiter that separates the most names."""
-    return max(DELIMITERS, key=lambda delimiter: len(next(csv.reader([header], delimiter=delimiter), [])))
+def _without_bom(begin: bytes, charset: str) -> str:
+    """Return the encoding of a file that begins with a letter: half of one in UTF-16 is NUL, which no text has."""
+    if charset in {"utf-8", "utf-16"}:
+        if begin[:1] == _NUL:
+            return "utf-16-be"
+        if begin[1:2] == _NUL:
+            return "utf-16-le"
+    return (
+        "utf-16-be" if charset == "utf-16" else charset
+    )  # https://www.rfc-editor.org/rfc/rfc2781#section-4.3
 
 
-def _columns(header: str, delimiter: str, required: str) -> list[str]:
-    try:
-        names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter, strict=True), [])]
-    except csv.Error:
-        raise UnreadableUpload("malformed_csv", "The first line is no list of column names.") from None
+def _fitness(header: Sequence[str], required: str) -> tuple[bool, int]:
+    """Return how good a reading of the header this is, to be compared with others."""
+    return required in {normalize_name(cell).lower() for cell in header}, len(header)
+
+
+def _is_blank(cell: str) -> bool:
+    return not cell or cell.isspace() or not normalize(cell).strip()
+
+
+def _names(header: Sequence[str], required: str) -> list[str]:
+    """Return the names of the columns, blank for those that have none: their cells say nothing."""
+    names = [normalize_name(cell) for cell in header]
     while names and not names[-1]:
         names.pop()
     names = [required if name.lower() == required else name for name in names]
@@ -121,6 +226,9 @@ def _columns(header: str, delimiter: str, required: str) -> list[str]:
         raise UnreadableUpload(
             "missing_column", f"The first line must name the columns, `{required}` among them."
         )
-    if len(set(names)) < len(names):
+    if len(names) > MAX_COLUMNS:
+        raise UnreadableUpload("too_many_columns", f"A file has at most {MAX_COLUMNS} columns.")
+    named = [name for name in names if name]
+    if len(set(named)) < len(named):
         raise UnreadableUpload("repeated_column", "Two columns have the same name.")
     return names

@@ -5,12 +5,14 @@ import json
 from collections.abc import Iterator
 from typing import Any, Never, Protocol
 
-from smsapp.uploads.rows import MAX_CELL_CHARS, RawRow, UnreadableUpload
+from smsapp.text import normalize_name
+from smsapp.uploads.rows import MAX_CELL_CHARS, MAX_COLUMNS, RawRow, UnreadableUpload
 
 ROWS = "rows"
 
 _BLOCK = 16_384
-_MAX_VALUE_CHARS = 65_536
+_MAX_VALUE_CHARS = MAX_COLUMNS * (MAX_CELL_CHARS + 128)
+"""As long as the longest row; that text may be twice as long in escapes is nobody's case."""
 _SPACE = " \t\n\r"
 
 
@@ -61,10 +63,15 @@ def read_rows(file: Readable) -> Iterator[RawRow]:
 def _row(number: int, item: object) -> RawRow:
     if not isinstance(item, dict):
         return RawRow(number, fault="wrong_type")
-    cells = {}
-    for name, value in item.items():
-        if value is None:
+    if len(item) > MAX_COLUMNS:
+        return RawRow(number, fault="too_many_cells")
+    cells: dict[str, str] = {}
+    for given, value in item.items():
+        name = normalize_name(given)
+        if value is None or not name:
             continue
+        if name in cells:
+            return RawRow(number, fault="repeated_column", column=name)
         if isinstance(value, bool) or not isinstance(value, str | int):
             return RawRow(number, fault="wrong_type", column=name)
         cell = str(value)
@@ -125,12 +132,15 @@ class _Scanner:
             except (ValueError, RecursionError):
                 end = len(self._buffer)
             else:
+                if end - self._at > _MAX_VALUE_CHARS:
+                    _malformed()
                 if end < len(self._buffer) or self._ended:  # a number at the end of the buffer may go on
                     self._at = end
                     return value
             if self._ended or end - self._at > _MAX_VALUE_CHARS:
                 _malformed()
-            self._fill()
+            # Twice as much each time: what is decoded again and again is then no more than all of it once more.
+            self._fill(max(_BLOCK, end - self._at))
 
     def _separator(self, close: str) -> bool:
         """Take a comma, or the closing bracket; return whether it was the latter."""
@@ -156,9 +166,9 @@ class _Scanner:
                 return ""
             self._fill()
 
-    def _fill(self) -> None:
+    def _fill(self, size: int = _BLOCK) -> None:
         try:
-            block = self._file.read(_BLOCK)
+            block = self._file.read(size)
             text = self._text.decode(block, final=not block)
         except UnicodeDecodeError:
             raise UnreadableUpload("malformed_json", "JSON must be UTF-8.") from None

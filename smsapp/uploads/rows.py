@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 MAX_ROWS = 100_000
+MAX_COLUMNS = 200
 MAX_CELL_CHARS = 16_384
 """Ten times the longest text; more is a quotation mark that was never closed."""
 

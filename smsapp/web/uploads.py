@@ -23,7 +23,8 @@ _CHARSET = "utf-8"  # unless another is named
 _IN_MEMORY = 256 * 1024
 _BLOCK = 64 * 1024
 _ROWS_AT_A_TIME = 40
-"""A few milliseconds' work; a callback that comes meanwhile waits no longer than that."""
+_TURN_S = 0.005
+"""A callback that comes meanwhile waits no longer than that, or than one row takes: rows may be long."""
 _PAUSE_S = 0.0005
 """Not 0: gevent would run only greenlets that are ready, and not look who has something to read."""
 
@@ -117,9 +118,11 @@ def spool_file() -> IO[bytes]:
 
 def in_turns(rows: Iterable[RawRow]) -> Iterator[RawRow]:
     """Yield rows, and let other requests of this process have their turn between them."""
+    began = 0.0
     for number, row in enumerate(rows):
-        if number % _ROWS_AT_A_TIME == 0:
+        if number % _ROWS_AT_A_TIME == 0 or time.monotonic() - began > _TURN_S:
             give_way()
+            began = time.monotonic()
         yield row
 
 

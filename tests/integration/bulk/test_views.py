@@ -1,7 +1,9 @@
 """Uploading jobs, over HTTP."""
 
+import csv
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
@@ -17,6 +22,7 @@ from smsapp.bulk.schemas import JobDocument, JobList
 from smsapp.bulk.tend import UPLOAD_AGE, discard_uploads
 from smsapp.config import Settings
 from smsapp.db.models import IdempotencyKey
+from smsapp.ids import parse_job_id
 from smsapp.messages.models import Message
 from smsapp.web import uploads as web_uploads
 from tests.support.web import Api, faults, problem, serving
@@ -403,3 +409,72 @@ def test_of_two_requests_with_one_key_one_makes_the_job(api: Api) -> None:
 
     assert len({created(answer)["id"] for answer in answers}) == 1
     assert stored(api) == (1, 2, 0)
+
+
+# Spreadsheets as people have them; the numbers are those of the cases from the field.
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        pytest.param(f"sep=;\r\nto;name\r\n{NUMBER};Ann\r\n".encode(), "text/csv", id="F02"),
+        pytest.param(f'to,"Given\nname",name\r\n{NUMBER},x,Ann\r\n'.encode(), "text/csv", id="F03"),
+        pytest.param(f"to,\u200bname\u00a0\n{NUMBER},Ann\n".encode(), "text/csv", id="F05"),
+        pytest.param(f"\ufeff\ufeffto,name\n{NUMBER},Ann\n".encode(), "text/csv", id="F05, two marks"),
+        pytest.param(
+            f"to\tname\r\n{NUMBER}\tAnn\r\n".encode("utf-16-le"), "text/csv; charset=utf-16", id="F06"
+        ),
+        pytest.param("to;name\n+1 415/555\u202f2671;Ann\n".encode(), "text/csv", id="F08"),
+        pytest.param(f"\ufeffto;name\r\n{NUMBER};Ann\r\n".encode(), "text/csv", id="P01"),
+        pytest.param(f'"to",name\r\n{NUMBER},Ann\r\n'.encode("utf-8-sig"), "text/csv", id="P01, quoted"),
+        pytest.param(f"to\tname\r\n{NUMBER}\tAnn\r\n".encode("utf-16"), "text/csv", id="P01, UTF-16"),
+        pytest.param(f"to,name\r{NUMBER},Ann\r".encode(), "text/csv", id="P05"),
+    ],
+)
+def test_files_as_people_have_them_become_jobs(api: Api, content: bytes, kind: str) -> None:
+    job = created(upload(api, content, kind=kind, body="Hi {{name}}"))
+
+    assert (job["counts"]["waiting"], job["faults"]) == (1, [])
+    with api.rt.sessions() as session:
+        assert session.execute(select(JobRow.to, JobRow.body)).all() == [(NUMBER, "Hi Ann")]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        pytest.param(b"to,name\n+14155552671,\x96\n", "text/csv", id="P02"),
+        pytest.param(CSV.encode("utf-16-le")[:-1], "text/csv; charset=utf-16", id="F06, half a character"),
+    ],
+)
+def test_what_cannot_be_decoded_is_the_callers_fault(api: Api, content: bytes, kind: str) -> None:
+    refused = problem(upload(api, content, kind=kind, body="Hi"), 400, "invalid_upload")
+
+    assert [fault.code for fault in refused.errors] == ["wrong_charset"]
+
+
+REFERENCES = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=40)
+    | st.lists(st.sampled_from([*"=+-@'\t\r\n ,;\"", "a"]), min_size=1, max_size=6).map("".join),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(REFERENCES)
+@hypothesis_settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_results_can_be_uploaded_again_without_a_loss(api: Api, references: list[str]) -> None:
+    rows = [{"to": NUMBER, "client_reference": each} for each in references]
+    document = {"body": "Hi", "allow_duplicates": True, "rows": rows}
+    first = created(upload(api, json.dumps(document), kind="application/json"))
+    results = api.get(f"/sms/jobs/{first['id']}/results.csv").data
+
+    again = created(upload(api, results, body="Hi", allow_duplicates="true"))
+
+    assert (again["rows"], again["faults"]) == (len(references), [])
+    with api.rt.sessions() as session:
+        query = select(JobRow.client_reference).where(JobRow.job_id == parse_job_id(again["id"]))
+        assert list(session.scalars(query.order_by(JobRow.number))) == references
+    cells = [cell for row in csv.reader(io.StringIO(results.decode(), newline="")) for cell in row]
+    assert [cell for cell in cells if cell[:1] in {*"=-@\t\r"} or re.match(r"\+(?!\d+$)", cell)] == []

@@ -1,6 +1,8 @@
 """Lists of people who are not to be texted: imported row by row, with every fault named, and taken out again."""
 
 import csv
+import json
+import re
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -8,13 +10,18 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from smsapp.cli.main import main
 from smsapp.config import Settings
 from smsapp.events.models import OutboxEvent
 from smsapp.suppressions import schemas as opt_out_schemas
-from smsapp.suppressions.models import Suppression
+from smsapp.suppressions.models import Suppression, SuppressionEvent
+from smsapp.suppressions.record import record_opt_outs
+from smsapp.suppressions.rules import OptOutEvidence, OptOutSource
 from tests.support.web import Api, problem, serving
 
 SERVICE = "MG" + "2" * 32
@@ -154,6 +161,56 @@ def test_an_export_can_be_imported(api: Api) -> None:
 
     assert counts(upload(api, exported)) == (3, 3, 0, 0)
     assert stored(api) == before
+
+
+NOTES = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40) | st.lists(
+    st.sampled_from([*"=+-@'\t\r\n ,;\"", "a"]), max_size=6
+).map("".join)
+
+
+@given(st.lists(NOTES, min_size=1, max_size=20))
+@hypothesis_settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_noted_an_export_can_be_imported_without_a_loss(api: Api, notes: list[str]) -> None:
+    with api.rt.sessions.begin() as session:
+        session.execute(SuppressionEvent.__table__.delete())  # type: ignore[attr-defined] - a Table
+        session.execute(Suppression.__table__.delete())  # type: ignore[attr-defined] - a Table
+    rows = [{"recipient": f"+44207183{number:04}", "note": note} for number, note in enumerate(notes)]
+    upload(api, json.dumps({"rows": rows}), "application/json")
+    before = stored(api)
+    exported = api.get("/sms/suppressions/export.csv").data
+    with api.rt.sessions.begin() as session:
+        session.execute(SuppressionEvent.__table__.delete())  # type: ignore[attr-defined] - a Table
+        session.execute(Suppression.__table__.delete())  # type: ignore[attr-defined] - a Table
+
+    assert counts(upload(api, exported)) == (len(notes), len(notes), 0, 0)
+    assert stored(api) == before
+    cells = [cell for row in csv.reader(StringIO(exported.decode(), newline="")) for cell in row]
+    assert [cell for cell in cells if cell[:1] in {*"=-@\t\r"} or re.match(r"\+(?!\d+$)", cell)] == []
+
+
+def test_an_export_keeps_also_those_who_are_no_numbers(api: Api) -> None:
+    """A short code texted STOP; nobody can text it, but who reads the list shall see it."""
+    stopped = OptOutEvidence("68849", ["+15005550006"], True, OptOutSource.INBOUND, api.rt.clock())
+    with api.rt.sessions.begin() as session:
+        record_opt_outs(api.rt, session, [stopped])
+    exported = api.get("/sms/suppressions/export.csv").data
+
+    assert counts(upload(api, exported)) == (1, 0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"sep=;\nrecipient;note\n+14155552671;\n", "text/csv"),
+        ("Recipient\tnote\r\n+14155552671\t\r\n".encode("utf-16-le"), "text/csv; charset=utf-16"),  # F06
+        ("\ufeff\ufeff,recipient,,\n1,+1\u202f415/5552671,,,\n".encode(), "text/csv"),
+    ],
+)
+def test_lists_as_people_have_them_are_taken(api: Api, content: bytes, kind: str) -> None:
+    assert counts(upload(api, content, kind)) == (1, 1, 0, 0)
+    assert stored(api) == {("+14155552671", "*", None)}
 
 
 # --- The command line

@@ -107,7 +107,7 @@ def test_a_job_keeps_the_words_of_the_version_it_was_made_of(api: Api) -> None:
 def test_a_text_is_made_of_a_template_and_values(api: Api) -> None:
     add(api, "order", "Order {{id}} for {{ first name }}: {{id}}")
     api.post({"body": "Newest, {{id}}"}, path="/sms/templates/order/versions")
-    values = {"id": 7, "first name": "{{id}}", "unused": None}
+    values = {"id": 7, "\u200bfirst\u00a0name": "{{id}}", "unused": None}
 
     newest = api.send(body=None, template="order", values=values)
     old = api.send(body=None, template="order", template_version=1, values=values)
@@ -128,6 +128,8 @@ def test_a_text_is_made_of_a_template_and_values(api: Api) -> None:
         ({"values": {"a": True, "b": 1.5}}, {"/values/a": "wrong_type", "/values/b": "wrong_type"}),
         ({"values": {"a": "\0", "b": "x"}}, {"/values/a": "invalid"}),
         ({"values": {"a": "x" * 1600, "b": "x"}}, {"/values": "text_too_long"}),
+        ({"values": {"a": "x", "\u200ba": "y", "b": "x"}}, {"/values": "repeated"}),
+        ({"values": {"a": "\u200b", "b": "x"}}, {"/values/a": "missing_value"}),
         ({"values": []}, {"/values": "wrong_type"}),
         ({"template_version": 2}, {"/template": "unknown"}),
         ({"template": "other"}, {"/template": "unknown"}),

@@ -48,3 +48,24 @@ def test_what_is_no_placeholder_is_refused(text: str, reason: str) -> None:
 @given(st.text(min_size=1).filter(lambda text: not text.isspace()))
 def test_a_value_is_put_in_as_it_is_and_never_read_as_a_template(value: str) -> None:
     assert parse_template("<{{x}}>").render({"x": value}) == f"<{value}>"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("{{First\u00a0name}}", "First name"),
+        ("{{\u200bname\u2060}}", "name"),
+        ("{{pre\u0301nom}}", "pr\u00e9nom"),
+        ("{{ First \u202f name }}", "First name"),
+    ],
+)
+def test_names_that_look_the_same_are_the_same(text: str, name: str) -> None:
+    template = parse_template(text)
+
+    assert template.placeholders == (name,)
+    assert template.render({name: "Ann"}) == "Ann"
+
+
+def test_a_value_that_nobody_can_see_is_none() -> None:
+    with pytest.raises(MissingValue):
+        parse_template("{{name}}").render({"name": "\u200b \u00a0"})

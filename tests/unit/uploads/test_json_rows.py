@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsapp.text import normalize_name
 from smsapp.uploads import json_rows
 from smsapp.uploads.json_rows import read_options, read_rows
 from smsapp.uploads.rows import RawRow, UnreadableUpload
+
+NAMES = st.text().map(normalize_name).filter(bool)
 
 
 def both(text: str | bytes) -> tuple[dict[str, Any], list[RawRow]]:
@@ -34,6 +37,8 @@ def test_options_may_stand_before_and_after_the_rows() -> None:
         ('{"to": "+1", "ok": true}', "wrong_type", "ok"),
         ('{"to": {"a": 1}}', "wrong_type", "to"),
         (json.dumps({"a": "x" * 20_000}), "too_long", "a"),
+        (json.dumps({"First\u00a0name": "x", "First name": "y"}), "repeated_column", "First name"),
+        (json.dumps(dict.fromkeys(map(str, range(201)), "x")), "too_many_cells", None),
     ],
 )
 def test_a_row_of_another_shape_is_a_fault_of_its_own(item: str, fault: str, column: str | None) -> None:
@@ -59,7 +64,7 @@ def test_a_row_of_another_shape_is_a_fault_of_its_own(item: str, fault: str, col
         '{"rows": [NaN]}',
         '{"rows": [], "rows": []}',
         '{"rows": [' + "[" * 5000 + "]}",
-        '{"rows": ["' + "x" * 200_000 + '"]}',
+        '{"rows": ["' + "x" * 4_000_000 + '"]}',
         b'{"rows": ["\xff"]}',
     ],
 )
@@ -77,7 +82,7 @@ def test_rows_must_be_there_and_a_list(text: str, code: str) -> None:
 
 
 @given(
-    st.lists(st.dictionaries(st.text(), st.text() | st.integers(), max_size=3), max_size=20),
+    st.lists(st.dictionaries(NAMES, st.text() | st.integers(), max_size=3), max_size=20),
     st.integers(1, 7),
 )
 def test_where_blocks_end_makes_no_difference(items: list[dict[str, str | int]], block: int) -> None:
@@ -89,3 +94,31 @@ def test_where_blocks_end_makes_no_difference(items: list[dict[str, str | int]],
 
     assert options == {"a": 12, "b": 345}
     assert [row.cells for row in rows] == [{k: str(v) for k, v in item.items()} for item in items]
+
+
+def test_names_of_cells_are_compared_as_they_look() -> None:
+    _, rows = both(
+        json.dumps({"rows": [{"First\u00a0name": "Ann", "\u200bpre\u0301nom ": "Zo\u00eb", "\u200b": "x"}]})
+    )
+
+    assert rows == [RawRow(1, {"First name": "Ann", "pr\u00e9nom": "Zo\u00eb"})]
+
+
+def test_a_row_as_long_as_in_csv_is_read_and_no_slower_for_its_length() -> None:
+    """Each of 200 cells as long as it may be: 3 MB. What is decoded again while it comes in is counted, not timed."""
+    row = {str(number): "x" * 16_384 for number in range(200)}
+    decoded = 0
+
+    class Counting(json.JSONDecoder):
+        def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+            nonlocal decoded
+            decoded += len(s) - idx
+            return super().raw_decode(s, idx)
+
+    text = json.dumps({"rows": [row]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json, "JSONDecoder", Counting)
+        [found] = read_rows(io.BytesIO(text.encode()))
+
+    assert found.cells == row
+    assert decoded < 4 * len(text)
