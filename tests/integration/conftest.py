@@ -1,6 +1,7 @@
 """A runtime over a real database and a real Redis, with a Twilio and a clock that do as they are told."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from redis import Redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from smsapp.callbacks import track as track_module
 from smsapp.callbacks.stream import CallbackStream
 from smsapp.config import Settings
 from smsapp.events.outbox import DatabaseOutbox
@@ -19,13 +21,14 @@ from smsapp.messages.documents import message_view
 from smsapp.messages.segments import measure
 from smsapp.pacing.pacer import RedisPacer
 from smsapp.recipients.phone import parse_recipient
+from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import Draft, accept_message
+from smsapp.submission import send as send_module
 from smsapp.webhooks.client import WebhookPoster
 from smsapp.webhooks.subscription_queries import anyone_listens
 from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio
-
-Accept = Callable[..., UUID]
+from tests.support.messages import Accept
 
 
 @pytest.fixture
@@ -92,3 +95,24 @@ def accept(rt: Runtime, api_key: str, sessions: sessionmaker[Session]) -> Accept
         return message_id
 
     return accept_one
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have drains that find nothing not wait for more."""
+    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
+    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+
+
+@pytest.fixture
+def histories_tell_the_state(rt: Runtime, impatient: None) -> Iterator[None]:
+    """After the test, each message's state follows from its history."""
+    yield
+    assert check_histories(rt)[1] == []
+
+
+@pytest.fixture
+def nothing_is_lost(rt: Runtime, histories_tell_the_state: None) -> Iterator[None]:
+    """After the test, every message that was accepted is accounted for, too."""
+    yield
+    assert check_ledger(rt).balanced

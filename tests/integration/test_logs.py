@@ -27,18 +27,16 @@ from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.expire_claims import expire_claims
 from smsapp.submission.outbound import Hold, Outbound
 from smsapp.submission.record import record_submissions, submit
 from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import Submission, TwilioUnavailableError
-from tests.integration.callbacks.test_track import append, callback, raw_callback, receive
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import claim, stored
+from tests.support.callbacks import append, callback, raw_callback, receive
 from tests.support.environment import AUTH_TOKEN, SENDER, make_settings
 from tests.support.fakes import START, FakeClock, FakeTwilio, refuse
+from tests.support.messages import Accept, claim, stored
 
 Line = dict[str, Any]
 
@@ -80,11 +78,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     return lines
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let drains that find nothing not wait for more."""
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def test_no_line_of_a_whole_life_tells_a_text_a_number_or_a_token(

@@ -1,6 +1,5 @@
 """What nobody was woken for is found: lost wake-ups, dead workers, waiting callbacks; one fault stops only itself."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,6 @@ from structlog.testing import CapturingLogger
 
 from smsapp import maintenance as sweep_module
 from smsapp.callbacks import spool as inbox
-from smsapp.callbacks import track as track_module
 from smsapp.callbacks.drain_spool import ORPHAN_AGE, process_inbox
 from smsapp.callbacks.stream import STREAM, CallbackStream
 from smsapp.callbacks.track import wake_for_callbacks
@@ -23,37 +21,20 @@ from smsapp.maintenance import sweep, wake_for_due
 from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.tasks import Job
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.retention import purge as purge_module
 from smsapp.retention.purge import KEEP_IDEMPOTENCY_KEYS, forget_idempotency_keys, forget_orphans
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.expire_claims import expire_claims
 from smsapp.submission.send import send_messages
 from smsapp.twilio.callback import Callback
-from tests.integration.callbacks.test_track import (
-    POISON,
-    append,
-    callback,
-    letters,
-    raw_callback,
-    receive,
-)
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import claim, events, stored
+from tests.support.callbacks import POISON, append, callback, letters, raw_callback, receive
 from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio, refuse
+from tests.support.messages import Accept, claim, events, stored
 
 SID = "SM" + "1" * 32
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
+pytestmark = pytest.mark.usefixtures("nothing_is_lost")
 
 
 @pytest.fixture

@@ -20,44 +20,34 @@ from sqlalchemy.exc import OperationalError
 from dev.servers import PostgresServer
 from smsapp.callbacks import dead_letters
 from smsapp.callbacks import spool as inbox
-from smsapp.callbacks import track as track_module
 from smsapp.callbacks.drain_spool import process_inbox
 from smsapp.callbacks.models import InboxEntry
 from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.callbacks.stream import GROUP, STREAM, CallbackStream
 from smsapp.callbacks.track import persist_entries, reclaim_callbacks, track_callbacks
 from smsapp.cli.main import alembic_config
-from smsapp.ids import new_id, public_id
+from smsapp.ids import public_id
 from smsapp.inbound.models import InboundMessage
 from smsapp.lifecycle import record_reports
 from smsapp.messages.fold import Reason, Report, Tracked
 from smsapp.messages.fold import fold as real_fold
 from smsapp.messages.models import MessageEvent
 from smsapp.messages.status import Outcome, Status
-from smsapp.reconciliation.check_ledger import check_histories
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
-from smsapp.twilio.callback import Callback
 from smsapp.twilio.gateway import Submission
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import events, stored
+from tests.support.callbacks import POISON, append, callback, letters, raw_callback, receive
 from tests.support.environment import make_settings
 from tests.support.fakes import FakeClock, FakeTwilio
+from tests.support.messages import Accept, events, stored
 
 SAMPLES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "data" / "twilio-vectors.json").read_text()
 )["callback_samples"]
 
 
-@pytest.fixture(autouse=True)
-def _histories_tell_the_state(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
+pytestmark = pytest.mark.usefixtures("histories_tell_the_state")
 
 
 @pytest.fixture
@@ -66,41 +56,6 @@ def message_id(rt: Runtime, accept: Accept) -> UUID:
     accepted = accept()
     send_messages(rt)
     return accepted
-
-
-def callback(rt: Runtime, message_id: UUID, status: str, *, attempt: int = 1, **parameters: str) -> Callback:
-    """Return what Twilio posts about an attempt: on the path that names it, with the SID that is stored."""
-    suffix = f"-{attempt}" if attempt > 1 else ""
-    form = {"MessageSid": stored(rt, message_id).twilio_sid or "", "MessageStatus": status} | parameters
-    return raw_callback(rt, public_id(message_id) + suffix, urlencode(form))
-
-
-def raw_callback(rt: Runtime, target: str | None, body: str, **changes: Any) -> Callback:
-    made = Callback(
-        receipt_id=new_id(),
-        kind="status",
-        target=target,
-        body=body,
-        idempotency_token=None,
-        received_at=rt.clock(),
-    )
-    return made._replace(**changes)
-
-
-def append(rt: Runtime, *callbacks: Callback) -> None:
-    rt.stream.append(callbacks, flag="woken", flag_ttl_ms=1)
-
-
-def receive(rt: Runtime, *callbacks: Callback) -> None:
-    append(rt, *callbacks)
-    track_callbacks(rt)
-
-
-def letters(rt: Runtime) -> list[tuple[str, str]]:
-    """Return the dead letters: body and cause."""
-    with rt.sessions() as session:
-        found = dead_letters.waiting(session, limit=1000)
-        return [(letter.payload.get("body", ""), letter.cause) for letter in found]
 
 
 def callbacks_kept(rt: Runtime, message_id: UUID) -> list[tuple[str, bool, str | None]]:
@@ -344,9 +299,6 @@ def test_an_odd_status_is_kept_as_one_that_is_not_known(rt: Runtime, message_id:
     ]
     assert stored(rt, message_id).status == Status.QUEUED
     assert letters(rt) == []
-
-
-POISON = "MessageSid=SM00000000000000000000000000000000"
 
 
 def test_a_poison_callback_in_a_batch_of_500_costs_only_itself(rt: Runtime, accept: Accept) -> None:

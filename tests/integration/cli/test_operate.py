@@ -16,9 +16,9 @@ from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
-from tests.integration.callbacks.test_track import POISON, raw_callback, receive
-from tests.integration.conftest import Accept
+from tests.support.callbacks import POISON, raw_callback, receive
 from tests.support.fakes import FakeClock, FakeTwilio
+from tests.support.messages import Accept
 
 Run = Callable[..., Result]
 

@@ -18,8 +18,8 @@ from smsapp.submission import queries as claims
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.record import record_submissions
 from smsapp.twilio.callback import Callback
-from tests.integration.conftest import Accept
 from tests.support.fakes import FakeTwilio
+from tests.support.messages import Accept
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 

@@ -22,8 +22,8 @@ from smsapp.sending import accept as accept_module
 from smsapp.submission import queries as claims
 from smsapp.submission.record import record_submissions
 from smsapp.twilio.callback import Callback
-from tests.integration.conftest import Accept
 from tests.support.fakes import FakeTwilio
+from tests.support.messages import Accept
 from tests.support.web import TO, serving
 
 SIZES = (2, 50)

@@ -9,7 +9,6 @@ import orjson
 import pytest
 from sqlalchemy import delete
 
-from smsapp.callbacks import track as track_module
 from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
 from smsapp.events.payload import render_event
@@ -19,17 +18,12 @@ from smsapp.ids import new_id, public_id
 from smsapp.messages.models import MessageEvent
 from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
-from tests.integration.callbacks.test_track import callback, raw_callback, receive
-from tests.integration.conftest import Accept
+from tests.support.callbacks import callback, raw_callback, receive
 from tests.support.fakes import START, FakeClock, FakeTwilio, refuse
+from tests.support.messages import Accept
 
-
-@pytest.fixture(autouse=True)
-def _drains_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Plans for failures, followed wherever a message may fail, with each step in its history and told once."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,28 +13,19 @@ from smsapp.lifecycle.miss_deadlines import miss_deadlines
 from smsapp.lifecycle.record_reports import Addressed, record_reports
 from smsapp.messages.fold import Report, Source
 from smsapp.messages.status import Status
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import events, stored
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
+from tests.support.messages import Accept, events, stored
 
 HOUR = timedelta(hours=1)
 OTHER = "+15005550011"
 FALLBACK = {"on": ["any"], "do": "request_fallback"}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
+pytestmark = pytest.mark.usefixtures("nothing_is_lost")
 
 
 def plan(*steps: dict[str, Any], **bounds: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A deadline holds whatever state the message is in, also while nothing is sent, and is told once."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,27 +14,18 @@ from smsapp.lifecycle.record_reports import Addressed, record_reports
 from smsapp.maintenance import sweep
 from smsapp.messages.fold import Report, Source
 from smsapp.messages.status import Outcome, Status
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.runtime import Runtime
 from smsapp.sending.cancel import cancel_message
-from smsapp.submission import send as send_module
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import claim, events, stored
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
+from tests.support.messages import Accept, claim, events, stored
 
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
+pytestmark = pytest.mark.usefixtures("nothing_is_lost")
 
 
 def told(rt: Runtime) -> list[str]:

@@ -10,8 +10,8 @@ from smsapp.reconciliation.check_ledger import check_histories
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
-from tests.integration.conftest import Accept
 from tests.support.fakes import FakeClock, FakeTwilio
+from tests.support.messages import Accept
 
 
 def test_a_callback_takes_a_sid_from_the_twin_that_guessed_it(

@@ -24,9 +24,8 @@ from smsapp.pacing import due as pacing_due
 from smsapp.queue.lanes import Lane
 from smsapp.reconciliation import queries
 from smsapp.runtime import Runtime
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import claim, events, stored
 from tests.support.fakes import FakeClock
+from tests.support.messages import Accept, claim, events, stored
 
 SID = "SM" + "1" * 32
 LEASE = timedelta(minutes=1)

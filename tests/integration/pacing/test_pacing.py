@@ -17,9 +17,9 @@ from smsapp.runtime import Runtime
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
 from smsapp.twilio.gateway import Submission
-from tests.integration.conftest import Accept
 from tests.support.environment import SENDER, make_settings
 from tests.support.fakes import FakeTwilio
+from tests.support.messages import Accept
 
 OTHER = "+15005550009"
 SLACK_S = MOST_AHEAD_US / 1_000_000

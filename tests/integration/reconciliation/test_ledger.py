@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete, event, update
 
-from smsapp.callbacks import track as track_module
 from smsapp.ids import public_id
 from smsapp.maintenance import sweep
 from smsapp.messages.models import Message, MessageEvent
@@ -16,19 +15,13 @@ from smsapp.reconciliation import check_ledger as ledger_module
 from smsapp.reconciliation.check_ledger import Difference, check_histories, check_ledger
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
-from tests.integration.callbacks.test_track import callback, receive
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_breakers import LogLines
+from tests.support.callbacks import callback, receive
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
+from tests.support.log_lines import LogLines
+from tests.support.messages import Accept
 
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let drains that find nothing not wait for more."""
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture

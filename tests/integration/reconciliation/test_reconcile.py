@@ -1,6 +1,5 @@
 """Asking Twilio about what it has not told us: what callbacks lose, polling repairs, and counts."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,22 +7,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsapp.callbacks import track as track_module
 from smsapp.db import counters
 from smsapp.messages.fold import Tracked
 from smsapp.messages.status import Outcome, Status
 from smsapp.reconciliation import reconcile as reconcile_module
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.reconciliation.reconcile import REPAIRED, Polled, next_poll, reconcile
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
 from smsapp.twilio.gateway import Submission, TwilioMessage, TwilioUnavailableError
-from tests.integration.callbacks.test_track import callback, receive
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import claim, events, stored
+from tests.support.callbacks import callback, receive
 from tests.support.fakes import FakeClock, FakeTwilio
+from tests.support.messages import Accept, claim, events, stored
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -31,14 +26,9 @@ AGES = (2 * MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR, 72 * HOUR)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+def _nothing_is_lost(rt: Runtime, nothing_is_lost: None) -> None:
+    """After each test; and these are the usual spans."""
     assert (rt.settings.poll_ages, rt.settings.confirm_within) == (AGES, 72 * HOUR)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
 
 
 def sent(rt: Runtime, accept: Accept, to: str = "+14155552671") -> tuple[UUID, str]:

@@ -10,25 +10,21 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from smsapp.callbacks import track as track_module
 from smsapp.events.models import OutboxEvent
 from smsapp.messages.status import Outcome, Status
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.expire_claims import expire_claims
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.record import record_submissions
 from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import Submission, TwilioMessage
-from tests.integration.callbacks.test_track import callback, receive
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import claim, events, stored
+from tests.support.callbacks import callback, receive
 from tests.support.environment import SENDER
 from tests.support.fakes import FakeClock, FakeTwilio
+from tests.support.messages import Accept, claim, events, stored
 
 TO = "+14155552671"
 LOOKUP = timedelta(minutes=1)
@@ -36,14 +32,9 @@ GRACE = timedelta(minutes=10)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+def _nothing_is_lost(rt: Runtime, nothing_is_lost: None) -> None:
+    """After each test; and these are the usual spans."""
     assert (rt.settings.unconfirmed_lookup_after, rt.settings.unconfirmed_grace) == (LOOKUP, GRACE)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
 
 
 def lost(rt: Runtime, twilio: FakeTwilio, accept: Accept, *, taken: bool, **draft: Any) -> UUID:

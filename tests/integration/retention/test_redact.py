@@ -1,6 +1,5 @@
 """Sensitive texts: gone here once they are handed over, gone at Twilio once it lets them go, and sent only whole."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -14,31 +13,22 @@ from smsapp.lifecycle.record_reports import Addressed, record_reports
 from smsapp.messages.fold import Report, Source
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.retention import redact as redact_module
 from smsapp.retention.redact import redact_messages
 from smsapp.runtime import Runtime
 from smsapp.sending.cancel import cancel_message
-from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import TwilioUnavailableError
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import stored
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
+from tests.support.messages import Accept, stored
 
 SECRET = "Your code is 918273"
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
+pytestmark = pytest.mark.usefixtures("nothing_is_lost")
 
 
 def report(rt: Runtime, twilio: FakeTwilio, message_id: UUID, word: str, code: int | None = None) -> None:

@@ -1,6 +1,5 @@
 """Messages for later, and canceling: before the hand-over for certain, after it only as far as Twilio lets go."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,26 +10,17 @@ import pytest
 
 from smsapp.maintenance import wake_for_due
 from smsapp.messages.status import Outcome, Status
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.runtime import Runtime
 from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
-from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
 from smsapp.twilio.gateway import TwilioUnavailableError
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import claim, events, stored
 from tests.support.fakes import FakeClock, FakeTwilio
+from tests.support.messages import Accept, claim, events, stored
 
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
+pytestmark = pytest.mark.usefixtures("nothing_is_lost")
 
 
 def cancel(rt: Runtime, message_id: UUID) -> None:

@@ -1,11 +1,9 @@
 """Sending stops where it cannot succeed, loses nothing meanwhile, and starts again by itself."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -13,35 +11,23 @@ from smsapp.maintenance import wake_for_due
 from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.tasks import Job
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.runtime import Runtime
 from smsapp.submission import breakers as trip_module
 from smsapp.submission import probe_breakers as probe_module
-from smsapp.submission import send as send_module
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.probe_breakers import probe_breakers
 from smsapp.submission.record import record_submissions
 from smsapp.submission.send import send_messages
 from smsapp.twilio.gateway import Submission
 from smsapp.twilio.judgement import judge_refusal
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import claim, events, stored
 from tests.support.environment import SENDER
 from tests.support.fakes import Behaviour, FakeClock, FakeJobs, FakeTwilio, refuse
+from tests.support.log_lines import LogLines
+from tests.support.messages import Accept, claim, events, stored
 
 OTHER_SENDER = "+15005550010"
 SERVICE = "MG" + "2" * 32
 SUSPENDED = Submission(judgement=judge_refusal(20003, 401), cause="http_401")
-
-
-class LogLines:
-    """Stands in for a module's logger and remembers: level, event and facts."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, str, dict[str, Any]]] = []
-
-    def __getattr__(self, level: str) -> Any:
-        return lambda event, **facts: self.lines.append((level, event, facts))
 
 
 @pytest.fixture
@@ -53,13 +39,7 @@ def alerts(monkeypatch: pytest.MonkeyPatch) -> LogLines:
     return lines
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_lost(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
+pytestmark = pytest.mark.usefixtures("nothing_is_lost")
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from smsapp.submission.guard import check_delivery, open_country, release_held
 from smsapp.submission.probe_breakers import probe_breakers
 from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
-from tests.integration.conftest import Accept
 from tests.support.environment import make_settings
 from tests.support.fakes import FakeClock, FakeTwilio
+from tests.support.messages import Accept
 
 GB = "+442071838750"
 US = "+14155552671"

@@ -23,9 +23,9 @@ from smsapp.queue.tasks import Job
 from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
 from smsapp.submission.send import send_messages
-from tests.integration.conftest import Accept
 from tests.support.environment import SENDER
 from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio
+from tests.support.messages import Accept
 
 OTHER = "+15005550009"
 HOUR = timedelta(hours=1)

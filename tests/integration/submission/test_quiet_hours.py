@@ -11,14 +11,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from smsapp.config import Settings
 from smsapp.keys import queries as api_keys
 from smsapp.messages.documents import message_view
-from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import events, stored
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
+from tests.support.messages import Accept, events, stored
 from tests.support.web import TO, Api, faults, serving
 
 NIGHT = "21:00-08:00"
@@ -27,13 +24,7 @@ MIDNIGHT_IN_SAN_FRANCISCO = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 EIGHT_THERE = datetime(2026, 11, 24, 16, 0, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _histories_tell_the_state(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
-    assert check_ledger(rt).balanced
+pytestmark = pytest.mark.usefixtures("nothing_is_lost")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The send path: each message reaches Twilio once, or its failure is explained."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,14 +10,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from smsapp.messages import reads
-from smsapp.messages.models import Message, MessageEvent
 from smsapp.messages.status import Outcome, Status
 from smsapp.queue.tasks import Job
-from smsapp.reconciliation.check_ledger import check_histories
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.runtime import Runtime
-from smsapp.submission import queries as claims
 from smsapp.submission import send as send_module
 from smsapp.submission.expire_claims import expire_claims
 from smsapp.submission.outbound import Outbound
@@ -26,35 +22,13 @@ from smsapp.submission.scheduler import Claimer
 from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import Submission
-from tests.integration.conftest import Accept
 from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio, refuse
+from tests.support.messages import Accept, claim, events, stored
 
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(autouse=True)
-def _histories_tell_the_state(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
-
-
-def stored(rt: Runtime, message_id: UUID) -> Message:
-    with rt.sessions() as session:
-        message = reads.get(session, message_id)
-        assert message is not None
-        return message
-
-
-def events(rt: Runtime, message_id: UUID) -> list[MessageEvent]:
-    with rt.sessions() as session:
-        return list(reads.history(session, message_id))
-
-
-def claim(rt: Runtime, limit: int = 100) -> list[Outbound]:
-    with rt.sessions.begin() as session:
-        return claims.claim_due(session, now=rt.clock(), lease=rt.settings.send_lease, limit=limit)
+pytestmark = pytest.mark.usefixtures("histories_tell_the_state")
 
 
 def test_a_due_message_is_submitted_and_its_sid_kept(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:

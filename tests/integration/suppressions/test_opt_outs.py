@@ -12,24 +12,20 @@ import pytest
 from sqlalchemy import select
 
 from smsapp.callbacks import spool as inbox
-from smsapp.callbacks import track as track_module
 from smsapp.callbacks.drain_spool import process_inbox
 from smsapp.config import Settings
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import inbound_id, public_id
-from smsapp.reconciliation.check_ledger import check_histories
 from smsapp.runtime import Runtime
-from smsapp.submission import send as send_module
 from smsapp.submission.send import send_messages
 from smsapp.suppressions.check import RecipientOptedOutError
 from smsapp.suppressions.models import Suppression, SuppressionEvent
 from smsapp.suppressions.record import record_opt_outs
 from smsapp.suppressions.rules import EVERY_SENDER, OptOutEvidence, OptOutSource
 from smsapp.twilio.error_codes import OwnCode
-from tests.integration.callbacks.test_track import callback, raw_callback, receive
-from tests.integration.conftest import Accept
-from tests.integration.submission.test_send import events, stored
+from tests.support.callbacks import callback, raw_callback, receive
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
+from tests.support.messages import Accept, events, stored
 from tests.support.web import Api, problem, serving
 
 PHONE = "+14155552671"
@@ -39,13 +35,9 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(autouse=True)
-def _histories_tell_the_state(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each test; and drains that find nothing do not wait for more."""
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
+def _looks_each_time(rt: Runtime, monkeypatch: pytest.MonkeyPatch, histories_tell_the_state: None) -> None:
+    """Have every look at the suppressions be a fresh one."""
     monkeypatch.setattr(rt.any_suppression, "_every_s", 0.0)
-    yield
-    assert check_histories(rt)[1] == []
 
 
 def text(

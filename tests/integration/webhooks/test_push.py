@@ -44,11 +44,11 @@ from smsapp.webhooks.push import push_events, wake_for_push
 from smsapp.webhooks.redeliver import recover_events, resend_delivery, send_example
 from smsapp.webhooks.rules import DISABLE_AFTER, DeliveryStatus, SubscriptionDraft
 from smsapp.webhooks.subscribe import change_subscription, rotate_secret, subscribe, unsubscribe
-from tests.integration.conftest import Accept
 from tests.support import consumer as behaviours
 from tests.support.consumer import Consumer, hang, refuse
 from tests.support.environment import make_settings
 from tests.support.fakes import FakeClock, FakeJobs
+from tests.support.messages import Accept
 
 OPEN = {
     "push_allow_http": True,
