@@ -6,7 +6,7 @@ from typing import Any
 from kombu.entity import Queue as CeleryQueue
 
 from smsapp.config import Settings
-from smsapp.queue.tasks import ROUTES, Job, Queue
+from smsapp.queue.tasks import ROUTES, QueueName, Task
 
 _JUDGE_EVERY = timedelta(seconds=30)
 
@@ -30,8 +30,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             "health_check_interval": 10,
         },
         # A worker serves all of these unless -Q says otherwise.
-        "task_queues": [CeleryQueue(str(queue)) for queue in Queue],
-        "task_default_queue": str(Queue.UPKEEP),
+        "task_queues": [CeleryQueue(str(queue)) for queue in QueueName],
+        "task_default_queue": str(QueueName.UPKEEP),
         "task_routes": {str(job): {"queue": str(queue)} for job, queue in ROUTES.items()},
         "task_ignore_result": True,
         "task_acks_late": True,
@@ -44,15 +44,15 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "timezone": "UTC",
         "beat_schedule": {
-            "sweep": _every(Job.SWEEP, settings.sweep_every),
-            "reconcile": _every(Job.RECONCILE, settings.sweep_every),
-            "check-ledger": _every(Job.CHECK_LEDGER, timedelta(minutes=5)),
-            "check-delivery": _every(Job.CHECK_DELIVERY, _JUDGE_EVERY),
+            "sweep": _every(Task.SWEEP, settings.sweep_every),
+            "reconcile": _every(Task.RECONCILE, settings.sweep_every),
+            "check-ledger": _every(Task.CHECK_LEDGER, timedelta(minutes=5)),
+            "check-delivery": _every(Task.CHECK_DELIVERY, _JUDGE_EVERY),
         },
     }
 
 
-def _every(job: Job, span: timedelta) -> dict[str, Any]:
+def _every(job: Task, span: timedelta) -> dict[str, Any]:
     """Schedule a job; one that nobody took in time is dropped, since the next one does the same."""
     return {
         "task": str(job),

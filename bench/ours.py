@@ -22,7 +22,7 @@ NOT_MEASURED = {"redis", "simulator", "flower", "console"}
 """Of the Procfile: Redis is the stand's, the simulator has its stand-in, and the others only look on."""
 
 SEND_CONCURRENCY = 64
-_TABLES = ("outbox", "message_events", "former_sids", "messages", "inbox", "dead_letters")
+_TABLES = ("outbox", "message_events", "former_sids", "messages", "callback_spool", "dead_letters")
 _FINAL = "('delivered', 'read', 'undelivered', 'failed', 'canceled')"
 
 
@@ -132,7 +132,7 @@ class Ours:
             "(SELECT DISTINCT message_id, status FROM message_events WHERE source = 'callback'"
             f" AND message_id IN ({delivered})) AS callbacks"
         )
-        set_aside = self._count("dead_letters") + self._count("inbox")
+        set_aside = self._count("dead_letters") + self._count("callback_spool")
         return Faults(
             lost=max(0, messages - rows) + max(0, messages * len(STEPS) - events),
             wrong=messages * len(STEPS) - told_apart + set_aside,

@@ -41,6 +41,6 @@ def on_starting(_server: Any) -> None:
 
 def post_worker_init(_worker: Any) -> None:
     """Have a worker look for garbage seldom, now that the application is loaded."""
-    from smsapp.queue.tune_gc import collect_seldom  # noqa: PLC0415 - the master does without
+    from smsapp.queue.tune_gc import tune_gc  # noqa: PLC0415 - the master does without
 
-    collect_seldom()
+    tune_gc()

@@ -14,7 +14,7 @@ from smsapp.callbacks.stream import CallbackStream
 from smsapp.config import Settings
 from smsapp.events.outbox import DatabaseOutbox
 from smsapp.pacing.pacer import RedisPacer
-from smsapp.queue.tasks import REDIS_TIMEOUT_S, CeleryJobs
+from smsapp.queue.tasks import REDIS_TIMEOUT_S, CeleryTaskQueue
 from smsapp.runtime import Runtime
 from smsapp.twilio.client import TwilioGateway
 from smsapp.webhooks.client import WebhookPoster
@@ -40,7 +40,7 @@ def build_runtime(
         settings=settings,
         sessions=sessions,
         outbox=DatabaseOutbox(anyone_listens),
-        jobs=CeleryJobs(redis, celery),
+        tasks=CeleryTaskQueue(redis, celery),
         stream=CallbackStream(redis, consumer=f"{socket.gethostname()}-{os.getpid()}"),
         gateway=TwilioGateway(settings, clock=lambda: datetime.now(UTC)),
         pacer=RedisPacer(redis),

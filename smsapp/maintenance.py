@@ -7,13 +7,13 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.bulk.tend import discard_uploads, wake_for_jobs
-from smsapp.callbacks.drain_spool import process_inbox
+from smsapp.callbacks.drain_spool import drain_spool
 from smsapp.callbacks.track import reclaim_callbacks, wake_for_callbacks
 from smsapp.lifecycle.miss_deadlines import miss_deadlines
 from smsapp.messages.queries import StaleMessageError
 from smsapp.pacing.wake_senders import wake_senders
-from smsapp.queue.drain import alone
-from smsapp.queue.tasks import Job
+from smsapp.queue.drain import singleton_lock
+from smsapp.queue.tasks import Task
 from smsapp.retention.purge import (
     forget_deliveries,
     forget_events,
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 def sweep(rt: Runtime) -> None:
     """Do each part of the round, whatever became of the part before."""
-    with alone(rt, Job.SWEEP) as may_run:
+    with singleton_lock(rt, Task.SWEEP) as may_run:
         for part in PARTS if may_run else ():
             try:
                 done = part(rt)
@@ -53,7 +53,7 @@ def wake_for_due(rt: Runtime) -> int:
 PARTS: tuple[Callable[[Runtime], int], ...] = (
     expire_claims,
     miss_deadlines,
-    process_inbox,
+    drain_spool,
     reclaim_callbacks,
     probe_breakers,
     wake_for_due,

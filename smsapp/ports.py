@@ -19,7 +19,7 @@ class StreamUnavailableError(Exception):
     """Redis did not take or give the entries in time."""
 
 
-class Entry(NamedTuple):
+class StreamEntry(NamedTuple):
     """One stream entry; `callback` is None when it cannot be read, and then `raw` has it as it is."""
 
     entry_id: str
@@ -37,10 +37,10 @@ class Stream(Protocol):
             StreamUnavailableError: they are not confirmed.
         """
 
-    def read(self, count: int, *, wait: timedelta | None = None) -> list[Entry]:
+    def read(self, count: int, *, wait: timedelta | None = None) -> list[StreamEntry]:
         """Take up to `count` entries that no consumer has had yet; without any, wait so long for the first."""
 
-    def reclaim(self, count: int, *, idle: timedelta) -> list[Entry]:
+    def reclaim(self, count: int, *, idle: timedelta) -> list[StreamEntry]:
         """Take over up to `count` entries that a consumer took and did not acknowledge for so long."""
 
     def acknowledge(self, entry_ids: Iterable[str]) -> None:
@@ -51,7 +51,7 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PaceRequest:
     """What a drain would hand over by one sender: the size of its next message, and the most it has room for.
 
     `rate` is in segments per second; `head` and `want` are segments.
@@ -66,7 +66,7 @@ class Ask:
 class Pacer(Protocol):
     """The clocks of paced senders."""
 
-    def take(self, lane: Lane, asks: Sequence[Ask]) -> dict[str, int]:
+    def take(self, lane: Lane, asks: Sequence[PaceRequest]) -> dict[str, int]:
         """Return the segments that each sender may hand over now; they count as handed over."""
 
     def settle(self, sender: str, rate: float, segments: int) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.config import Settings
 from smsapp.ports import Outbox, Pacer, PendingEvent, Stream, Webhooks
-from smsapp.queue.tasks import Job, Jobs
+from smsapp.queue.tasks import Task, TaskQueue
 from smsapp.twilio.gateway import Gateway
 
 
@@ -107,7 +107,7 @@ class Runtime:
     settings: Settings
     sessions: sessionmaker[Session]
     outbox: Outbox
-    jobs: Jobs
+    tasks: TaskQueue
     stream: Stream
     gateway: Gateway
     pacer: Pacer
@@ -123,4 +123,4 @@ class Runtime:
         with transaction(self.sessions, self.outbox) as tx:
             yield tx
         if tx.listened_to:
-            self.jobs.wake(Job.PUSH_EVENTS)
+            self.tasks.wake(Task.PUSH_EVENTS)

@@ -12,7 +12,7 @@ from smsapp import logs
 from smsapp.config import ConfigurationError, load_settings
 from smsapp.connect import build_runtime
 from smsapp.db.engine import make_sessions
-from smsapp.queue.tune_gc import collect_seldom
+from smsapp.queue.tune_gc import tune_gc
 from smsapp.runtime import Runtime
 from worker import broker
 
@@ -37,8 +37,8 @@ def _configure_logging(**_: Any) -> None:
 
 
 @worker_ready.connect
-def _collect_seldom(**_: Any) -> None:
-    collect_seldom()
+def _tune_gc(**_: Any) -> None:
+    tune_gc()
 
 
 @worker_shutting_down.connect

@@ -4,7 +4,7 @@ from smsapp.bulk.feed import feed_jobs as feed
 from smsapp.callbacks.track import track_callbacks as track
 from smsapp.maintenance import sweep as sweep_up
 from smsapp.queue.lanes import Lane
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.reconciliation.check_ledger import check_ledger as check
 from smsapp.reconciliation.reconcile import reconcile as ask_twilio
 from smsapp.submission.guard import check_delivery as judge_delivery
@@ -13,61 +13,61 @@ from smsapp.webhooks.push import push_events as push
 from worker.app import app, runtime
 
 
-@app.task(name=str(Job.SEND_OTP))
+@app.task(name=str(Task.SEND_OTP))
 def send_otp(slot: int = 0) -> None:
     """Submit codes that are due to Twilio."""
     send(runtime(), slot, Lane.OTP)
 
 
-@app.task(name=str(Job.SEND_MESSAGES))
+@app.task(name=str(Task.SEND_MESSAGES))
 def send_messages(slot: int = 0) -> None:
     """Submit what is due to Twilio."""
     send(runtime(), slot)
 
 
-@app.task(name=str(Job.SEND_BULK))
+@app.task(name=str(Task.SEND_BULK))
 def send_bulk(slot: int = 0) -> None:
     """Submit what is due of campaigns to Twilio."""
     send(runtime(), slot, Lane.BULK)
 
 
-@app.task(name=str(Job.TRACK_CALLBACKS))
+@app.task(name=str(Task.TRACK_CALLBACKS))
 def track_callbacks(slot: int = 0) -> None:
     """Persist the callbacks that wait."""
     track(runtime(), slot)
 
 
-@app.task(name=str(Job.FEED_JOBS))
+@app.task(name=str(Task.FEED_JOBS))
 def feed_jobs(slot: int = 0) -> None:
     """Make messages of the next rows of jobs."""
     feed(runtime(), slot)
 
 
-@app.task(name=str(Job.PUSH_EVENTS))
+@app.task(name=str(Task.PUSH_EVENTS))
 def push_events(slot: int = 0) -> None:
     """Tell consumers what they are owed."""
     push(runtime(), slot)
 
 
-@app.task(name=str(Job.SWEEP))
+@app.task(name=str(Task.SWEEP))
 def sweep() -> None:
     """Find work that nobody was woken for."""
     sweep_up(runtime())
 
 
-@app.task(name=str(Job.RECONCILE))
+@app.task(name=str(Task.RECONCILE))
 def reconcile() -> None:
     """Ask Twilio about what it has not told us."""
     ask_twilio(runtime())
 
 
-@app.task(name=str(Job.CHECK_LEDGER))
+@app.task(name=str(Task.CHECK_LEDGER))
 def check_ledger() -> None:
     """Check that every accepted message is accounted for."""
     check(runtime())
 
 
-@app.task(name=str(Job.CHECK_DELIVERY))
+@app.task(name=str(Task.CHECK_DELIVERY))
 def check_delivery() -> None:
     """Park countries to which hardly anything is delivered."""
     judge_delivery(runtime())

@@ -9,7 +9,7 @@ from uuid import UUID
 from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk.queries import JobState
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 
 
@@ -70,4 +70,4 @@ def control_job(rt: Runtime, job_id: UUID, command: Command) -> None:
             job_rows.cancel_waiting(tx.session, job_id)
             values |= {"canceled": job.canceled + job.waiting, "waiting": 0}
         sms_jobs.change(tx.session, job_id, values)
-    rt.jobs.wake(Job.FEED_JOBS)
+    rt.tasks.wake(Task.FEED_JOBS)

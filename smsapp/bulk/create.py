@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk.draft import JobDraft
-from smsapp.bulk.models import JobRow, SmsJob
+from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.queries import JobState
 from smsapp.bulk.rows import CheckedRow, RowState, check_rows
 from smsapp.db.idempotency import Answered, IdempotentRequest, answer_once
 from smsapp.ids import new_id
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import UntimelyError
 from smsapp.sending.draft import time_fault
@@ -36,7 +36,7 @@ MAX_FAULTS = 100
 """Faulty rows in an answer; all of them are in the results."""
 
 
-Render = Callable[[SmsJob, Sequence[JobRow]], dict[str, Any]]
+Render = Callable[[BulkJob, Sequence[BulkRow]], dict[str, Any]]
 
 
 def create_job(
@@ -74,7 +74,7 @@ def create_job(
     if answered.replayed:
         _try_to_discard(rt, job_id)
     elif draft.start:
-        rt.jobs.wake(Job.FEED_JOBS)
+        rt.tasks.wake(Task.FEED_JOBS)
     return answered
 
 

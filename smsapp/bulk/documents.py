@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from smsapp.bulk.models import JobRow, SmsJob
+from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.queries import Progress
 from smsapp.bulk.rows import RowState, explain_row
 from smsapp.config import Settings
@@ -36,7 +36,9 @@ RESULT_COLUMNS = (
 )
 
 
-def job_view(job: SmsJob, progress: Progress, faulty: Sequence[JobRow], settings: Settings) -> dict[str, Any]:
+def job_view(
+    job: BulkJob, progress: Progress, faulty: Sequence[BulkRow], settings: Settings
+) -> dict[str, Any]:
     """Return a job with its progress, its first faulty rows, and what it will cost by the operator's prices."""
     return job_summary(job) | {
         "cost_estimate": _cost(job.segments_by_country, settings),
@@ -60,7 +62,7 @@ def job_view(job: SmsJob, progress: Progress, faulty: Sequence[JobRow], settings
     }
 
 
-def job_summary(job: SmsJob) -> dict[str, Any]:
+def job_summary(job: BulkJob) -> dict[str, Any]:
     """Return a job as it is in lists."""
     return {
         "id": public_job_id(job.id),
@@ -125,7 +127,7 @@ def _cell(text: str | None) -> str:
     return harmless(text or "")
 
 
-def _fault_view(row: JobRow) -> dict[str, Any]:
+def _fault_view(row: BulkRow) -> dict[str, Any]:
     reason = row.reason or "invalid"
     return {
         "line": row.line,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
-from smsapp.bulk.models import JobRow, SmsJob
+from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.queries import JobState
 from smsapp.bulk.rows import RowState, SettledRow
 from smsapp.db.sessions import reading
@@ -22,9 +22,9 @@ from smsapp.ids import new_id, public_job_id
 from smsapp.messages.queries import StaleMessageError
 from smsapp.messages.segments import measure
 from smsapp.ports import PendingEvent
-from smsapp.queue.drain import draining, outlast
+from smsapp.queue.drain import drain_slot, retry_while_db_down
 from smsapp.queue.lanes import Lane
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.recipients.phone import parse_recipient
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import PendingInsert, prepare, store_together
@@ -54,10 +54,10 @@ def feed_jobs(rt: Runtime, slot: int = 0) -> int:
     Of each job at most `job_window` messages wait at a time, so that a long one floods nobody's queue.
     """
     total = 0
-    with draining(rt, Job.FEED_JOBS, slot) as again:
+    with drain_slot(rt, Task.FEED_JOBS, slot) as keep_going:
         last_work = time.monotonic()
-        while again() and time.monotonic() - last_work < _IDLE_S:
-            moved, left = outlast(rt, partial(_round, rt))
+        while keep_going() and time.monotonic() - last_work < _IDLE_S:
+            moved, left = retry_while_db_down(rt, partial(_round, rt))
             total += moved
             if not left:
                 break
@@ -83,7 +83,7 @@ def _round(rt: Runtime) -> tuple[int, bool]:
     return moved, moved > 0 or any(job.waiting for job in jobs)
 
 
-def _feed(rt: Runtime, job: SmsJob) -> int:
+def _feed(rt: Runtime, job: BulkJob) -> int:
     now = rt.clock()
     window = rt.settings.job_window
     with reading(rt.sessions) as session:
@@ -103,7 +103,7 @@ def _feed(rt: Runtime, job: SmsJob) -> int:
     return len(rows)
 
 
-def _store(rt: Runtime, job: SmsJob, rows: Sequence[JobRow], now: datetime) -> None:
+def _store(rt: Runtime, job: BulkJob, rows: Sequence[BulkRow], now: datetime) -> None:
     """Store rows as messages: each in the transaction that says so in the row, so that none is stored twice."""
     inserts = [prepare(_draft(rt, job, row), now) for row in rows]
     numbers = {pending.message.id: row.number for pending, row in zip(inserts, rows, strict=True)}
@@ -122,7 +122,7 @@ def _store(rt: Runtime, job: SmsJob, rows: Sequence[JobRow], now: datetime) -> N
         _refuse(rt, job.id, broken, "not_storable")
 
 
-def _refuse(rt: Runtime, job_id: UUID, rows: Sequence[JobRow], reason: str) -> None:
+def _refuse(rt: Runtime, job_id: UUID, rows: Sequence[BulkRow], reason: str) -> None:
     refused = [SettledRow(row.number, RowState.REFUSED, reason=reason) for row in rows]
     with rt.transaction() as tx:
         _settle(tx.session, job_id, refused, rt.clock())
@@ -153,7 +153,7 @@ def _settled(number: int, pending: PendingInsert) -> SettledRow:
     return SettledRow(number, RowState.STORED, message_id=pending.message.id)
 
 
-def _draft(rt: Runtime, job: SmsJob, row: JobRow) -> Draft:
+def _draft(rt: Runtime, job: BulkJob, row: BulkRow) -> Draft:
     assert row.to is not None
     assert row.body is not None
     sender, service = sender_for(rt.settings, row.to, job.sender, job.messaging_service_sid)
@@ -205,7 +205,7 @@ def _finish(rt: Runtime, job_id: UUID) -> None:
     log.info("job_finished", job_id=public_job_id(job_id), state=state)
 
 
-def _completed(session: Session, job: SmsJob, state: JobState, now: datetime) -> PendingEvent:
+def _completed(session: Session, job: BulkJob, state: JobState, now: datetime) -> PendingEvent:
     data = {
         "id": public_job_id(job.id),
         "name": job.name,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from smsapp.db.base import Base
 
 
-class SmsJob(Base):
+class BulkJob(Base):
     """Many texts from one upload. `body` is the template that its rows were filled into, whatever became of that since,
     and empty when they are sensitive. `send_at` is when rows may become messages.
 
@@ -68,7 +68,7 @@ class SmsJob(Base):
     )
 
 
-class JobRow(Base):
+class BulkRow(Base):
     """One row of an upload. `body` is the finished text, until a message has it."""
 
     __tablename__ = "job_rows"

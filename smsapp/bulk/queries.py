@@ -11,13 +11,13 @@ from sqlalchemy import Table, and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.bulk.draft import JobDraft
-from smsapp.bulk.models import SmsJob
+from smsapp.bulk.models import BulkJob
 from smsapp.bulk.rows import RowState
 from smsapp.db.pages import Page, page_before
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
 
-_JOBS: Table = SmsJob.__table__  # type: ignore[assignment]
+_JOBS: Table = BulkJob.__table__  # type: ignore[assignment]
 
 
 class JobState(StrEnum):
@@ -87,39 +87,39 @@ def count(session: Session, job_id: UUID, *, now: datetime, **added: int) -> Non
     session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(updated_at=now, **raised))
 
 
-def get(session: Session, job_id: UUID) -> SmsJob | None:
+def get(session: Session, job_id: UUID) -> BulkJob | None:
     """Return the job, or None; one that is still uploaded does not count as there."""
-    query = select(SmsJob).where(SmsJob.id == job_id, SmsJob.state != JobState.UPLOADING)
+    query = select(BulkJob).where(BulkJob.id == job_id, BulkJob.state != JobState.UPLOADING)
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
-def lock(session: Session, job_id: UUID) -> SmsJob | None:
+def lock(session: Session, job_id: UUID) -> BulkJob | None:
     """Return the job, held until the transaction ends; None when there is none."""
-    query = select(SmsJob).where(SmsJob.id == job_id, SmsJob.state != JobState.UPLOADING).with_for_update()
+    query = select(BulkJob).where(BulkJob.id == job_id, BulkJob.state != JobState.UPLOADING).with_for_update()
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
-def find(session: Session, *, limit: int, before: UUID | None, state: str | None) -> Page[SmsJob]:
+def find(session: Session, *, limit: int, before: UUID | None, state: str | None) -> Page[BulkJob]:
     """Return jobs, newest first; `before` is the id after which the last page ended."""
-    query = select(SmsJob).where(SmsJob.state != JobState.UPLOADING)
+    query = select(BulkJob).where(BulkJob.state != JobState.UPLOADING)
     if state is not None:
-        query = query.where(SmsJob.state == state)
-    return page_before(session, query, SmsJob.id, before=before, limit=limit)
+        query = query.where(BulkJob.state == state)
+    return page_before(session, query, BulkJob.id, before=before, limit=limit)
 
 
-def unfinished(session: Session, *, now: datetime) -> Sequence[SmsJob]:
+def unfinished(session: Session, *, now: datetime) -> Sequence[BulkJob]:
     """Return jobs that have something to do now, and do it by themselves, oldest first."""
-    in_time = or_(SmsJob.send_at.is_(None), SmsJob.send_at <= now)
-    going = or_(SmsJob.state == JobState.CANCELED, and_(SmsJob.state == JobState.RUNNING, in_time))
-    all_stored = and_(SmsJob.state.in_((JobState.RUNNING, JobState.PAUSED)), SmsJob.waiting == 0)
-    query = select(SmsJob).where(SmsJob.finished_at.is_(None), or_(going, all_stored)).order_by(SmsJob.id)
+    in_time = or_(BulkJob.send_at.is_(None), BulkJob.send_at <= now)
+    going = or_(BulkJob.state == JobState.CANCELED, and_(BulkJob.state == JobState.RUNNING, in_time))
+    all_stored = and_(BulkJob.state.in_((JobState.RUNNING, JobState.PAUSED)), BulkJob.waiting == 0)
+    query = select(BulkJob).where(BulkJob.finished_at.is_(None), or_(going, all_stored)).order_by(BulkJob.id)
     return session.scalars(query).all()
 
 
 def abandoned(session: Session, *, before: datetime) -> Sequence[UUID]:
     """Return uploads that were begun before that time and never came to an end."""
-    query = select(SmsJob.id).where(
-        SmsJob.finished_at.is_(None), SmsJob.state == JobState.UPLOADING, SmsJob.created_at < before
+    query = select(BulkJob.id).where(
+        BulkJob.finished_at.is_(None), BulkJob.state == JobState.UPLOADING, BulkJob.created_at < before
     )
     return session.scalars(query).all()
 

@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import Row, Table, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from smsapp.bulk.models import JobRow
+from smsapp.bulk.models import BulkRow
 from smsapp.bulk.rows import CheckedRow, RowState, SettledRow
 from smsapp.db import bulk_writes as bulk
 from smsapp.messages.models import Message
 
-_ROWS: Table = JobRow.__table__  # type: ignore[assignment]
+_ROWS: Table = BulkRow.__table__  # type: ignore[assignment]
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _RESULT = tuple(
@@ -58,15 +58,15 @@ def insert(session: Session, job_id: UUID, rows: Sequence[CheckedRow], *, first:
 
 def remove(session: Session, job_id: UUID) -> None:
     """Remove every row of a job."""
-    session.execute(delete(JobRow).where(JobRow.job_id == job_id))
+    session.execute(delete(BulkRow).where(BulkRow.job_id == job_id))
 
 
-def next_waiting(session: Session, job_id: UUID, *, limit: int) -> list[JobRow]:
+def next_waiting(session: Session, job_id: UUID, *, limit: int) -> list[BulkRow]:
     """Return the first rows that are no messages yet."""
     query = (
-        select(JobRow)
-        .where(JobRow.job_id == job_id, JobRow.state == RowState.WAITING.value)
-        .order_by(JobRow.number)
+        select(BulkRow)
+        .where(BulkRow.job_id == job_id, BulkRow.state == RowState.WAITING.value)
+        .order_by(BulkRow.number)
         .limit(limit)
     )
     return list(session.scalars(query))
@@ -116,12 +116,12 @@ def cancel_waiting(session: Session, job_id: UUID) -> int:
     return int(canceled.rowcount)
 
 
-def faulty(session: Session, job_id: UUID, *, limit: int) -> Sequence[JobRow]:
+def faulty(session: Session, job_id: UUID, *, limit: int) -> Sequence[BulkRow]:
     """Return the first faulty rows."""
     query = (
-        select(JobRow)
-        .where(JobRow.job_id == job_id, JobRow.state == RowState.FAULTY.value)
-        .order_by(JobRow.number)
+        select(BulkRow)
+        .where(BulkRow.job_id == job_id, BulkRow.state == RowState.FAULTY.value)
+        .order_by(BulkRow.number)
         .limit(limit)
     )
     return session.scalars(query).all()

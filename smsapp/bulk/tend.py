@@ -5,7 +5,7 @@ from datetime import timedelta
 from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk.create import discard_upload
 from smsapp.db.sessions import reading
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 
 UPLOAD_AGE = timedelta(hours=1)
@@ -16,7 +16,7 @@ def wake_for_jobs(rt: Runtime) -> int:
     """Wake the feeder when a job has rows to hand on, or may have come to its end."""
     with reading(rt.sessions) as session:
         active = sms_jobs.unfinished(session, now=rt.clock())
-    return int(bool(active) and rt.jobs.wake(Job.FEED_JOBS))
+    return int(bool(active) and rt.tasks.wake(Task.FEED_JOBS))
 
 
 def discard_uploads(rt: Runtime) -> int:

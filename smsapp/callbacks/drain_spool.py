@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from smsapp.callbacks import spool as inbox
-from smsapp.callbacks.track import bury, store_callbacks
+from smsapp.callbacks import spool
+from smsapp.callbacks.track import dead_letter, store_callbacks
 from smsapp.queue.drain import DATABASE_AWAY
 from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.callback import Callback
@@ -15,18 +15,18 @@ ORPHAN_AGE = timedelta(days=7)
 _BATCH = 500
 
 
-def process_inbox(rt: Runtime) -> int:
+def drain_spool(rt: Runtime) -> int:
     """Process callbacks that Redis could not take, and those whose message has appeared meanwhile.
 
     All together; if that fails, one by one, so that a poison callback costs only itself.
     """
     with rt.transaction() as tx:
         session = tx.session
-        entries = inbox.ready(session, limit=_BATCH, orphans_since=rt.clock() - ORPHAN_AGE)
-        callbacks = [inbox.as_callback(entry) for entry in entries]
+        entries = spool.ready(session, limit=_BATCH, orphans_since=rt.clock() - ORPHAN_AGE)
+        callbacks = [spool.as_callback(entry) for entry in entries]
         if not callbacks:
             return 0
-        inbox.remove(session, [callback.receipt_id for callback in callbacks])
+        spool.remove(session, [callback.receipt_id for callback in callbacks])
         session.flush()
         _store(rt, tx, callbacks)
     return len(callbacks)
@@ -40,7 +40,7 @@ def _store(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback]) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a poison callback breaks
         if len(callbacks) == 1:
-            bury(rt, tx.session, callbacks[0], error)
+            dead_letter(rt, tx.session, callbacks[0], error)
             return
         for callback in callbacks:
             _store(rt, tx, [callback])

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from smsapp.db.base import Base
 
 
-class InboxEntry(Base):
+class SpooledCallback(Base):
     """A verified callback that waits: Redis could not take it, or its message is not known (yet)."""
 
-    __tablename__ = "inbox"
+    __tablename__ = "callback_spool"
 
     receipt_id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(8))

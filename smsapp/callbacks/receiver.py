@@ -1,7 +1,8 @@
 """The addresses that Twilio calls: the hottest path of the service.
 
-Verify, hand to Redis (or the inbox table, or refuse so that Twilio repeats), answer. Nothing else happens here: what a
-callback means is decided by a worker. Our own trouble never shows to Twilio as long as one place can keep the callback.
+Verify, hand to Redis (or the spool in the database, or refuse so that Twilio repeats), answer. Nothing else happens
+here: what a callback means is decided by a worker. Our own trouble never shows to Twilio as long as one place can keep
+the callback.
 `smsapp.fastpath` brings plain requests here without WSGI; all others come through the WSGI branch in front of Flask.
 """
 
@@ -15,12 +16,12 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from smsapp.callbacks import spool as inbox
+from smsapp.callbacks import spool
 from smsapp.ids import new_id
 from smsapp.metrics import CALLBACKS_RECEIVED
 from smsapp.ports import StreamUnavailableError
 from smsapp.queue.group_commit import GroupCommit
-from smsapp.queue.tasks import FLAG_TTL_MS, Job, flag_of
+from smsapp.queue.tasks import FLAG_TTL_MS, Task, flag_of
 from smsapp.runtime import Runtime
 from smsapp.twilio.callback import Callback, CallbackKind
 from smsapp.twilio.forms import Form, parse_form
@@ -107,7 +108,7 @@ class CallbackIntake:
             return _refusal(kind, refused, receipt_id)
         if self._somebody_must_wake:
             self._somebody_must_wake = False
-            self._rt.jobs.publish(Job.TRACK_CALLBACKS)
+            self._rt.tasks.publish(Task.TRACK_CALLBACKS)
         _ACCEPTED[kind].inc()
         return _ANSWERS[kind]
 
@@ -131,7 +132,7 @@ class CallbackIntake:
         return body
 
     def _keep(self, callbacks: list[Callback]) -> None:
-        """Put callbacks in a durable place: the stream, else the inbox table.
+        """Put callbacks in a durable place: the stream, else the spool in the database.
 
         Raises:
             _Refused: no place took them; Twilio repeats on a 5xx, as our callback address asks it to.
@@ -139,7 +140,7 @@ class CallbackIntake:
         if time.monotonic() >= self._redis_paused_until:
             try:
                 flag_was_down = self._rt.stream.append(
-                    callbacks, flag=flag_of(Job.TRACK_CALLBACKS), flag_ttl_ms=FLAG_TTL_MS
+                    callbacks, flag=flag_of(Task.TRACK_CALLBACKS), flag_ttl_ms=FLAG_TTL_MS
                 )
             except StreamUnavailableError as error:
                 self._redis_paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
@@ -150,7 +151,7 @@ class CallbackIntake:
         try:
             with self._rt.transaction() as tx:
                 for callback in callbacks:
-                    inbox.add(tx.session, callback, reason=inbox.REDIS_UNAVAILABLE)
+                    spool.add(tx.session, callback, reason=spool.REDIS_UNAVAILABLE)
         except SQLAlchemyError as error:
             log.warning("callbacks_not_kept", count=len(callbacks), error=type(error).__name__)
             raise _Refused(

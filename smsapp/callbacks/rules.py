@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from smsapp.ids import parse_target
-from smsapp.inbound.rules import Inbound
+from smsapp.inbound.rules import InboundText
 from smsapp.messages.fold import Report, Source
 from smsapp.twilio.forms import parse_form
 
@@ -28,8 +28,8 @@ def report_from(
         InvalidCallbackError: it has no status at all.
     """
     form = _form(body)
-    word = form.get("MessageStatus") or form.get("SmsStatus")
-    if not word:
+    raw_status = form.get("MessageStatus") or form.get("SmsStatus")
+    if not raw_status:
         raise InvalidCallbackError("a status callback without MessageStatus")
     message_id, attempt = (parse_target(target) if target else None) or (None, None)
     payload: dict[str, object] = dict(form)
@@ -37,7 +37,7 @@ def report_from(
         payload["I-Twilio-Idempotency-Token"] = idempotency_token
     report = Report(
         source=Source.CALLBACK,
-        word=word,
+        raw_status=raw_status,
         received_at=received_at,
         receipt_id=receipt_id,
         attempt=attempt,
@@ -48,7 +48,7 @@ def report_from(
     return message_id, report
 
 
-def inbound_from(body: str) -> Inbound:
+def inbound_from(body: str) -> InboundText:
     """Return the text that an inbound webhook brings.
 
     Raises:
@@ -58,7 +58,7 @@ def inbound_from(body: str) -> Inbound:
     sid = _sid(form.get("MessageSid") or form.get("SmsSid"))
     if not sid or not form.get("From"):
         raise InvalidCallbackError("an inbound message without MessageSid or From")
-    return Inbound(
+    return InboundText(
         twilio_sid=sid,
         sender=form["From"][:64],
         to=form.get("To", "")[:64],

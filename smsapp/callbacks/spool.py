@@ -8,7 +8,7 @@ from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from smsapp.callbacks.models import InboxEntry
+from smsapp.callbacks.models import SpooledCallback
 from smsapp.messages.models import FormerSid, Message
 from smsapp.twilio.callback import Callback
 
@@ -20,7 +20,7 @@ def add(session: Session, callback: Callback, *, reason: str, twilio_sid: str | 
     """Keep a callback; one that is here already is not kept twice."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     session.execute(
-        dialect.insert(InboxEntry)
+        dialect.insert(SpooledCallback)
         .values(
             receipt_id=callback.receipt_id,
             kind=callback.kind,
@@ -31,24 +31,28 @@ def add(session: Session, callback: Callback, *, reason: str, twilio_sid: str | 
             received_at=callback.received_at,
             reason=reason,
         )
-        .on_conflict_do_nothing(index_elements=[InboxEntry.receipt_id])
+        .on_conflict_do_nothing(index_elements=[SpooledCallback.receipt_id])
     )
 
 
-def ready(session: Session, *, limit: int, orphans_since: datetime) -> Sequence[InboxEntry]:
+def ready(session: Session, *, limit: int, orphans_since: datetime) -> Sequence[SpooledCallback]:
     """Return entries that can be processed now: all that Redis missed, and orphans whose message has appeared."""
     appeared = or_(
-        select(Message.id).where(Message.twilio_sid == InboxEntry.twilio_sid).exists(),
-        select(FormerSid.twilio_sid).where(FormerSid.twilio_sid == InboxEntry.twilio_sid).exists(),
+        select(Message.id).where(Message.twilio_sid == SpooledCallback.twilio_sid).exists(),
+        select(FormerSid.twilio_sid).where(FormerSid.twilio_sid == SpooledCallback.twilio_sid).exists(),
     )
-    query = select(InboxEntry).where(
+    query = select(SpooledCallback).where(
         or_(
-            InboxEntry.reason == REDIS_UNAVAILABLE,
-            and_(InboxEntry.reason == UNKNOWN_MESSAGE, InboxEntry.received_at >= orphans_since, appeared),
+            SpooledCallback.reason == REDIS_UNAVAILABLE,
+            and_(
+                SpooledCallback.reason == UNKNOWN_MESSAGE,
+                SpooledCallback.received_at >= orphans_since,
+                appeared,
+            ),
         )
     )
     return session.scalars(
-        query.order_by(InboxEntry.receipt_id).limit(limit).with_for_update(skip_locked=True)
+        query.order_by(SpooledCallback.receipt_id).limit(limit).with_for_update(skip_locked=True)
     ).all()
 
 
@@ -58,23 +62,23 @@ def forget_orphans(session: Session, *, before: datetime, limit: int) -> int:
     Their ids are in the order in which they came, so the oldest are found without an index on the time.
     """
     oldest = (
-        select(InboxEntry.receipt_id, InboxEntry.received_at)
-        .where(InboxEntry.reason == UNKNOWN_MESSAGE)
-        .order_by(InboxEntry.receipt_id)
+        select(SpooledCallback.receipt_id, SpooledCallback.received_at)
+        .where(SpooledCallback.reason == UNKNOWN_MESSAGE)
+        .order_by(SpooledCallback.receipt_id)
         .limit(limit)
         .subquery()
     )
     old = select(oldest.c.receipt_id).where(oldest.c.received_at < before)
-    removed = session.connection().execute(delete(InboxEntry).where(InboxEntry.receipt_id.in_(old)))
+    removed = session.connection().execute(delete(SpooledCallback).where(SpooledCallback.receipt_id.in_(old)))
     return int(removed.rowcount)
 
 
 def remove(session: Session, receipt_ids: Sequence[UUID]) -> None:
     """Forget entries that were processed in this transaction."""
-    session.execute(delete(InboxEntry).where(InboxEntry.receipt_id.in_(receipt_ids)))
+    session.execute(delete(SpooledCallback).where(SpooledCallback.receipt_id.in_(receipt_ids)))
 
 
-def as_callback(entry: InboxEntry) -> Callback:
+def as_callback(entry: SpooledCallback) -> Callback:
     """Return the callback as it came."""
     return Callback(
         receipt_id=entry.receipt_id,
@@ -88,5 +92,5 @@ def as_callback(entry: InboxEntry) -> Callback:
 
 def count(session: Session) -> dict[str, int]:
     """Return how many callbacks wait, by reason."""
-    query = select(InboxEntry.reason, func.count()).group_by(InboxEntry.reason)
+    query = select(SpooledCallback.reason, func.count()).group_by(SpooledCallback.reason)
     return dict(session.execute(query).all())

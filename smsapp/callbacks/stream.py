@@ -15,7 +15,7 @@ from redis.connection import Connection
 from redis.exceptions import ConnectionError as ConnectionLostError
 from redis.exceptions import RedisError, ResponseError
 
-from smsapp.ports import Entry, StreamUnavailableError
+from smsapp.ports import StreamEntry, StreamUnavailableError
 from smsapp.twilio.callback import Callback
 
 STREAM = "smsapp:callbacks"
@@ -72,7 +72,7 @@ class CallbackStream:
         self._kept.append(connection)
         return reply
 
-    def read(self, count: int, *, wait: timedelta | None = None) -> list[Entry]:
+    def read(self, count: int, *, wait: timedelta | None = None) -> list[StreamEntry]:
         """Take up to `count` entries that no consumer has had yet; without any, wait so long for the first."""
         block = int(wait.total_seconds() * 1000) if wait else None
         reply = self._in_group(
@@ -80,7 +80,7 @@ class CallbackStream:
         )
         return [_entry(*item) for item in reply[0][1]] if reply else []
 
-    def reclaim(self, count: int, *, idle: timedelta) -> list[Entry]:
+    def reclaim(self, count: int, *, idle: timedelta) -> list[StreamEntry]:
         """Take over up to `count` entries that a consumer took and did not acknowledge for so long."""
         reply = self._in_group(
             lambda: self._redis.xautoclaim(
@@ -131,7 +131,7 @@ def _pack(callback: Callback) -> bytes:
     )
 
 
-def _entry(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Entry:
+def _entry(entry_id: bytes, fields: dict[bytes, bytes] | None) -> StreamEntry:
     value = (fields or {}).get(_FIELD, b"")
     try:
         receipt_id, kind, target, body, token, received_at = orjson.loads(value)
@@ -144,5 +144,5 @@ def _entry(entry_id: bytes, fields: dict[bytes, bytes] | None) -> Entry:
             received_at=datetime.fromtimestamp(received_at, UTC),
         )
     except (TypeError, ValueError, AttributeError):
-        return Entry(entry_id.decode(), None, value.decode("utf-8", "replace"))
-    return Entry(entry_id.decode(), callback, "")
+        return StreamEntry(entry_id.decode(), None, value.decode("utf-8", "replace"))
+    return StreamEntry(entry_id.decode(), callback, "")

@@ -9,18 +9,17 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from smsapp.callbacks import dead_letters
-from smsapp.callbacks import spool as inbox
+from smsapp.callbacks import dead_letters, spool
 from smsapp.callbacks.rules import InvalidCallbackError, inbound_from, report_from
 from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.inbound import queries as inbound
-from smsapp.inbound.rules import Inbound
-from smsapp.lifecycle.record_reports import Addressed, record_reports
+from smsapp.inbound.rules import InboundText
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.messages.queries import StaleMessageError
-from smsapp.ports import Entry, PendingEvent
-from smsapp.queue.drain import DATABASE_AWAY, draining, outlast
-from smsapp.queue.tasks import Job
+from smsapp.ports import PendingEvent, StreamEntry
+from smsapp.queue.drain import DATABASE_AWAY, drain_slot, retry_while_db_down
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime, Transaction
 from smsapp.suppressions.record import record_keywords
 from smsapp.twilio.callback import Callback
@@ -45,10 +44,10 @@ def track_callbacks(rt: Runtime, slot: int = 0) -> int:
     total = 0
     batch = rt.settings.callback_batch
     while True:
-        with draining(rt, Job.TRACK_CALLBACKS, slot) as again:
-            while again() and (entries := rt.stream.read(batch, wait=_IDLE)):
+        with drain_slot(rt, Task.TRACK_CALLBACKS, slot) as keep_going:
+            while keep_going() and (entries := rt.stream.read(batch, wait=_IDLE)):
                 if len(entries) == batch and slot + 1 < _MAX_SLOTS:
-                    rt.jobs.wake(Job.TRACK_CALLBACKS, slot + 1)
+                    rt.tasks.wake(Task.TRACK_CALLBACKS, slot + 1)
                 persist_entries(rt, entries)
                 total += len(entries)
                 if len(entries) < batch // 4:
@@ -71,10 +70,10 @@ def reclaim_callbacks(rt: Runtime) -> int:
     return total
 
 
-def persist_entries(rt: Runtime, entries: Sequence[Entry]) -> None:
+def persist_entries(rt: Runtime, entries: Sequence[StreamEntry]) -> None:
     """Commit a batch and acknowledge it; what cannot be processed becomes a dead letter and blocks nothing."""
     readable = [entry.callback for entry in entries if entry.callback]
-    outlast(rt, lambda: _persist(rt, readable))
+    retry_while_db_down(rt, lambda: _persist(rt, readable))
     for entry in entries:
         if entry.callback is None:
             with rt.transaction() as tx:
@@ -99,7 +98,7 @@ def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
     except Exception as error:  # noqa: BLE001 - a poison callback must cost only itself, whatever it breaks
         if len(callbacks) == 1:
             with rt.transaction() as tx:
-                bury(rt, tx.session, callbacks[0], error)
+                dead_letter(rt, tx.session, callbacks[0], error)
             return
         middle = len(callbacks) // 2
         _persist(rt, callbacks[:middle])
@@ -122,10 +121,10 @@ def _persist_together(rt: Runtime, callbacks: Sequence[Callback]) -> None:
 def store_callbacks(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback]) -> None:
     """Store callbacks within the caller's transaction.
 
-    Those about no message that we know (yet) wait in the inbox.
+    Those about no message that we know (yet) wait in the spool.
     """
-    reports: list[Addressed] = []
-    texts: list[tuple[Inbound, Callback]] = []
+    reports: list[TargetedReport] = []
+    texts: list[tuple[InboundText, Callback]] = []
     origin: dict[Any, Callback] = {}
     for callback in callbacks:
         if callback.kind == "inbound":
@@ -142,14 +141,14 @@ def store_callbacks(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback])
             idempotency_token=callback.idempotency_token,
         )
         origin[callback.receipt_id] = callback
-        reports.append(Addressed(message_id, report))
+        reports.append(TargetedReport(message_id, report))
     _, unknown = record_reports(rt, tx, reports) if reports else ([], [])
     record_keywords(rt, tx, texts)
     for item in unknown:
-        inbox.add(
+        spool.add(
             tx.session,
             origin[item.report.receipt_id],
-            reason=inbox.UNKNOWN_MESSAGE,
+            reason=spool.UNKNOWN_MESSAGE,
             twilio_sid=item.report.twilio_sid,
         )
 
@@ -159,7 +158,7 @@ def _received(callback: Callback) -> PendingEvent:
     return PendingEvent(EventType.MESSAGE_RECEIVED, receipt_id, callback.received_at, message_id=receipt_id)
 
 
-def bury(rt: Runtime, session: Session, callback: Callback, error: Exception) -> None:
+def dead_letter(rt: Runtime, session: Session, callback: Callback, error: Exception) -> None:
     """Keep what could not be processed, with its cause, for somebody to look at and replay."""
     _keep_letter(rt, session, _letter(callback), f"{type(error).__name__}: {_cause(error)}")
 
@@ -200,4 +199,4 @@ def _letter(callback: Callback) -> dict[str, Any]:
 
 def wake_for_callbacks(rt: Runtime) -> int:
     """Wake a drain when callbacks wait in the stream."""
-    return int(rt.stream.length() > 0 and rt.jobs.wake(Job.TRACK_CALLBACKS))
+    return int(rt.stream.length() > 0 and rt.tasks.wake(Task.TRACK_CALLBACKS))

@@ -1,4 +1,4 @@
-"""For whoever runs the service: the books, dead letters, parked sending, and messages that nobody can be sure of."""
+"""For whoever runs the service: the ledger, dead letters, parked sending, and messages that nobody can be sure of."""
 
 import sys
 from uuid import UUID
@@ -14,7 +14,7 @@ from smsapp.messages import reads
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
 from smsapp.pacing.wake_senders import wake_senders
-from smsapp.reconciliation import check_ledger as books
+from smsapp.reconciliation import check_ledger as ledger_checks
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.submission.guard import open_country, release_held
 from smsapp.twilio.error_codes import OwnCode
@@ -25,21 +25,21 @@ _limit = click.option("--limit", type=click.IntRange(min=1), default=50, show_de
 @click.command()
 def ledger() -> None:
     """Count messages by outcome; exits 1 and names ids when one is not accounted for."""
-    found = books.check_ledger(command_runtime())
+    found = ledger_checks.check_ledger(command_runtime())
     click.echo(f"accepted      {found.accepted}")
     for outcome, count in sorted(found.by_outcome.items()):
         click.echo(f"  {outcome:12}{count}")
     if not found.balanced:
-        click.echo("not accounted for: " + (", ".join(found.astray) or "the sums differ"), err=True)
+        click.echo("not accounted for: " + (", ".join(found.stuck) or "the sums differ"), err=True)
         sys.exit(1)
-    click.echo("The books balance.")
+    click.echo("The ledger balances.")
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Exit 1 on any difference.")
 def refold(check: bool) -> None:
     """Recompute every status from its events and report differences; changes nothing."""
-    checked, differences = books.check_histories(command_runtime())
+    checked, differences = ledger_checks.check_histories(command_runtime())
     for difference in differences:
         click.echo(
             f"{difference.id} {difference.field}: stored {difference.stored}, refolded {difference.refolded}"

@@ -51,7 +51,7 @@ def looked_up(
     postgres: bool,
     column: Column[Any],
     chosen: Select[Any] | CompoundSelect[Any],
-    also: Sequence[Any] = (),
+    others: Sequence[Any] = (),
 ) -> ColumnElement[bool]:
     """Return the condition that a column has one of the few values that a query chooses, or one of some others.
 
@@ -60,9 +60,9 @@ def looked_up(
     """
     if postgres:
         gathered = func.array(chosen.scalar_subquery())
-        known = literal(list(also), ARRAY(column.type))
-        return column == any_(func.array_cat(known, gathered) if also else gathered)
-    return or_(column.in_(chosen), column.in_(also)) if also else column.in_(chosen)
+        known = literal(list(others), ARRAY(column.type))
+        return column == any_(func.array_cat(known, gathered) if others else gathered)
+    return or_(column.in_(chosen), column.in_(others)) if others else column.in_(chosen)
 
 
 def compare_and_set(session: Session, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:

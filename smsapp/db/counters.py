@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from smsapp.db.models import Counter
 
-_BOOK = "ledger:"
-_IS_BOOK = Counter.name.startswith(_BOOK, autoescape=True)
+_LEDGER = "ledger:"
+_IS_LEDGER = Counter.name.startswith(_LEDGER, autoescape=True)
 
 
 def add(session: Session, name: str, amount: int) -> None:
@@ -29,18 +29,18 @@ def add(session: Session, name: str, amount: int) -> None:
 
 def read(session: Session) -> dict[str, int]:
     """Return every counter by name."""
-    return dict(session.execute(select(Counter.name, Counter.value).where(~_IS_BOOK)).all())
+    return dict(session.execute(select(Counter.name, Counter.value).where(~_IS_LEDGER)).all())
 
 
-def write_books(session: Session, books: Mapping[str, int]) -> None:
+def write_ledger(session: Session, ledger: Mapping[str, int]) -> None:
     """Replace the last result of the ledger check, by outcome."""
-    session.execute(delete(Counter).where(_IS_BOOK))
+    session.execute(delete(Counter).where(_IS_LEDGER))
     session.execute(
-        insert(Counter), [{"name": _BOOK + name, "value": count} for name, count in books.items()]
+        insert(Counter), [{"name": _LEDGER + name, "value": count} for name, count in ledger.items()]
     )
 
 
-def read_books(session: Session) -> dict[str, int]:
+def read_ledger(session: Session) -> dict[str, int]:
     """Return the last result of the ledger check; empty before the first."""
-    rows = session.execute(select(Counter.name, Counter.value).where(_IS_BOOK)).all()
-    return {name.removeprefix(_BOOK): count for name, count in rows}
+    rows = session.execute(select(Counter.name, Counter.value).where(_IS_LEDGER)).all()
+    return {name.removeprefix(_LEDGER): count for name, count in rows}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from smsapp.events.queries import Line, Received, Told
+from smsapp.events.queries import FeedEvent, HistoryEntry, Received
 from smsapp.events.types import OF_OUTCOME, EventType, outcome_told
 from smsapp.ids import inbound_id, public_id
 from smsapp.messages.error_document import error_document, failure_of
@@ -14,7 +14,7 @@ from smsapp.times import rfc3339
 _ANNOUNCED: Mapping[str, Outcome] = {str(kind): outcome for outcome, kind in OF_OUTCOME.items()}
 
 
-def render_event(told: Told) -> dict[str, Any]:
+def render_event(told: FeedEvent) -> dict[str, Any]:
     """Return an event as consumers get it: pulled, pushed, today or after a week."""
     return {
         "id": f"evt_{told.id.hex}",
@@ -25,7 +25,7 @@ def render_event(told: Told) -> dict[str, Any]:
     }
 
 
-def _data(told: Told) -> dict[str, Any]:
+def _data(told: FeedEvent) -> dict[str, Any]:
     if told.message_id is None:
         return told.data or {}
     if told.type == EventType.MESSAGE_RECEIVED:
@@ -42,7 +42,7 @@ def _data(told: Told) -> dict[str, Any]:
     return about | (told.data or {})
 
 
-def _line(kind: str, line: Line) -> dict[str, Any]:
+def _line(kind: str, line: HistoryEntry) -> dict[str, Any]:
     """Return where the message stood after this line of its history."""
     try:
         status = Status(line.status)

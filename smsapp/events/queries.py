@@ -17,7 +17,7 @@ from smsapp.messages.models import Message, MessageEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HistoryEntry:
     """The line of a message's history that an event tells of."""
 
     status: str
@@ -29,7 +29,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class MessageSummary:
     """What events say of their message: what never changes."""
 
     to: str
@@ -51,7 +51,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FeedEvent:
     """One event of the outbox with the rows that it tells of; None for those that there are not (any more)."""
 
     seq: int
@@ -60,8 +60,8 @@ class Told:
     occurred_at: datetime
     message_id: UUID | None
     data: dict[str, Any] | None
-    line: Line | None
-    message: Subject | None
+    line: HistoryEntry | None
+    message: MessageSummary | None
     received: Received | None
 
 
@@ -110,7 +110,7 @@ def between(
     limit: int,
     types: Collection[str] | None = None,
     tags: Collection[str] | None = None,
-) -> list[Told]:
+) -> list[FeedEvent]:
     """Return up to `limit` events with numbers above `after` up to `until`, in their order.
 
     Of these types, about messages with at least one of these tags; None for any.
@@ -123,7 +123,7 @@ def between(
     return [_told(row) for row in session.execute(query)]
 
 
-def numbered(session: Session, seqs: Sequence[int]) -> list[Told]:
+def numbered(session: Session, seqs: Sequence[int]) -> list[FeedEvent]:
     """Return the events with these numbers that are still kept, in their order."""
     return [_told(row) for row in session.execute(_joined().where(OutboxEvent.seq.in_(seqs)))]
 
@@ -165,17 +165,17 @@ def _joined() -> Select[Any]:
     )
 
 
-def _told(row: Row[Any]) -> Told:
+def _told(row: Row[Any]) -> FeedEvent:
     line_at, subject_at = len(_OWN), len(_OWN) + len(_LINE)
     received_at = subject_at + len(_SUBJECT)
     line, subject, received = row[line_at:subject_at], row[subject_at:received_at], row[received_at:]
     parts: list[Any] = [
         *row[:line_at],
-        Line(*line) if line[0] is not None else None,
-        Subject(*subject) if subject[0] is not None else None,
+        HistoryEntry(*line) if line[0] is not None else None,
+        MessageSummary(*subject) if subject[0] is not None else None,
         Received(*received) if received[0] is not None else None,
     ]
-    return Told(*parts)
+    return FeedEvent(*parts)
 
 
 def _has_any(session: Session, tags: Collection[str]) -> ColumnElement[bool]:

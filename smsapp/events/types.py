@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 
-from smsapp.messages.fold import Event, Tracked
+from smsapp.messages.fold import Event, MessageState
 from smsapp.messages.refold import HELD, NEVER_CONFIRMED
 from smsapp.messages.status import Outcome, Status, outcome_of
 from smsapp.ports import PendingEvent
@@ -41,7 +41,7 @@ OF_OUTCOME = MappingProxyType(
 )
 
 
-def events_for(before: Tracked, after: Tracked, events: Sequence[Event]) -> Iterator[PendingEvent]:
+def events_for(before: MessageState, after: MessageState, events: Sequence[Event]) -> Iterator[PendingEvent]:
     """Return what to tell of a message that these events brought from one state to another.
 
     Each event counts by itself, so that what consumers hear does not depend on which callbacks came in one batch.
@@ -74,7 +74,7 @@ def outcome_told(event_status: Status, reason: str | None) -> Outcome | None:
 
 
 def _state_after(event: Event, was: Status, ended: Outcome | None) -> tuple[Status, Outcome | None]:
-    status = Status(event.word)
+    status = Status(event.raw_status)
     told = outcome_told(status, event.reason)
     return status, told or (ended if status is was else None)
 

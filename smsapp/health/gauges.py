@@ -8,8 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from smsapp.callbacks import dead_letters
-from smsapp.callbacks import spool as inbox
+from smsapp.callbacks import dead_letters, spool
 from smsapp.db import counters
 from smsapp.db.sessions import reading
 from smsapp.pacing import breaker_queries as breakers
@@ -34,11 +33,11 @@ class _Collector:
         with reading(self._rt.sessions) as session:
             due = pacing_due.count_due(session, now=now)
             oldest = pacing_due.oldest_due(session, now=now)
-            waiting = inbox.count(session)
+            waiting = spool.count(session)
             dead = dead_letters.count(session)
             closed = session.scalars(breakers.closed_scopes(now=now)).all()
             counted = counters.read(session)
-            books = counters.read_books(session)
+            by_outcome = counters.read_ledger(session)
         age = GaugeMetricFamily(
             "smsapp_due_oldest_seconds",
             "For how long the oldest due message has waited.",
@@ -54,10 +53,10 @@ class _Collector:
             totals.add_metric([name], count)
         ledger = GaugeMetricFamily(
             "smsapp_ledger_messages",
-            "Accepted messages by outcome when the ledger was last checked; astray ones are accounted for by nobody.",
+            "Accepted messages by outcome when the ledger was last checked; stuck ones are accounted for by nobody.",
             labels=["outcome"],
         )
-        for outcome, count in books.items():
+        for outcome, count in by_outcome.items():
             ledger.add_metric([outcome], count)
         return [
             ledger,

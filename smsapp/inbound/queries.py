@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from smsapp.db.pages import Page, page_before
 from smsapp.inbound.models import InboundMessage
-from smsapp.inbound.rules import Inbound
+from smsapp.inbound.rules import InboundText
 from smsapp.twilio.callback import Callback
 
 
-def add(session: Session, message: Inbound, *, receipt: Callback) -> bool:
+def add(session: Session, message: InboundText, *, receipt: Callback) -> bool:
     """Store an inbound text; return False for one that is there: Twilio may deliver it twice, its SID tells."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     stored = session.execute(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Inbound:
+class InboundText:
     """A text that somebody sent to us. `opt_out_type` is STOP, START or HELP with Advanced Opt-Out, else None."""
 
     twilio_sid: str

@@ -16,7 +16,7 @@ from smsapp.lifecycle.failure_plan import Followed
 from smsapp.lifecycle.follow_up import late_steps, plan_steps, resends, write_step
 from smsapp.lifecycle.resend import has_just_failed
 from smsapp.messages import queries as messages
-from smsapp.messages.fold import Event, Source, Tracked
+from smsapp.messages.fold import Event, MessageState, Source
 from smsapp.messages.queries import Change
 from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime, Transaction
@@ -24,7 +24,7 @@ from smsapp.suppressions.record import record_refusals
 
 log = structlog.get_logger(__name__)
 
-Decide = Callable[[Tracked], tuple[Tracked, Event] | None]
+Decide = Callable[[MessageState], tuple[MessageState, Event] | None]
 """What is to become of a locked message, and the entry of its history; None to leave it alone. Pure."""
 
 News = Callable[[Change], Iterable[PendingEvent]]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from smsapp.messages.fold import Event, Source, Step, Tracked, note, take
+from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step, record_only
 from smsapp.messages.status import GOOD_NEWS, Status
 from smsapp.twilio.error_codes import OWN_FAILURES, OwnCode
 
@@ -15,7 +15,7 @@ _EXPIRED_AT_TWILIO = 30036
 _OF_THE_DEADLINE = frozenset({int(OwnCode.DEADLINE_MISSED), _EXPIRED_AT_TWILIO})
 
 
-def was_missed(message: Tracked) -> bool:
+def was_missed(message: MessageState) -> bool:
     """Return whether a message whose deadline is over did not arrive in time.
 
     Not of one that was canceled, or that had failed before for another reason: that was told when it happened.
@@ -28,7 +28,7 @@ def was_missed(message: Tracked) -> bool:
     return late or message.error_code in _OF_THE_DEADLINE
 
 
-def miss(message: Tracked, *, now: datetime, receipt_id: UUID) -> tuple[Tracked, Event]:
+def miss(message: MessageState, *, now: datetime, receipt_id: UUID) -> tuple[MessageState, Event]:
     """Return the message after its deadline, and the event: what waits here fails, what is at Twilio goes on."""
     step = Step(
         source=Source.SYSTEM,
@@ -40,7 +40,7 @@ def miss(message: Tracked, *, now: datetime, receipt_id: UUID) -> tuple[Tracked,
         reason=DEADLINE_MISSED,
     )
     if message.status is not Status.PENDING:
-        return note(message, step)
+        return record_only(message, step)
     # What Twilio refused it for says more than that the time was over; the reason has that.
     known = message.error_code if message.error_code not in {None, *OWN_FAILURES} else None
     failed = Step(
@@ -53,4 +53,4 @@ def miss(message: Tracked, *, now: datetime, receipt_id: UUID) -> tuple[Tracked,
         error_code=known or OwnCode.DEADLINE_MISSED,
         reason=DEADLINE_MISSED,
     )
-    return take(message, failed)
+    return apply_step(message, failed)

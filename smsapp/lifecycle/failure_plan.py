@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from smsapp.lifecycle.resend import attempt_again, has_just_failed
-from smsapp.messages.fold import Event, Source, Step, Tracked, note
+from smsapp.messages.fold import Event, MessageState, Source, Step, record_only
 from smsapp.messages.status import FINAL
 from smsapp.recipients.phone import WHATSAPP
 from smsapp.twilio.error_codes import Failure, FailureClass, OwnCode, explain
@@ -78,7 +78,7 @@ class Plan:
 class Followed:
     """What a plan makes of a failure: `step` is its number, from 1."""
 
-    message: Tracked
+    message: MessageState
     event: Event
     number: int
     step: PlanStep
@@ -116,8 +116,8 @@ def _parse_step(document: Mapping[str, Any]) -> PlanStep:
 
 
 def follow_plan(
-    before: Tracked,
-    after: Tracked,
+    before: MessageState,
+    after: MessageState,
     plan: Plan,
     *,
     segments: int,
@@ -158,7 +158,7 @@ def follow_plan(
     return None
 
 
-def follow_late(message: Tracked, plan: Plan, *, now: datetime, receipt_id: UUID) -> Followed | None:
+def follow_late(message: MessageState, plan: Plan, *, now: datetime, receipt_id: UUID) -> Followed | None:
     """Return what the plan makes of a message whose deadline has passed while Twilio has it; None for nothing."""
     if message.status in FINAL:
         return None
@@ -169,7 +169,7 @@ def follow_late(message: Tracked, plan: Plan, *, now: datetime, receipt_id: UUID
     return None
 
 
-def _left(plan: Plan, message: Tracked) -> list[tuple[int, PlanStep]]:
+def _left(plan: Plan, message: MessageState) -> list[tuple[int, PlanStep]]:
     return [
         (number, step)
         for number, step in enumerate(plan.steps, start=1)
@@ -177,18 +177,18 @@ def _left(plan: Plan, message: Tracked) -> list[tuple[int, PlanStep]]:
     ]
 
 
-def _without(message: Tracked, number: int) -> Tracked:
+def _without(message: MessageState, number: int) -> MessageState:
     return message._replace(steps_left=message.steps_left & ~(1 << (number - 1)))
 
 
-def _words(message: Tracked, failure: Failure, now: datetime) -> frozenset[str]:
+def _words(message: MessageState, failure: Failure, now: datetime) -> frozenset[str]:
     """Return everything by which a step can mean this failure."""
     late = message.error_code == OwnCode.DEADLINE_MISSED or (message.deliver_by and message.deliver_by <= now)
     words = {ANY, str(failure.failure_class), str(failure.code)}
     return frozenset(words | {LATE} if late else words)
 
 
-def _may_resend(step: PlanStep, message: Tracked, failure: Failure) -> bool:
+def _may_resend(step: PlanStep, message: MessageState, failure: Failure) -> bool:
     """Return whether another attempt may be made at all: never at who opted out, nor where it may be a second text.
 
     What failed for reasons unknown may have arrived, so that must be named, and is not part of `any`.
@@ -200,7 +200,7 @@ def _may_resend(step: PlanStep, message: Tracked, failure: Failure) -> bool:
     return True
 
 
-def _is_too_dear(plan: Plan, message: Tracked, segments: int) -> bool:
+def _is_too_dear(plan: Plan, message: MessageState, segments: int) -> bool:
     if plan.max_segments is None:
         return False
     taken = plan.all_left & ~message.steps_left
@@ -211,7 +211,7 @@ def _is_too_dear(plan: Plan, message: Tracked, segments: int) -> bool:
 
 
 def _request_fallback(
-    message: Tracked,
+    message: MessageState,
     number: int,
     step: PlanStep,
     payload: dict[str, object],
@@ -230,5 +230,5 @@ def _request_fallback(
         reason=PLAN_FALLBACK,
         payload=payload,
     )
-    noted, event = note(message, told)
+    noted, event = record_only(message, told)
     return Followed(_without(noted, number), event, number, step)

@@ -7,7 +7,7 @@ from smsapp.ids import new_id
 from smsapp.lifecycle import deadline_queries as deadlines
 from smsapp.lifecycle.apply import apply, follow_late_ones
 from smsapp.lifecycle.deadline import DEADLINE_MISSED, miss, was_missed
-from smsapp.messages.fold import Event, Tracked
+from smsapp.messages.fold import Event, MessageState
 from smsapp.messages.queries import Change
 from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime
@@ -29,7 +29,7 @@ def miss_deadlines(rt: Runtime) -> int:
 def _miss_some(rt: Runtime) -> tuple[int, int]:
     now = rt.clock()
 
-    def decide(message: Tracked) -> tuple[Tracked, Event] | None:
+    def decide(message: MessageState) -> tuple[MessageState, Event] | None:
         return miss(message, now=now, receipt_id=new_id()) if was_missed(message) else None
 
     with rt.transaction() as tx:

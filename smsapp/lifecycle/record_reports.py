@@ -8,7 +8,7 @@ from uuid import UUID
 from smsapp.ids import new_id
 from smsapp.lifecycle.apply import conclude
 from smsapp.messages import queries as messages
-from smsapp.messages.fold import Event, Report, Source, Step, Tracked, fold, take
+from smsapp.messages.fold import Event, MessageState, Report, Source, Step, apply_report, apply_step
 from smsapp.messages.queries import Change
 from smsapp.messages.refold import SID_IS_ANOTHERS
 from smsapp.messages.status import Status
@@ -17,7 +17,7 @@ from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import TwilioMessage
 
 
-class Addressed(NamedTuple):
+class TargetedReport(NamedTuple):
     """A report and the message it names; None when only its SID can tell."""
 
     message_id: UUID | None
@@ -25,8 +25,8 @@ class Addressed(NamedTuple):
 
 
 def record_reports(
-    rt: Runtime, tx: Transaction, reports: Sequence[Addressed]
-) -> tuple[list[Change], list[Addressed]]:
+    rt: Runtime, tx: Transaction, reports: Sequence[TargetedReport]
+) -> tuple[list[Change], list[TargetedReport]]:
     """Store the reports in the histories of their messages and move those messages forward.
 
     Returns what changed, and the reports whose message is not known. The caller's transaction commits.
@@ -42,14 +42,14 @@ def record_reports(
 
     after = dict(before)
     events: dict[UUID, list[Event]] = {}
-    unknown: list[Addressed] = []
+    unknown: list[TargetedReport] = []
     for item in reports:
         found = _find(item, after, owners)
         if found is None:
             unknown.append(item)
             continue
         message, report = found
-        after[message.id], event = fold(message, report)
+        after[message.id], event = apply_report(message, report)
         events.setdefault(message.id, []).append(event)
 
     changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
@@ -59,8 +59,8 @@ def record_reports(
 def _return_sids(
     rt: Runtime,
     tx: Transaction,
-    reports: Sequence[Addressed],
-    messages_by_id: dict[UUID, Tracked],
+    reports: Sequence[TargetedReport],
+    messages_by_id: dict[UUID, MessageState],
     owners: dict[str, tuple[UUID, int | None]],
 ) -> list[Change]:
     """Give SIDs back that were adopted by guess: callbacks and answers say for certain whose a SID is.
@@ -87,7 +87,7 @@ def _return_sids(
             reason=SID_IS_ANOTHERS,
             forgets_sid=True,
         )
-        messages_by_id[owner_id], event = take(owner, step)
+        messages_by_id[owner_id], event = apply_step(owner, step)
         returned += conclude(rt, tx, [Change(owner, messages_by_id[owner_id], [event])])
         del owners[sid]
     return returned
@@ -99,7 +99,7 @@ def report_of(
     """Return what an answer of Twilio's says as a report."""
     return Report(
         source=source,
-        word=found.status,
+        raw_status=found.status,
         received_at=now,
         receipt_id=new_id(),
         attempt=attempt,
@@ -113,8 +113,8 @@ def report_of(
 
 
 def _find(
-    item: Addressed, known: dict[UUID, Tracked], owners: dict[str, tuple[UUID, int | None]]
-) -> tuple[Tracked, Report] | None:
+    item: TargetedReport, known: dict[UUID, MessageState], owners: dict[str, tuple[UUID, int | None]]
+) -> tuple[MessageState, Report] | None:
     """Return the message a report is about, and the report with the attempt that its SID belongs to."""
     if item.message_id in known:
         return known[item.message_id], item.report

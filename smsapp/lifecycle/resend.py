@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from smsapp.backoff import backoff
-from smsapp.messages.fold import Event, Source, Step, Tracked, take
+from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step
 from smsapp.messages.status import BAD_NEWS, Status
 from smsapp.twilio.error_codes import explain
 
@@ -14,8 +14,8 @@ MAX_RESENDS = 2
 
 
 def resend(
-    before: Tracked, after: Tracked, *, now: datetime, receipt_id: UUID, rng: Callable[[], float]
-) -> tuple[Tracked, Event] | None:
+    before: MessageState, after: MessageState, *, now: datetime, receipt_id: UUID, rng: Callable[[], float]
+) -> tuple[MessageState, Event] | None:
     """Return the message as it waits for its next attempt and the event, or None when it stays as it is.
 
     Only at the moment of failing, only for reasons that pass by themselves, as often as the caller allowed and the
@@ -33,13 +33,13 @@ def resend(
     return waiting._replace(resends_left=after.resends_left - 1), event
 
 
-def has_just_failed(before: Tracked, after: Tracked) -> bool:
+def has_just_failed(before: MessageState, after: MessageState) -> bool:
     """Return whether this is the moment of failing, which comes once for each attempt."""
     return after.status in BAD_NEWS and before.status not in BAD_NEWS
 
 
 def attempt_again(
-    failed: Tracked,
+    failed: MessageState,
     *,
     delay: timedelta,
     reason: str,
@@ -47,7 +47,7 @@ def attempt_again(
     receipt_id: UUID,
     rng: Callable[[], float],
     payload: dict[str, object] | None = None,
-) -> tuple[Tracked, Event] | None:
+) -> tuple[MessageState, Event] | None:
     """Return the message as it waits so long, and somewhat longer, for a new attempt; None when that is too late."""
     due_at = now + delay + backoff(1, base=delay / 5, cap=delay / 5, rng=rng)
     if failed.deliver_by and due_at > failed.deliver_by:
@@ -63,4 +63,4 @@ def attempt_again(
         reason=reason,
         payload=payload,
     )
-    return take(failed, step)
+    return apply_step(failed, step)

@@ -47,7 +47,7 @@ class Reason(StrEnum):
     OTHER_SID = "other_sid"  # the attempt is bound to another Twilio message
 
 
-class Tracked(NamedTuple):
+class MessageState(NamedTuple):
     """The part of a message that evidence can change, and what tells whose it is.
 
     `attempt` is the number of the present one, from 1, also before it is made; `resends_left` is how often a text
@@ -89,7 +89,7 @@ class Report(NamedTuple):
     """
 
     source: Source
-    word: str
+    raw_status: str
     received_at: datetime
     receipt_id: UUID
     attempt: int | None = None
@@ -123,7 +123,7 @@ class Event(NamedTuple):
     """One line of a message's history. `reason` tells why it was not applied, or why a step was taken."""
 
     source: Source
-    word: str
+    raw_status: str
     applied: bool
     reason: str | None
     attempt: int | None
@@ -134,12 +134,12 @@ class Event(NamedTuple):
     payload: dict[str, object] | None = None
 
 
-def fold(message: Tracked, report: Report) -> tuple[Tracked, Event]:
+def apply_report(message: MessageState, report: Report) -> tuple[MessageState, Event]:
     """Return the message as this report leaves it, and the event to keep.
 
     Order does not matter and repetition is harmless: a report only ever moves the status to a higher rank.
     """
-    status = parse_status(report.word)
+    status = parse_status(report.raw_status)
     reason = _why_not(message, report, status)
     changes: dict[str, Any] = {"version": message.version + 1, "updated_at": report.received_at}
     if status is not None and reason is None:
@@ -148,7 +148,7 @@ def fold(message: Tracked, report: Report) -> tuple[Tracked, Event]:
         changes |= _enrich(message, report, status, changes)
     event = Event(
         source=report.source,
-        word=report.word,
+        raw_status=report.raw_status,
         applied=reason is None,
         reason=reason,
         attempt=report.attempt if report.attempt is not None else message.attempt,
@@ -161,7 +161,7 @@ def fold(message: Tracked, report: Report) -> tuple[Tracked, Event]:
     return message._replace(**changes), event
 
 
-def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
+def apply_step(message: MessageState, step: Step) -> tuple[MessageState, Event]:
     """Return the message after our own step, and the event to keep.
 
     The caller holds the row and has checked that the step is still due. A new attempt forgets the SID and what was
@@ -185,7 +185,7 @@ def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
     )
     event = Event(
         source=step.source,
-        word=step.status,
+        raw_status=step.status,
         applied=True,
         reason=step.reason,
         attempt=step.attempt,
@@ -199,13 +199,13 @@ def take(message: Tracked, step: Step) -> tuple[Tracked, Event]:
     return after, event
 
 
-def note(message: Tracked, step: Step) -> tuple[Tracked, Event]:
+def record_only(message: MessageState, step: Step) -> tuple[MessageState, Event]:
     """Return the message with a step of ours in its history that changes nothing of it, say one that came too late."""
-    after, event = take(message, step)
+    after, event = apply_step(message, step)
     return message._replace(version=after.version), event._replace(applied=False)
 
 
-def _why_not(message: Tracked, report: Report, status: Status | None) -> Reason | None:
+def _why_not(message: MessageState, report: Report, status: Status | None) -> Reason | None:
     if status is None:
         return Reason.UNKNOWN_STATUS
     if _foreign(message, report):
@@ -220,18 +220,18 @@ def _why_not(message: Tracked, report: Report, status: Status | None) -> Reason 
     return Reason.CONFIRMS if status is message.status else Reason.LATE
 
 
-def _earlier(message: Tracked, report: Report) -> bool:
+def _earlier(message: MessageState, report: Report) -> bool:
     return report.attempt is not None and report.attempt < message.attempt
 
 
-def _foreign(message: Tracked, report: Report) -> bool:
+def _foreign(message: MessageState, report: Report) -> bool:
     """Return whether the report is about another Twilio message than the current attempt's."""
     if _earlier(message, report):
         return True
     return bool(message.twilio_sid and report.twilio_sid and message.twilio_sid != report.twilio_sid)
 
 
-def _advance(message: Tracked, report: Report, status: Status) -> dict[str, Any]:
+def _advance(message: MessageState, report: Report, status: Status) -> dict[str, Any]:
     final = status in FINAL
     return {
         "status": status,
@@ -245,7 +245,7 @@ def _advance(message: Tracked, report: Report, status: Status) -> dict[str, Any]
 
 
 def _enrich(
-    message: Tracked, report: Report, status: Status | None, changes: dict[str, Any]
+    message: MessageState, report: Report, status: Status | None, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what a report on the current attempt knows beside the status, whether or not it moved the message.
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
-from smsapp.messages.fold import Event, Tracked
+from smsapp.messages.fold import Event, MessageState
 from smsapp.messages.models import FormerSid, Message, MessageEvent
 from smsapp.messages.new_message import NewMessage
 from smsapp.messages.status import Outcome, Status
@@ -17,8 +17,8 @@ _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
 _FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
 
-_TRACKED = Tracked._fields
-TRACKED_COLUMNS = tuple(_MESSAGES.c[name] for name in _TRACKED)
+_TRACKED = MessageState._fields
+STATE_COLUMNS = tuple(_MESSAGES.c[name] for name in _TRACKED)
 """What `tracked` makes a value of, in this order."""
 
 _MUTABLE = tuple(name for name in _TRACKED if name not in {"id", "created_at", "deliver_by", "request_id"})
@@ -31,15 +31,15 @@ class StaleMessageError(Exception):
 class Change(NamedTuple):
     """What evidence or a step did to one message: its state before and after, and the events in order."""
 
-    before: Tracked
-    after: Tracked
+    before: MessageState
+    after: MessageState
     events: Sequence[Event]
 
 
-def tracked(row: Any) -> Tracked:
+def state_of(row: Any) -> MessageState:
     """Return a row of the tracked columns as a value."""
     message_id, status, attempt, version, created_at, deliver_by, resends_left, outcome, *rest = row
-    return Tracked(
+    return MessageState(
         message_id,
         Status(status),
         attempt,
@@ -95,14 +95,14 @@ def save(session: Session, changes: Sequence[Change]) -> set[UUID] | None:
     return {row[0] for row in recorded} if len(recorded) < len(events) else None
 
 
-def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, Tracked]:
+def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, MessageState]:
     """Return the messages, locked in the order of their ids: two batches can never wait for each other."""
     return _locked(session, _MESSAGES.c.id.in_(list(ids)))
 
 
 def lock_for_reports(
     session: Session, ids: Sequence[UUID], sids: Sequence[str]
-) -> tuple[dict[UUID, Tracked], dict[str, tuple[UUID, int | None]]]:
+) -> tuple[dict[UUID, MessageState], dict[str, tuple[UUID, int | None]]]:
     """Return the messages that reports with these ids and SIDs are about, locked, and whom each SID belongs to.
 
     The second mapping gives, for a SID that is known, the message and the attempt; None stands for the current one.
@@ -121,11 +121,11 @@ def lock_for_reports(
     return messages, owners
 
 
-def _locked(session: Session, condition: ColumnElement[bool]) -> dict[UUID, Tracked]:
+def _locked(session: Session, condition: ColumnElement[bool]) -> dict[UUID, MessageState]:
     rows = session.execute(
-        select(*TRACKED_COLUMNS).where(condition).order_by(_MESSAGES.c.id).with_for_update(key_share=True)
+        select(*STATE_COLUMNS).where(condition).order_by(_MESSAGES.c.id).with_for_update(key_share=True)
     ).all()
-    return {row.id: tracked(row) for row in rows}
+    return {row.id: state_of(row) for row in rows}
 
 
 def _cas_values(change: Change) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def event_values(message_id: UUID, seq: int, event: Event) -> dict[str, Any]:
         "seq": seq,
         "receipt_id": event.receipt_id,
         "source": event.source,
-        "status": event.word[:32],
+        "status": event.raw_status[:32],
         "applied": event.applied,
         "reason": event.reason,
         "attempt": event.attempt,

@@ -9,9 +9,9 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from smsapp.db.pages import Page, page_after, page_before
-from smsapp.messages.fold import Tracked
+from smsapp.messages.fold import MessageState
 from smsapp.messages.models import Message, MessageEvent
-from smsapp.messages.queries import TRACKED_COLUMNS, tracked
+from smsapp.messages.queries import STATE_COLUMNS, state_of
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 
@@ -64,9 +64,9 @@ def histories(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[MessageE
     return grouped
 
 
-def page_by_id(session: Session, *, after: UUID | None, limit: int) -> list[Tracked]:
+def page_by_id(session: Session, *, after: UUID | None, limit: int) -> list[MessageState]:
     """Return messages in the order of their ids, after the given one."""
-    query = select(*TRACKED_COLUMNS).order_by(_MESSAGES.c.id).limit(limit)
+    query = select(*STATE_COLUMNS).order_by(_MESSAGES.c.id).limit(limit)
     if after is not None:
         query = query.where(_MESSAGES.c.id > after)
-    return [tracked(row) for row in session.execute(query)]
+    return [state_of(row) for row in session.execute(query)]

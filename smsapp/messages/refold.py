@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from smsapp.messages.fold import Report, Source, Step, Tracked, fold, take
+from smsapp.messages.fold import MessageState, Report, Source, Step, apply_report, apply_step
 from smsapp.messages.status import Outcome, Status
 
 HELD = "held"
@@ -21,7 +21,7 @@ class PastEvent:
     """A stored event, as far as it can have changed the message."""
 
     source: Source
-    word: str
+    raw_status: str
     applied: bool
     reason: str | None
     attempt: int | None
@@ -31,18 +31,18 @@ class PastEvent:
     receipt_id: UUID
 
 
-def refold(message_id: UUID, events: Iterable[PastEvent]) -> Tracked | None:
+def refold(message_id: UUID, events: Iterable[PastEvent]) -> MessageState | None:
     """Return the message as its events say it must be, None without any event."""
-    message: Tracked | None = None
+    message: MessageState | None = None
     for event in events:
         if message is None:
-            message = Tracked(
+            message = MessageState(
                 message_id, Status.PENDING, 1, 1, created_at=event.received_at, error_code=event.error_code
             )
         elif _is_step(event):
             message = _retake(message, event)
         else:
-            message = fold(message, _report(event))[0]
+            message = apply_report(message, _report(event))[0]
     return message
 
 
@@ -53,12 +53,12 @@ def _is_step(event: PastEvent) -> bool:
     )
 
 
-def _retake(message: Tracked, event: PastEvent) -> Tracked:
+def _retake(message: MessageState, event: PastEvent) -> MessageState:
     if not event.applied:
         return message
     step = Step(
         source=event.source,
-        status=Status(event.word),
+        status=Status(event.raw_status),
         attempt=event.attempt or message.attempt,
         at=event.received_at,
         receipt_id=event.receipt_id,
@@ -68,13 +68,13 @@ def _retake(message: Tracked, event: PastEvent) -> Tracked:
         outcome=Outcome.UNCONFIRMED if event.reason in {HELD, NEVER_CONFIRMED} else None,
         forgets_sid=event.reason == SID_IS_ANOTHERS,
     )
-    return take(message, step)[0]
+    return apply_step(message, step)[0]
 
 
 def _report(event: PastEvent) -> Report:
     return Report(
         source=event.source,
-        word=event.word,
+        raw_status=event.raw_status,
         received_at=event.received_at,
         receipt_id=event.receipt_id,
         attempt=event.attempt,

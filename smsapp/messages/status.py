@@ -76,9 +76,9 @@ _OUTCOMES = MappingProxyType(
 )
 
 
-def parse_status(word: str) -> Status | None:
+def parse_status(raw_status: str) -> Status | None:
     """Return Twilio's status word as a `Status`, or None for a word that Twilio did not have when this was written."""
-    return _REPORTABLE.get(word)
+    return _REPORTABLE.get(raw_status)
 
 
 def supersedes(reported: Status, current: Status) -> bool:

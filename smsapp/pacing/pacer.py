@@ -6,7 +6,7 @@ from importlib.resources import files
 from redis import Redis
 
 from smsapp.pacing.pace import tolerance_us
-from smsapp.ports import Ask
+from smsapp.ports import PaceRequest
 from smsapp.queue.lanes import Lane
 
 _WAITS_MS = 250
@@ -32,7 +32,7 @@ class RedisPacer:
         self._grant = redis.register_script(files("smsapp.pacing").joinpath("pacer.lua").read_text("utf-8"))
         self._settle = redis.register_script(_SETTLE)
 
-    def take(self, lane: Lane, asks: Sequence[Ask]) -> dict[str, int]:
+    def take(self, lane: Lane, asks: Sequence[PaceRequest]) -> dict[str, int]:
         """Return the segments that each sender may hand over now; they count as handed over.
 
         Raises:

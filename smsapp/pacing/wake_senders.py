@@ -10,4 +10,4 @@ def wake_senders(rt: Runtime) -> int:
     """Return how many drains were woken; one that is at work already sees the messages by itself."""
     with reading(rt.sessions) as session:
         lanes = due.due_lanes(session, now=rt.clock())
-    return sum(rt.jobs.wake(SENDING[lane]) for lane in lanes)
+    return sum(rt.tasks.wake(SENDING[lane]) for lane in lanes)

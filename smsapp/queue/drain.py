@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from smsapp.queue.tasks import FLAG_TTL_MS, LOCK_TTL_S, Job, Jobs, TaskLock
+from smsapp.queue.tasks import FLAG_TTL_MS, LOCK_TTL_S, Task, TaskLock, TaskQueue
 
 MAX_SHIFT = timedelta(seconds=20)
 """A drain ends after this long and publishes its own successor, so that a worker can be stopped between two."""
@@ -26,7 +26,7 @@ class Process(Protocol):
     """What a drain needs of its process: the runtime has it."""
 
     @property
-    def jobs(self) -> Jobs:
+    def tasks(self) -> TaskQueue:
         """The task queue."""
 
     @property
@@ -35,7 +35,7 @@ class Process(Protocol):
 
 
 @contextmanager
-def draining(rt: Process, job: Job, slot: int) -> Iterator[Callable[[], bool]]:
+def drain_slot(rt: Process, job: Task, slot: int) -> Iterator[Callable[[], bool]]:
     """Hold the slot's flag while the body runs; the value tells whether to go on.
 
     When the shift ends before the work does, the job is published once more. The caller takes one last look after the
@@ -44,33 +44,33 @@ def draining(rt: Process, job: Job, slot: int) -> Iterator[Callable[[], bool]]:
     began = kept = time.monotonic()
     expired = False
 
-    def again() -> bool:
+    def keep_going() -> bool:
         nonlocal kept, expired
         now = time.monotonic()
         if now - kept > FLAG_TTL_MS / 4000:
             kept = now
             with suppress(RedisError):
-                rt.jobs.keep(job, slot)
+                rt.tasks.keep(job, slot)
         expired = now - began > MAX_SHIFT.total_seconds()
         return not (rt.stopping.is_set() or expired)
 
     try:
-        yield again
+        yield keep_going
     finally:
         with suppress(RedisError):
-            rt.jobs.release(job, slot)
+            rt.tasks.release(job, slot)
         if expired or rt.stopping.is_set():
-            rt.jobs.wake(job, slot)
+            rt.tasks.wake(job, slot)
 
 
 @contextmanager
-def alone(rt: Process, job: Job) -> Iterator[bool]:
+def singleton_lock(rt: Process, job: Task) -> Iterator[bool]:
     """Tell whether this task may run: it does in one worker at a time, however often the beat publishes it.
 
     The lock is renewed while the body runs, however long one step of it takes; a worker that dies holds it for
     LOCK_TTL_S.
     """
-    lock = rt.jobs.lock(job)
+    lock = rt.tasks.lock(job)
     if not lock.acquire():
         yield False
         return
@@ -92,7 +92,7 @@ def _renew(lock: TaskLock, ended: threading.Event) -> None:
             lock.reacquire()
 
 
-def outlast(
+def retry_while_db_down(
     rt: Process,
     work: Callable[[], T],
     *,

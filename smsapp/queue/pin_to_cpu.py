@@ -13,7 +13,7 @@ _PROCESSOR = 36  # field 39 of proc(5)'s stat, counted from the state behind the
 
 
 @contextmanager
-def one_cpu() -> Iterator[Callable[[], None]]:
+def pin_to_cpu() -> Iterator[Callable[[], None]]:
     """Keep the calling thread on the CPU where it is while the body runs; the value, called, brings a thread there.
 
     Where the scheduler had put the thread is where there was room; whoever comes here again is placed anew.

@@ -31,7 +31,7 @@ REDIS_TIMEOUT_S = 0.5
 _PAUSE_AFTER_FAILURE_S = 1.0
 
 
-class Job(StrEnum):
+class Task(StrEnum):
     """Every task by name; the web publishes by name and never imports the worker."""
 
     SEND_OTP = "smsapp.send_otp"
@@ -46,7 +46,7 @@ class Job(StrEnum):
     CHECK_DELIVERY = "smsapp.check_delivery"
 
 
-class Queue(StrEnum):
+class QueueName(StrEnum):
     """Celery queues; a process may serve one or several."""
 
     OTP = "otp"
@@ -58,23 +58,23 @@ class Queue(StrEnum):
     UPKEEP = "upkeep"
 
 
-ROUTES: Mapping[Job, Queue] = {
-    Job.SEND_OTP: Queue.OTP,
-    Job.SEND_MESSAGES: Queue.SEND,
-    Job.SEND_BULK: Queue.BULK,
-    Job.TRACK_CALLBACKS: Queue.TRACK,
-    Job.PUSH_EVENTS: Queue.PUSH,
-    Job.SWEEP: Queue.UPKEEP,
-    Job.RECONCILE: Queue.UPKEEP,
-    Job.CHECK_LEDGER: Queue.UPKEEP,
-    Job.FEED_JOBS: Queue.JOBS,
-    Job.CHECK_DELIVERY: Queue.UPKEEP,
+ROUTES: Mapping[Task, QueueName] = {
+    Task.SEND_OTP: QueueName.OTP,
+    Task.SEND_MESSAGES: QueueName.SEND,
+    Task.SEND_BULK: QueueName.BULK,
+    Task.TRACK_CALLBACKS: QueueName.TRACK,
+    Task.PUSH_EVENTS: QueueName.PUSH,
+    Task.SWEEP: QueueName.UPKEEP,
+    Task.RECONCILE: QueueName.UPKEEP,
+    Task.CHECK_LEDGER: QueueName.UPKEEP,
+    Task.FEED_JOBS: QueueName.JOBS,
+    Task.CHECK_DELIVERY: QueueName.UPKEEP,
 }
 
-SENDING: Mapping[Lane, Job] = {
-    Lane.OTP: Job.SEND_OTP,
-    Lane.NORMAL: Job.SEND_MESSAGES,
-    Lane.BULK: Job.SEND_BULK,
+SENDING: Mapping[Lane, Task] = {
+    Lane.OTP: Task.SEND_OTP,
+    Lane.NORMAL: Task.SEND_MESSAGES,
+    Lane.BULK: Task.SEND_BULK,
 }
 """The job that submits what is due in a lane."""
 
@@ -100,26 +100,26 @@ class TaskLock(Protocol):
         """
 
 
-class Jobs(Protocol):
+class TaskQueue(Protocol):
     """The task queue, as services use it."""
 
-    def wake(self, job: Job, slot: int = 0) -> bool:
+    def wake(self, job: Task, slot: int = 0) -> bool:
         """Publish the task unless it is under way; never raises: without a broker, the sweep finds the work."""
 
-    def publish(self, job: Job, slot: int = 0) -> bool:
+    def publish(self, job: Task, slot: int = 0) -> bool:
         """Put the task on its queue, its flag being up already; never raises."""
 
-    def keep(self, job: Job, slot: int = 0) -> None:
+    def keep(self, job: Task, slot: int = 0) -> None:
         """Say that this slot's task is still at work."""
 
-    def release(self, job: Job, slot: int = 0) -> None:
+    def release(self, job: Task, slot: int = 0) -> None:
         """Say that this slot's task ended; what comes now needs a new one."""
 
-    def lock(self, job: Job) -> "TaskLock":
+    def lock(self, job: Task) -> "TaskLock":
         """Return the lock of a task that runs in one worker at a time, not acquired yet."""
 
 
-class CeleryJobs:
+class CeleryTaskQueue:
     """The real one: flags in Redis, jobs on Celery. Slots let a drain that falls behind call for help."""
 
     def __init__(self, redis: Redis, celery: Celery) -> None:
@@ -127,7 +127,7 @@ class CeleryJobs:
         self._celery = celery
         self._paused_until = 0.0
 
-    def wake(self, job: Job, slot: int = 0) -> bool:
+    def wake(self, job: Task, slot: int = 0) -> bool:
         """Publish the job unless it is under way; never raises: without a broker, the sweep finds the work."""
         if time.monotonic() < self._paused_until:
             return False
@@ -139,7 +139,7 @@ class CeleryJobs:
             return False
         return self.publish(job, slot)
 
-    def publish(self, job: Job, slot: int = 0) -> bool:
+    def publish(self, job: Task, slot: int = 0) -> bool:
         """Put the job on its queue, its flag being up already; never raises."""
         try:
             self._celery.send_task(str(job), args=[slot], queue=str(ROUTES[job]), ignore_result=True)
@@ -148,20 +148,20 @@ class CeleryJobs:
             return False
         return True
 
-    def _pause(self, job: Job, error: Exception) -> None:
+    def _pause(self, job: Task, error: Exception) -> None:
         """Leave a broker alone that just failed: each try may cost half a second."""
         self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
         log.warning("wake_up_failed", job=str(job), error=type(error).__name__)
 
-    def lock(self, job: Job) -> TaskLock:
+    def lock(self, job: Task) -> TaskLock:
         """Return the lock of a task that runs in one worker at a time, not acquired yet."""
         return Lock(self._redis, f"smsapp:lock:{job}", timeout=LOCK_TTL_S, blocking=False, thread_local=False)
 
-    def keep(self, job: Job, slot: int = 0) -> None:
+    def keep(self, job: Task, slot: int = 0) -> None:
         """Say that this slot's job is still at work."""
         self._redis.set(flag_of(job, slot), b"1", px=FLAG_TTL_MS)
 
-    def release(self, job: Job, slot: int = 0) -> None:
+    def release(self, job: Task, slot: int = 0) -> None:
         """Say that this slot's job ended; what comes now needs a new one."""
         self._redis.delete(flag_of(job, slot))
 
@@ -190,6 +190,6 @@ def publisher_options() -> dict[str, Any]:
     }
 
 
-def flag_of(job: Job, slot: int = 0) -> str:
+def flag_of(job: Task, slot: int = 0) -> str:
     """Return the key that says that this slot's job is under way."""
     return f"smsapp:wake:{job}:{slot}"

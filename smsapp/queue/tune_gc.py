@@ -10,7 +10,7 @@ _THRESHOLDS = (10_000, 10, 10)
 (https://docs.python.org/3/library/gc.html#gc.set_threshold); Python 3.11 begins with 700, 10, 10."""
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Call once, when all modules are loaded: what there is by now will stay, and is never searched again."""
     gc.collect()
     gc.freeze()

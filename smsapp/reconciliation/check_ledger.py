@@ -1,4 +1,4 @@
-"""The books: every accepted message is delivered, undelivered, failed, canceled, unconfirmed, or still under way."""
+"""The ledger: every accepted message is delivered, undelivered, failed, canceled, unconfirmed, or still under way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from smsapp.db import counters
 from smsapp.db.sessions import reading
 from smsapp.ids import public_id
 from smsapp.messages import reads
-from smsapp.messages.fold import Source, Tracked
+from smsapp.messages.fold import MessageState, Source
 from smsapp.messages.models import MessageEvent
 from smsapp.messages.refold import PastEvent, refold
 from smsapp.reconciliation import ledger_queries as ledger
@@ -23,17 +23,17 @@ _COMPARED = ("status", "outcome", "error_code", "attempt", "twilio_sid")
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class LedgerReport:
     """`accepted` messages by outcome (`in_flight` for none yet), and the ids of those that nobody accounts for."""
 
     accepted: int
     by_outcome: dict[str, int]
-    astray: Sequence[str]
+    stuck: Sequence[str]
 
     @property
     def balanced(self) -> bool:
         """Whether every accepted message is accounted for."""
-        return not self.astray and self.accepted == sum(self.by_outcome.values())
+        return not self.stuck and self.accepted == sum(self.by_outcome.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Difference:
     refolded: str
 
 
-def check_ledger(rt: Runtime) -> Books:
+def check_ledger(rt: Runtime) -> LedgerReport:
     """Count every message by outcome, and name those that would stay under way for ever.
 
     Astray is a message without an outcome that nobody will ever look at again, or whose outcome is not what its status
@@ -54,13 +54,13 @@ def check_ledger(rt: Runtime) -> Books:
     """
     with reading(rt.sessions) as session:
         accepted, by_outcome = ledger.count(session)
-        astray = [public_id(message_id) for message_id in ledger.astray(session, now=rt.clock())]
-    books = Books(accepted, by_outcome, astray)
+        stuck = [public_id(message_id) for message_id in ledger.stuck(session, now=rt.clock())]
+    report = LedgerReport(accepted, by_outcome, stuck)
     with rt.transaction() as tx:
-        counters.write_books(tx.session, {**by_outcome, "astray": len(astray)})
-    if not books.balanced:
-        log.error("ledger_imbalance", accepted=accepted, by_outcome=by_outcome, message_ids=astray[:20])
-    return books
+        counters.write_ledger(tx.session, {**by_outcome, "stuck": len(stuck)})
+    if not report.balanced:
+        log.error("ledger_imbalance", accepted=accepted, by_outcome=by_outcome, message_ids=stuck[:20])
+    return report
 
 
 def check_histories(rt: Runtime) -> tuple[int, list[Difference]]:
@@ -80,7 +80,7 @@ def check_histories(rt: Runtime) -> tuple[int, list[Difference]]:
         after = rows[-1].id
 
 
-def _compare(stored: Tracked, refolded: Tracked | None) -> list[Difference]:
+def _compare(stored: MessageState, refolded: MessageState | None) -> list[Difference]:
     if refolded is None:
         return [Difference(public_id(stored.id), "events", "none", "at least one")]
     return [
@@ -93,7 +93,7 @@ def _compare(stored: Tracked, refolded: Tracked | None) -> list[Difference]:
 def _past(row: MessageEvent) -> PastEvent:
     return PastEvent(
         source=Source(row.source),
-        word=row.status,
+        raw_status=row.status,
         applied=row.applied,
         reason=row.reason,
         attempt=row.attempt,

@@ -26,10 +26,10 @@ def count(session: Session) -> tuple[int, dict[str, int]]:
     return sum(by_outcome.values()), by_outcome
 
 
-def astray(session: Session, *, now: datetime) -> Sequence[UUID]:
+def stuck(session: Session, *, now: datetime) -> Sequence[UUID]:
     """Return messages under way that nobody will look at again, and those whose outcome is not what their status says.
 
-    What waits for a sender or an account that is closed is not astray: probes look after it.
+    What waits for a sender or an account that is closed is not stuck: probes look after it.
     """
     closed = breakers.closed_scopes(now=now)
     sender = func.coalesce(Message.sender, Message.messaging_service_sid)

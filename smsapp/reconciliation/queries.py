@@ -15,9 +15,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from smsapp.messages.fold import Source, Tracked
+from smsapp.messages.fold import MessageState, Source
 from smsapp.messages.models import FormerSid, Message, MessageEvent
-from smsapp.messages.queries import TRACKED_COLUMNS, tracked
+from smsapp.messages.queries import STATE_COLUMNS, state_of
 from smsapp.messages.status import Status
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
@@ -26,7 +26,7 @@ _FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class DuplicateCandidate:
     """A message without a SID, as far as it matters for finding it in Twilio's records."""
 
     id: UUID
@@ -38,7 +38,7 @@ class Twin:
     claimed_at: datetime
 
 
-def twins(session: Session, message_id: UUID) -> list[Twin]:
+def duplicate_candidates(session: Session, message_id: UUID) -> list[DuplicateCandidate]:
     """Return the message and those like it, same text to the same number, whose SID is not known."""
     me = _MESSAGES.alias("me")
     claimed_at = (
@@ -64,7 +64,9 @@ def twins(session: Session, message_id: UUID) -> list[Twin]:
         )
     )
     return [
-        Twin(row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at)
+        DuplicateCandidate(
+            row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at
+        )
         for row in session.execute(query)
     ]
 
@@ -93,10 +95,10 @@ def bound_sids(session: Session, sids: Sequence[str]) -> set[str]:
     return {row[0] for row in session.execute(query)}
 
 
-def waiting_due(session: Session, *, now: datetime, limit: int) -> list[Tracked]:
+def waiting_due(session: Session, *, now: datetime, limit: int) -> list[MessageState]:
     """Return messages that Twilio should be asked about now, the longest due first."""
     query = (
-        select(*TRACKED_COLUMNS)
+        select(*STATE_COLUMNS)
         .where(
             _MESSAGES.c.due_at <= now,
             _MESSAGES.c.status != Status.PENDING,
@@ -105,4 +107,4 @@ def waiting_due(session: Session, *, now: datetime, limit: int) -> list[Tracked]
         .order_by(_MESSAGES.c.due_at)
         .limit(limit)
     )
-    return [tracked(row) for row in session.execute(query)]
+    return [state_of(row) for row in session.execute(query)]

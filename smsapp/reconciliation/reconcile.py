@@ -17,13 +17,13 @@ from smsapp.backoff import POLICIES, Wait
 from smsapp.db import counters
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
-from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
-from smsapp.messages.fold import Source, Step, Tracked
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports, report_of
+from smsapp.messages.fold import MessageState, Source, Step
 from smsapp.messages.refold import NEVER_CONFIRMED
 from smsapp.messages.status import FINAL, Outcome, Status
 from smsapp.pacing import breaker_queries as breakers
-from smsapp.queue.drain import alone
-from smsapp.queue.tasks import Job
+from smsapp.queue.drain import singleton_lock
+from smsapp.queue.tasks import Task
 from smsapp.reconciliation import queries
 from smsapp.reconciliation.settle import settle_unconfirmed
 from smsapp.reconciliation.take_new import take_new
@@ -58,7 +58,7 @@ def reconcile(rt: Runtime) -> Polled:
     Answers are written down batch by batch, also when Twilio stops answering in the middle of one: the next round goes
     on where this one stopped. Whoever was asked about waits for the next age, so what never moves starves nobody.
     """
-    with alone(rt, Job.RECONCILE) as may_run:
+    with singleton_lock(rt, Task.RECONCILE) as may_run:
         return _reconcile(rt) if may_run else Polled(0, 0)
 
 
@@ -82,7 +82,7 @@ def _reconcile(rt: Runtime) -> Polled:
     return Polled(asked, repaired)
 
 
-def _ask(rt: Runtime, due: Sequence[Tracked]) -> Polled:
+def _ask(rt: Runtime, due: Sequence[MessageState]) -> Polled:
     """Find out about these messages and write it down; fewer asked than due means that Twilio wants a pause."""
     known = [message for message in due if message.twilio_sid]
     nameless = [message for message in due if not message.twilio_sid]
@@ -116,10 +116,10 @@ class _Answers:
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self.found: dict[str, TwilioMessage | None] = {}
-        self.refused: list[Tracked] = []
+        self.refused: list[MessageState] = []
         self.refusal: TwilioUnavailableError | None = None
 
-    def gather(self, wanted: Sequence[Tracked]) -> None:
+    def gather(self, wanted: Sequence[MessageState]) -> None:
         """Ask about each, in bulk where that is cheaper; stops asking when Twilio does not answer."""
         if len(wanted) >= _LISTING_PAYS_FROM:
             self._list(wanted)
@@ -128,14 +128,14 @@ class _Answers:
             for _ in pool.map(self._fetch, missing):
                 pass
 
-    def note(self, error: TwilioUnavailableError, message: Tracked | None = None) -> None:
+    def note(self, error: TwilioUnavailableError, message: MessageState | None = None) -> None:
         """Remember why there is no answer: on this one message, or on anything."""
         if not error.concerns_one:
             self.refusal = error
         elif message is not None:
             self.refused.append(message)
 
-    def _list(self, wanted: Sequence[Tracked]) -> None:
+    def _list(self, wanted: Sequence[MessageState]) -> None:
         sids = {message.twilio_sid for message in wanted}
         times = [message.submitted_at or message.created_at for message in wanted]
         try:
@@ -148,7 +148,7 @@ class _Answers:
         except TwilioUnavailableError as error:
             self.note(error)
 
-    def _fetch(self, message: Tracked) -> None:
+    def _fetch(self, message: MessageState) -> None:
         assert message.twilio_sid
         if self.refusal or self._rt.stopping.is_set():
             return
@@ -175,7 +175,7 @@ def _pause(rt: Runtime, refusal: TwilioUnavailableError) -> None:
         )
 
 
-def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMessage | None]) -> int:
+def _record(rt: Runtime, asked: Sequence[MessageState], found: Mapping[str, TwilioMessage | None]) -> int:
     """Write the answers down; return how many messages they moved."""
     now = rt.clock()
     answered = [message for message in asked if message.twilio_sid in found]
@@ -185,7 +185,7 @@ def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMes
         if answer is not None:
             poll_at = next_poll(rt.settings.poll_ages, message, now)
             report = report_of(answer, Source.POLL, attempt=message.attempt, now=now, poll_at=poll_at)
-            reports.append(Addressed(message.id, report))
+            reports.append(TargetedReport(message.id, report))
     moved: set[UUID] = set()
     if reports:
         with rt.transaction() as tx:
@@ -200,13 +200,13 @@ def _record(rt: Runtime, asked: Sequence[Tracked], found: Mapping[str, TwilioMes
     return len(moved)
 
 
-def _is_overdue(rt: Runtime, message: Tracked, now: datetime) -> bool:
+def _is_overdue(rt: Runtime, message: MessageState, now: datetime) -> bool:
     """Return whether the carrier has said nothing for too long; a later receipt still revises that."""
     since = message.submitted_at or message.created_at
     return now - since >= rt.settings.confirm_within and message.outcome is None
 
 
-def next_poll(ages: Sequence[timedelta], message: Tracked, now: datetime) -> datetime:
+def next_poll(ages: Sequence[timedelta], message: MessageState, now: datetime) -> datetime:
     """Return when to ask next: at the next age of the schedule, and after the last one once in as long again."""
     since = message.submitted_at or message.created_at
     for age in ages:
@@ -215,13 +215,13 @@ def next_poll(ages: Sequence[timedelta], message: Tracked, now: datetime) -> dat
     return now + ages[-1]
 
 
-def _ask_later(rt: Runtime, asked: Sequence[Tracked], *, reason: str) -> None:
+def _ask_later(rt: Runtime, asked: Sequence[MessageState], *, reason: str) -> None:
     """Wait for the next age, or call it unconfirmed when the last one is over."""
     if not asked:
         return
     now = rt.clock()
 
-    def step_of(message: Tracked) -> Step | None:
+    def step_of(message: MessageState) -> Step | None:
         if message.status in FINAL | {Status.PENDING, Status.SUBMITTING}:
             return None
         overdue = _is_overdue(rt, message, now)

@@ -16,15 +16,15 @@ from sqlalchemy.orm import Session
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
 from smsapp.lifecycle.apply import apply
-from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports, report_of
 from smsapp.messages import queries as messages
-from smsapp.messages.fold import Event, Source, Step, Tracked, take
+from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step
 from smsapp.messages.refold import HELD
 from smsapp.messages.status import Outcome, Status
 from smsapp.pacing.wake_senders import wake_senders
 from smsapp.recipients.phone import address
 from smsapp.reconciliation import queries
-from smsapp.reconciliation.queries import Twin
+from smsapp.reconciliation.queries import DuplicateCandidate
 from smsapp.reconciliation.take_new import take_new
 from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.error_codes import OwnCode
@@ -34,14 +34,14 @@ _LISTED = 200
 _CLOCK_SKEW = timedelta(minutes=2)
 
 
-def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
+def settle_unconfirmed(rt: Runtime, message: MessageState) -> bool:
     """Adopt the message's SID if Twilio lists it, else wait or follow the policy; return whether it was found.
 
     Raises:
         TwilioUnavailableError: Twilio could not be asked; the message stays due.
     """
     with reading(rt.sessions) as session:
-        mine = _of(message, queries.twins(session, message.id))
+        mine = _of(message, queries.duplicate_candidates(session, message.id))
     if mine is None:
         return False  # a callback was faster
     listed = list(rt.gateway.list_to(address(mine.to, mine.sender), limit=_LISTED))
@@ -51,33 +51,33 @@ def settle_unconfirmed(rt: Runtime, message: Tracked) -> bool:
         if found is not None:
             poll_at = now + rt.settings.poll_ages[0]
             report = report_of(found, Source.POLL, attempt=message.attempt, now=now, poll_at=poll_at)
-            record_reports(rt, tx, [Addressed(message.id, report)])
+            record_reports(rt, tx, [TargetedReport(message.id, report)])
     return found is not None
 
 
 def _look_up(
-    rt: Runtime, tx: Transaction, message: Tracked, listed: Sequence[TwilioMessage], now: datetime
+    rt: Runtime, tx: Transaction, message: MessageState, listed: Sequence[TwilioMessage], now: datetime
 ) -> TwilioMessage | None:
     """Return which of the listed messages is ours; without one, wait or follow the policy.
 
-    Looks at the twins as they are now: one that was being submitted a moment ago has its SID, or competes for one.
+    Looks at the duplicates as they are now: one that was being submitted a moment ago has its SID, or competes for one.
     """
     locked = messages.lock(tx.session, [message.id]).get(message.id)
     if locked is None or locked.status is not Status.UNCONFIRMED or locked.attempt != message.attempt:
         return None
-    twins = queries.twins(tx.session, message.id)
-    mine = _of(message, twins)
+    duplicates = queries.duplicate_candidates(tx.session, message.id)
+    mine = _of(message, duplicates)
     if mine is None:
         return None
-    found = _match(tx.session, mine, twins, listed, longest=_longest_submission(rt))
+    found = _match(tx.session, mine, duplicates, listed, longest=_longest_submission(rt))
     if found is None:
-        busy = any(twin.status is Status.SUBMITTING for twin in twins)
+        busy = any(candidate.status is Status.SUBMITTING for candidate in duplicates)
         take_new(rt, tx, [message.id], lambda each: _not_found(rt, each, mine, now, certain=not busy))
     return found
 
 
-def _of(message: Tracked, twins: Sequence[Twin]) -> Twin | None:
-    return next((twin for twin in twins if twin.id == message.id), None)
+def _of(message: MessageState, duplicates: Sequence[DuplicateCandidate]) -> DuplicateCandidate | None:
+    return next((candidate for candidate in duplicates if candidate.id == message.id), None)
 
 
 def _longest_submission(rt: Runtime) -> timedelta:
@@ -96,7 +96,7 @@ def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> boo
     """Carry out an operator's decision; return False when the message is not unconfirmed (any more)."""
     now = rt.clock()
 
-    def decide(message: Tracked) -> tuple[Tracked, Event] | None:
+    def decide(message: MessageState) -> tuple[MessageState, Event] | None:
         if message.status is not Status.UNCONFIRMED:
             return None
         step = Step(
@@ -107,7 +107,7 @@ def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> boo
             receipt_id=new_id(),
             due_at=None,
         )
-        return take(message, _ended(step, decision, now))
+        return apply_step(message, _ended(step, decision, now))
 
     with rt.transaction() as tx:
         decided = bool(apply(rt, tx, [message_id], decide))
@@ -133,8 +133,8 @@ def _ended(step: Step, decision: Decision, now: datetime) -> Step:
 
 def _match(
     session: Session,
-    mine: Twin,
-    twins: Sequence[Twin],
+    mine: DuplicateCandidate,
+    duplicates: Sequence[DuplicateCandidate],
     listed: Sequence[TwilioMessage],
     *,
     longest: timedelta,
@@ -142,33 +142,35 @@ def _match(
     """Return the listed message that must be ours, or None.
 
     Identical texts to one number are told apart by time: in the order in which they were submitted, each lost one takes
-    the earliest unbound candidate of its time. While a twin is still being submitted its SID is not known, and what
-    looks unbound may be its own; then nothing is adopted yet.
+    the earliest unbound candidate of its time. While a candidate is still being submitted its SID is not known, and
+    what looks unbound may be its own; then nothing is adopted yet.
     """
-    if any(twin.status is Status.SUBMITTING for twin in twins):
+    if any(candidate.status is Status.SUBMITTING for candidate in duplicates):
         return None
     bound = queries.bound_sids(session, [found.sid for found in listed])
     dated = [(found.created_at, found) for found in listed if found.created_at and found.sid not in bound]
     free = [found for _, found in sorted(dated, key=lambda item: (item[0], item[1].sid))]
-    for twin in sorted(twins, key=lambda twin: (twin.claimed_at, twin.id)):
-        taken = next((found for found in free if _fits(twin, found, longest)), None)
-        if twin.id == mine.id:
+    for candidate in sorted(duplicates, key=lambda candidate: (candidate.claimed_at, candidate.id)):
+        taken = next((found for found in free if _fits(candidate, found, longest)), None)
+        if candidate.id == mine.id:
             return taken
         if taken:
             free.remove(taken)
     return None
 
 
-def _fits(twin: Twin, found: TwilioMessage, longest: timedelta) -> bool:
+def _fits(candidate: DuplicateCandidate, found: TwilioMessage, longest: timedelta) -> bool:
     """Return whether Twilio's message can be what came of submitting ours."""
-    if found.created_at is None or found.body != twin.body:
+    if found.created_at is None or found.body != candidate.body:
         return False
-    if twin.sender and found.sender not in {None, twin.sender}:
+    if candidate.sender and found.sender not in {None, candidate.sender}:
         return False
-    return -_CLOCK_SKEW <= found.created_at - twin.claimed_at <= longest + _CLOCK_SKEW
+    return -_CLOCK_SKEW <= found.created_at - candidate.claimed_at <= longest + _CLOCK_SKEW
 
 
-def _not_found(rt: Runtime, message: Tracked, mine: Twin, now: datetime, *, certain: bool) -> Step:
+def _not_found(
+    rt: Runtime, message: MessageState, mine: DuplicateCandidate, now: datetime, *, certain: bool
+) -> Step:
     """Return what to do with a message that was not found: look again, or after the grace what was wished.
 
     `certain`: Twilio does not list it; else it may be one of those listed, and nothing is given up yet.

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from smsapp.lifecycle.apply import apply
 from smsapp.messages import queries as messages
-from smsapp.messages.fold import Step, Tracked, take
+from smsapp.messages.fold import MessageState, Step, apply_step
 from smsapp.reconciliation import queries
 from smsapp.runtime import Runtime, Transaction
 
 
 def take_new(
-    rt: Runtime, tx: Transaction, ids: Iterable[UUID], step_of: Callable[[Tracked], Step | None]
+    rt: Runtime, tx: Transaction, ids: Iterable[UUID], step_of: Callable[[MessageState], Step | None]
 ) -> None:
     """Take a step of each message; one that only repeats the last entry of the history moves `due_at` alone."""
     locked = messages.lock(tx.session, ids)
@@ -20,4 +20,4 @@ def take_new(
     repeated = {key for key, step in steps.items() if last.get(key) == (step.reason, step.attempt)}
     for key in repeated:
         queries.look_later(tx.session, key, due_at=steps[key].due_at)
-    apply(rt, tx, steps.keys() - repeated, lambda message: take(message, steps[message.id]))
+    apply(rt, tx, steps.keys() - repeated, lambda message: apply_step(message, steps[message.id]))

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from smsapp.callbacks import spool as inbox
+from smsapp.callbacks import spool
 from smsapp.callbacks.drain_spool import ORPHAN_AGE
 from smsapp.db import idempotency
 from smsapp.db.sessions import reading
@@ -73,4 +73,4 @@ def forget_inbound(rt: Runtime) -> int:
 def forget_orphans(rt: Runtime) -> int:
     """Remove callbacks whose message has not appeared within `ORPHAN_AGE`: they hold numbers that nobody needs."""
     with rt.transaction() as tx:
-        return inbox.forget_orphans(tx.session, before=rt.clock() - ORPHAN_AGE, limit=_BATCH)
+        return spool.forget_orphans(tx.session, before=rt.clock() - ORPHAN_AGE, limit=_BATCH)

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from smsapp.messages import queries as messages
-from smsapp.messages.fold import Tracked
+from smsapp.messages.fold import MessageState
 from smsapp.retention import queries as redactions
 from smsapp.retention.rules import is_settled_at_twilio, is_spent, look_again_at
 from smsapp.runtime import Runtime
@@ -35,7 +35,7 @@ def redact_messages(rt: Runtime) -> int:
     return gone
 
 
-def _empty_ours(rt: Runtime) -> tuple[dict[UUID, Tracked], dict[str, UUID]]:
+def _empty_ours(rt: Runtime) -> tuple[dict[UUID, MessageState], dict[str, UUID]]:
     """Remove texts that are spent; return what was looked at, and the copies that Twilio may be asked to remove."""
     now = rt.clock()
     with rt.transaction() as tx:
@@ -81,7 +81,7 @@ class _Removal:
 
 
 def _record(
-    rt: Runtime, looked_at: Mapping[UUID, Tracked], copies: Mapping[str, UUID], removal: _Removal
+    rt: Runtime, looked_at: Mapping[UUID, MessageState], copies: Mapping[str, UUID], removal: _Removal
 ) -> int:
     """Finish what is gone everywhere, and set a time for the rest."""
     if not looked_at:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from smsapp.messages.fold import Tracked
+from smsapp.messages.fold import MessageState
 from smsapp.messages.status import FINAL, OURS
 from smsapp.twilio.error_codes import OwnCode
 
@@ -12,7 +12,7 @@ _GIVE_UP_WAITING = timedelta(days=7)
 _PERHAPS_AT_TWILIO = frozenset({int(OwnCode.ANSWER_LOST), int(OwnCode.NOT_FOUND_AT_TWILIO)})
 
 
-def is_spent(message: Tracked) -> bool:
+def is_spent(message: MessageState) -> bool:
     """Return whether none of us can need the text again: Twilio has it, or it is over, and it goes out no more.
 
     Ask it of a message at rest: one that goes out again after a failure is pending by then.
@@ -26,7 +26,7 @@ def is_spent(message: Tracked) -> bool:
     )
 
 
-def is_settled_at_twilio(message: Tracked, now: datetime) -> bool:
+def is_settled_at_twilio(message: MessageState, now: datetime) -> bool:
     """Return whether Twilio may be asked to remove its copies: all of them are known and on their way no more.
 
     Of a message that was given up without knowing whether Twilio has it, a callback may still tell the SID.
@@ -37,7 +37,7 @@ def is_settled_at_twilio(message: Tracked, now: datetime) -> bool:
     return not unknown or now - message.created_at > _GIVE_UP_WAITING
 
 
-def look_again_at(message: Tracked, now: datetime) -> datetime:
+def look_again_at(message: MessageState, now: datetime) -> datetime:
     """Return when to try again: after a quarter of the message's age, from seconds to an hour."""
     age = now - (message.submitted_at or message.created_at)
     return now + min(max(age / 4, _SOONEST), _LATEST)

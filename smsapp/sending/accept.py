@@ -113,7 +113,7 @@ def store_together(
             store_together(rt, [pending], alongside=alongside)
         return
     for lane in {pending.message.lane for pending in inserts}:
-        rt.jobs.wake(SENDING[lane])
+        rt.tasks.wake(SENDING[lane])
 
 
 def _store(rt: Runtime, inserts: list[PendingInsert], alongside: WriteAlongside | None) -> None:
@@ -210,7 +210,7 @@ def _message(draft: Draft, now: datetime) -> NewMessage:
 def _accepted(message: NewMessage) -> Event:
     return Event(
         source=Source.REQUEST,
-        word=Status.PENDING,
+        raw_status=Status.PENDING,
         applied=True,
         reason=QUIET_HOURS if message.error_code == OwnCode.QUIET_HOURS else None,
         attempt=1,

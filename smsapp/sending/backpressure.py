@@ -48,7 +48,7 @@ class Backpressure:
                 log.warning("overloaded", what="callbacks")
                 return "callbacks"
         except (RedisError, OSError):
-            pass  # without Redis messages are still accepted, and callbacks kept in the inbox
+            pass  # without Redis messages are still accepted, and callbacks kept in the spool
         try:
             with reading(self._rt.sessions) as session:
                 if due.has_more_due_than(session, limits.max_due_messages, now=self._rt.clock()):

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from smsapp.ids import new_id
 from smsapp.lifecycle.apply import apply
-from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
-from smsapp.messages.fold import Event, Source, Step, Tracked, take
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports, report_of
+from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step
 from smsapp.messages.status import Status
 from smsapp.runtime import Runtime
 from smsapp.twilio.gateway import TwilioMessage, TwilioUnavailableError
@@ -57,12 +57,12 @@ def cancel_message(rt: Runtime, message_id: UUID, *, request_id: str | None) -> 
         raise TooLateToCancelError(reached)
 
 
-def _cancel_ours(rt: Runtime, message_id: UUID, request_id: str | None) -> Tracked:
+def _cancel_ours(rt: Runtime, message_id: UUID, request_id: str | None) -> MessageState:
     """Return the message, canceled if it was still ours to cancel."""
     now = rt.clock()
-    seen: list[Tracked] = []
+    seen: list[MessageState] = []
 
-    def decide(message: Tracked) -> tuple[Tracked, Event] | None:
+    def decide(message: MessageState) -> tuple[MessageState, Event] | None:
         seen.append(message)
         return _canceled(message, request_id, now)
 
@@ -80,7 +80,9 @@ def cancel_pending(rt: Runtime, ids: Sequence[UUID]) -> int:
         return len(apply(rt, tx, ids, lambda message: _canceled(message, None, now)))
 
 
-def _canceled(message: Tracked, request_id: str | None, now: datetime) -> tuple[Tracked, Event] | None:
+def _canceled(
+    message: MessageState, request_id: str | None, now: datetime
+) -> tuple[MessageState, Event] | None:
     if message.status is not Status.PENDING:
         return None
     step = Step(
@@ -93,10 +95,10 @@ def _canceled(message: Tracked, request_id: str | None, now: datetime) -> tuple[
         reason=CANCELED_BY_CALLER,
         payload={"request_id": request_id} if request_id else None,
     )
-    return take(message, step)
+    return apply_step(message, step)
 
 
-def _record(rt: Runtime, message: Tracked, found: TwilioMessage, request_id: str | None) -> Status:
+def _record(rt: Runtime, message: MessageState, found: TwilioMessage, request_id: str | None) -> Status:
     """Store what Twilio made of it; return what the message has come to."""
     now = rt.clock()
     report = report_of(
@@ -104,5 +106,5 @@ def _record(rt: Runtime, message: Tracked, found: TwilioMessage, request_id: str
     )
     asked = report._replace(payload={"request": "cancel", "request_id": request_id})
     with rt.transaction() as tx:
-        changes, _ = record_reports(rt, tx, [Addressed(message.id, asked)])
+        changes, _ = record_reports(rt, tx, [TargetedReport(message.id, asked)])
     return changes[-1].after.status

@@ -5,7 +5,7 @@ from functools import partial
 
 from smsapp.ids import new_id
 from smsapp.lifecycle.apply import apply
-from smsapp.messages.fold import Event, Source, Step, Tracked, take
+from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step
 from smsapp.messages.status import Status
 from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
@@ -22,7 +22,7 @@ def expire_claims(rt: Runtime) -> int:
         return len(apply(rt, tx, expired, partial(_expired, now=now)))
 
 
-def _expired(message: Tracked, *, now: datetime) -> tuple[Tracked, Event] | None:
+def _expired(message: MessageState, *, now: datetime) -> tuple[MessageState, Event] | None:
     if message.status is not Status.SUBMITTING or message.due_at is None or message.due_at > now:
         return None
     step = Step(
@@ -35,4 +35,4 @@ def _expired(message: Tracked, *, now: datetime) -> tuple[Tracked, Event] | None
         error_code=OwnCode.ANSWER_LOST,
         reason="worker_lost",
     )
-    return take(message, step)
+    return apply_step(message, step)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
 from smsapp.lifecycle.apply import apply
-from smsapp.messages.fold import Event, Source, Step, Tracked, take
+from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step
 from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
@@ -138,7 +138,7 @@ def _release_some(rt: Runtime, country: str | None) -> int:
     return len(changes)
 
 
-def _released(message: Tracked, *, now: datetime) -> tuple[Tracked, Event] | None:
+def _released(message: MessageState, *, now: datetime) -> tuple[MessageState, Event] | None:
     if message.status is not Status.PENDING or message.error_code not in tallies.HOLDS:
         return None
     step = Step(
@@ -150,4 +150,4 @@ def _released(message: Tracked, *, now: datetime) -> tuple[Tracked, Event] | Non
         due_at=now,
         reason="released",
     )
-    return take(message, step)
+    return apply_step(message, step)

@@ -4,7 +4,7 @@ from smsapp.backoff import POLICIES, Wait
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import due as pacing_due
 from smsapp.pacing.wake_senders import wake_senders
-from smsapp.queue.drain import outlast
+from smsapp.queue.drain import retry_while_db_down
 from smsapp.recipients.phone import mask
 from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
@@ -12,7 +12,7 @@ from smsapp.submission.breakers import log
 from smsapp.submission.record import record_submissions, submit
 from smsapp.twilio.error_codes import OWN_FAILURES
 from smsapp.twilio.gateway import Submission
-from smsapp.twilio.judgement import Verdict
+from smsapp.twilio.judgement import SubmissionVerdict
 
 
 def probe_breakers(rt: Runtime) -> int:
@@ -65,7 +65,7 @@ def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
     if not claimed:
         return not _anything_waits(rt, sender)
     results = [(message, submit(rt, message)) for message in claimed]
-    outlast(rt, lambda: record_submissions(rt, results))
+    retry_while_db_down(rt, lambda: record_submissions(rt, results))
     return all(_shows_that_it_works(result) for _, result in results)
 
 
@@ -75,7 +75,9 @@ def _shows_that_it_works(result: Submission) -> bool:
     if judgement is None:
         return result.message is not None
     return (
-        judgement.verdict is Verdict.REFUSED and not judgement.breaker and judgement.code not in OWN_FAILURES
+        judgement.verdict is SubmissionVerdict.REFUSED
+        and not judgement.breaker
+        and judgement.code not in OWN_FAILURES
     )
 
 

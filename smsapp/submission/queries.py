@@ -144,7 +144,7 @@ def expired_claims(session: Session, *, now: datetime, limit: int) -> list[UUID]
 def _claim_event(row: Any, now: datetime) -> dict[str, Any]:
     event = Event(
         source=Source.SYSTEM,
-        word=Status.SUBMITTING,
+        raw_status=Status.SUBMITTING,
         applied=True,
         reason="claimed",
         attempt=row.attempt,

@@ -11,8 +11,8 @@ from smsapp import backoff as retry
 from smsapp.backoff import POLICIES
 from smsapp.ids import new_id, public_id
 from smsapp.lifecycle.apply import apply
-from smsapp.lifecycle.record_reports import Addressed, record_reports, report_of
-from smsapp.messages.fold import Event, Source, Step, Tracked, note, take
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports, report_of
+from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step, record_only
 from smsapp.messages.status import Status
 from smsapp.recipients.quiet_hours import QUIET_HOURS
 from smsapp.runtime import Runtime, Transaction
@@ -21,11 +21,11 @@ from smsapp.submission.outbound import Outbound
 from smsapp.times import rfc3339
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import Submission, TwilioMessage
-from smsapp.twilio.judgement import Judgement, Verdict
+from smsapp.twilio.judgement import Judgement, SubmissionVerdict
 
 log = structlog.get_logger(__name__)
 
-Result = tuple[Outbound, Submission]
+SubmissionResult = tuple[Outbound, Submission]
 
 
 def submit(rt: Runtime, message: Outbound) -> Submission:
@@ -53,7 +53,7 @@ def _kept_back(message: Outbound, now: datetime) -> Submission | None:
     return None
 
 
-def record_submissions(rt: Runtime, results: Sequence[Result]) -> None:
+def record_submissions(rt: Runtime, results: Sequence[SubmissionResult]) -> None:
     """Store the outcomes of attempts; one transaction for what Twilio accepted, one for the rest.
 
     A callback may have overtaken an answer: then the answer is only evidence, and the status stays where it is.
@@ -72,22 +72,22 @@ def record_submissions(rt: Runtime, results: Sequence[Result]) -> None:
         _log(message, result)
 
 
-def _answer(rt: Runtime, message: Outbound, reply: TwilioMessage, now: datetime) -> Addressed:
+def _answer(rt: Runtime, message: Outbound, reply: TwilioMessage, now: datetime) -> TargetedReport:
     poll_at = now + rt.settings.poll_ages[0]
     report = report_of(reply, Source.API, attempt=message.attempt, now=now, poll_at=poll_at)
-    return Addressed(message.id, report)
+    return TargetedReport(message.id, report)
 
 
-def _record_others(rt: Runtime, tx: Transaction, results: Sequence[Result], now: datetime) -> None:
+def _record_others(rt: Runtime, tx: Transaction, results: Sequence[SubmissionResult], now: datetime) -> None:
     by_id = {outbound.id: (outbound, result) for outbound, result in results}
 
-    def decide(message: Tracked) -> tuple[Tracked, Event]:
+    def decide(message: MessageState) -> tuple[MessageState, Event]:
         outbound, result = by_id[message.id]
         step = _step(rt, outbound, result, now)
         ours = (
             message.status in {Status.SUBMITTING, Status.UNCONFIRMED} and message.attempt == outbound.attempt
         )
-        return take(message, step) if ours else note(message, step)
+        return apply_step(message, step) if ours else record_only(message, step)
 
     apply(rt, tx, list(by_id), decide)
 
@@ -106,11 +106,11 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
         error_code=judgement.code,
         reason=result.cause,
     )
-    if judgement.verdict is Verdict.REFUSED or is_callers_own_sender(rt, outbound, judgement):
+    if judgement.verdict is SubmissionVerdict.REFUSED or is_callers_own_sender(rt, outbound, judgement):
         return step
     if result.held_until:  # nothing was tried, so the number of the attempt stays
         return replace(step, status=Status.PENDING, due_at=result.held_until)
-    if judgement.verdict is Verdict.UNKNOWN:
+    if judgement.verdict is SubmissionVerdict.UNKNOWN:
         look_at = now + rt.settings.unconfirmed_lookup_after
         return replace(step, status=Status.UNCONFIRMED, due_at=look_at)
     policy = POLICIES[judgement.wait]

@@ -13,8 +13,8 @@ from smsapp.db.sessions import reading
 from smsapp.pacing import backlog as queues
 from smsapp.pacing.backlog import Waiting
 from smsapp.pacing.fairness import deal, rotate
-from smsapp.ports import Ask
-from smsapp.queue.drain import outlast
+from smsapp.ports import PaceRequest
+from smsapp.queue.drain import retry_while_db_down
 from smsapp.queue.lanes import Lane
 from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
@@ -29,7 +29,7 @@ _LOOK_EVERY_S = 0.1
 _PAUSE_WITHOUT_REDIS_S = 1.0
 
 
-class Claimer:
+class Scheduler:
     """Claims for one drain. Where nobody is paced and nothing piles up, that is one statement and nothing else."""
 
     def __init__(self, rt: Runtime, lane: Lane) -> None:
@@ -86,15 +86,15 @@ class Claimer:
                 session, self._lane, now=self._rt.clock(), after=self._after
             )
 
-    def _asks(self, free: int) -> list[Ask]:
+    def _asks(self, free: int) -> list[PaceRequest]:
         heads: dict[str, int] = {}
         for each in self._waiting:
             sender = each.queue.sender
             heads[sender] = max(heads.get(sender, 1), each.head_segments)
         rates = ((sender, self._paces.rate(sender), head) for sender, head in heads.items())
-        return [Ask(sender, rate, head, free * head) for sender, rate, head in rates if rate]
+        return [PaceRequest(sender, rate, head, free * head) for sender, rate, head in rates if rate]
 
-    def _granted(self, asks: Sequence[Ask]) -> dict[str, int]:
+    def _granted(self, asks: Sequence[PaceRequest]) -> dict[str, int]:
         if not asks:
             return {}
         if time.monotonic() < self._ask_at:
@@ -111,7 +111,9 @@ class Claimer:
         self.waits = 0 in granted.values()
         return granted
 
-    def _settle(self, asks: Sequence[Ask], granted: dict[str, int], claimed: Sequence[Outbound]) -> None:
+    def _settle(
+        self, asks: Sequence[PaceRequest], granted: dict[str, int], claimed: Sequence[Outbound]
+    ) -> None:
         """Correct what was granted by guess: messages differ in size, and another drain may have been faster."""
         for ask in asks:
             used = sum(message.segments for message in claimed if message.sender_key == ask.sender)
@@ -127,7 +129,7 @@ class Claimer:
             with self._rt.transaction() as tx:
                 return self._claim_in(tx.session, claim)
 
-        return outlast(self._rt, work)
+        return retry_while_db_down(self._rt, work)
 
     def _claim_in(self, session: Session, claim: Callable[..., list[Outbound]]) -> list[Outbound]:
         claimed = claim(session, now=self._rt.clock(), lease=self._rt.settings.send_lease)

@@ -12,14 +12,14 @@ import structlog
 from smsapp.db.sessions import reading
 from smsapp.ids import public_id
 from smsapp.pacing import due
-from smsapp.queue.drain import draining, outlast
+from smsapp.queue.drain import drain_slot, retry_while_db_down
 from smsapp.queue.lanes import Lane
-from smsapp.queue.pin_to_cpu import one_cpu
+from smsapp.queue.pin_to_cpu import pin_to_cpu
 from smsapp.queue.tasks import SENDING
 from smsapp.runtime import Runtime
 from smsapp.submission.outbound import Outbound
-from smsapp.submission.record import Result, record_submissions, submit
-from smsapp.submission.scheduler import Claimer
+from smsapp.submission.record import SubmissionResult, record_submissions, submit
+from smsapp.submission.scheduler import Scheduler
 from smsapp.twilio.gateway import Submission
 from smsapp.twilio.judgement import Judgement
 
@@ -54,8 +54,8 @@ def send_messages(rt: Runtime, slot: int = 0, lane: Lane = Lane.NORMAL) -> int:
     total = 0
     while True:
         drain = _Drain(rt, slot, lane)
-        with draining(rt, SENDING[lane], slot) as again:
-            done = drain.run(again)
+        with drain_slot(rt, SENDING[lane], slot) as keep_going:
+            done = drain.run(keep_going)
         total += done
         if rt.stopping.is_set() or drain.stuck or not _anything_due(rt, lane):
             return total
@@ -68,14 +68,14 @@ class _Drain:
         self._rt = rt
         self._slot = slot
         self._lane = lane
-        self._claimer = Claimer(rt, lane)
+        self._claimer = Scheduler(rt, lane)
         self._capacity = rt.settings.send_concurrency
         self._enough = max(1, self._capacity // 3)
         self._in_flight = 0
         self._more_waits = False
         self._claimed_at = 0.0
-        self._answers: SimpleQueue[Result] = SimpleQueue()
-        self._answered: list[Result] = []
+        self._answers: SimpleQueue[SubmissionResult] = SimpleQueue()
+        self._answered: list[SubmissionResult] = []
         self._refused = False
         self._record_at = 0.0
         self._recording: Future[None] = Future()
@@ -86,23 +86,23 @@ class _Drain:
         """Whether what is due cannot be taken now: the sweep wakes another drain for it."""
         return self._claimer.stuck
 
-    def run(self, again: Callable[[], bool]) -> int:
+    def run(self, keep_going: Callable[[], bool]) -> int:
         """Return how many messages were submitted; however it ends, what Twilio answered is written down."""
         with (
-            one_cpu() as come_here,
+            pin_to_cpu() as come_here,
             ThreadPoolExecutor(self._capacity, "twilio", initializer=come_here) as pool,
             ThreadPoolExecutor(1, "record", initializer=come_here) as recorder,
         ):
             try:
-                return self._work(again, pool, recorder)
+                return self._work(keep_going, pool, recorder)
             finally:
                 self._finish()
 
-    def _work(self, again: Callable[[], bool], pool: Executor, recorder: Executor) -> int:
+    def _work(self, keep_going: Callable[[], bool], pool: Executor, recorder: Executor) -> int:
         total = 0
         last_work = time.monotonic()
         while True:
-            going = again()
+            going = keep_going()
             claimed = self._claim() if going else []
             for message in claimed:
                 self._in_flight += 1
@@ -124,10 +124,10 @@ class _Drain:
             self._write_down(self._answered)
         self._recording.result()
 
-    def _write_down(self, results: list[Result]) -> None:
+    def _write_down(self, results: list[SubmissionResult]) -> None:
         """Record answers, also while the process ends: a text that Twilio took must not become unconfirmed."""
         work = partial(record_submissions, self._rt, results)
-        outlast(self._rt, work, patience=_RECORD_PATIENCE, after_stop=_PATIENCE_AFTER_STOP)
+        retry_while_db_down(self._rt, work, patience=_RECORD_PATIENCE, after_stop=_PATIENCE_AFTER_STOP)
 
     def _claim(self) -> list[Outbound]:
         free = self._capacity - self._in_flight
@@ -147,7 +147,7 @@ class _Drain:
 
     def _call_another(self) -> None:
         if self._slot + 1 < _MAX_SLOTS[self._lane]:
-            self._rt.jobs.wake(SENDING[self._lane], self._slot + 1)
+            self._rt.tasks.wake(SENDING[self._lane], self._slot + 1)
 
     def _submit(self, message: Outbound) -> None:
         """Call Twilio, in a thread of the pool; whatever happens, the drain hears of it."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from smsapp.events.types import EventType
 from smsapp.ids import inbound_id, new_id, public_id, suppression_id
 from smsapp.inbound.keywords import Keyword, keyword_of
-from smsapp.inbound.rules import Inbound
+from smsapp.inbound.rules import InboundText
 from smsapp.messages import queries as messages
 from smsapp.messages.queries import Change
 from smsapp.ports import PendingEvent
@@ -34,7 +34,7 @@ def record_opt_outs(rt: Runtime, tx: Transaction, evidences: Sequence[OptOutEvid
     return recorded
 
 
-def record_keywords(rt: Runtime, tx: Transaction, texts: Sequence[tuple[Inbound, Callback]]) -> None:
+def record_keywords(rt: Runtime, tx: Transaction, texts: Sequence[tuple[InboundText, Callback]]) -> None:
     """Keep what people asked for by a keyword; Twilio has answered them already, so nobody is answered here."""
     found = [_asked(inbound, receipt) for inbound, receipt in texts]
     record_opt_outs(rt, tx, [evidence for evidence in found if evidence])
@@ -62,7 +62,7 @@ def record_refusals(rt: Runtime, tx: Transaction, changes: Sequence[Change]) -> 
     record_opt_outs(rt, tx, evidences)
 
 
-def _asked(inbound: Inbound, receipt: Callback) -> OptOutEvidence | None:
+def _asked(inbound: InboundText, receipt: Callback) -> OptOutEvidence | None:
     keyword = keyword_of(inbound.body, inbound.opt_out_type)
     scopes = [scope for scope in (inbound.to, inbound.messaging_service_sid) if scope]
     if keyword not in {Keyword.STOP, Keyword.START} or not scopes:

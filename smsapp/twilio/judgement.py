@@ -8,7 +8,7 @@ from smsapp.backoff import Wait
 from smsapp.twilio.error_codes import FAILURES, OWN_FAILURES, Failure, FailureClass, OwnCode, explain
 
 
-class Verdict(StrEnum):
+class SubmissionVerdict(StrEnum):
     """What an answer other than acceptance means for one attempt to create a message."""
 
     REFUSED = "refused"  # permanent: the message has failed
@@ -27,7 +27,7 @@ class BreakerScope(StrEnum):
 class Judgement:
     """What to do with the message, and with the traffic around it."""
 
-    verdict: Verdict
+    verdict: SubmissionVerdict
     failure: Failure
     breaker: BreakerScope | None = None  # park everything in this scope until a probe succeeds
     slows: BreakerScope | None = None  # send more slowly in this scope
@@ -35,37 +35,37 @@ class Judgement:
     @classmethod
     def not_sent(cls) -> "Judgement":
         """Judge a request that did not leave this machine: nobody can have processed it."""
-        return cls(Verdict.RETRY, OWN_FAILURES[OwnCode.TWILIO_UNREACHABLE])
+        return cls(SubmissionVerdict.RETRY, OWN_FAILURES[OwnCode.TWILIO_UNREACHABLE])
 
     @classmethod
     def unknown(cls) -> "Judgement":
         """Judge a request whose answer never came, or cannot be read."""
-        return cls(Verdict.UNKNOWN, OWN_FAILURES[OwnCode.ANSWER_LOST])
+        return cls(SubmissionVerdict.UNKNOWN, OWN_FAILURES[OwnCode.ANSWER_LOST])
 
     @classmethod
     def too_late(cls) -> "Judgement":
         """Judge a request that was not made, because the message could not have arrived in time."""
-        return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.DEADLINE_MISSED])
+        return cls(SubmissionVerdict.REFUSED, OWN_FAILURES[OwnCode.DEADLINE_MISSED])
 
     @classmethod
     def opted_out(cls) -> "Judgement":
         """Judge a request that was not made, because the recipient wants nothing of this sender."""
-        return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.RECIPIENT_OPTED_OUT])
+        return cls(SubmissionVerdict.REFUSED, OWN_FAILURES[OwnCode.RECIPIENT_OPTED_OUT])
 
     @classmethod
     def quiet(cls) -> "Judgement":
         """Judge a request that was not made yet, because it is night at the recipient's."""
-        return cls(Verdict.RETRY, OWN_FAILURES[OwnCode.QUIET_HOURS])
+        return cls(SubmissionVerdict.RETRY, OWN_FAILURES[OwnCode.QUIET_HOURS])
 
     @classmethod
     def held(cls, code: OwnCode) -> "Judgement":
         """Judge a request that was not made yet, because a guard holds it."""
-        return cls(Verdict.RETRY, OWN_FAILURES[code])
+        return cls(SubmissionVerdict.RETRY, OWN_FAILURES[code])
 
     @classmethod
     def removed(cls) -> "Judgement":
         """Judge a request that was not made, because its text is gone."""
-        return cls(Verdict.REFUSED, OWN_FAILURES[OwnCode.TEXT_REMOVED])
+        return cls(SubmissionVerdict.REFUSED, OWN_FAILURES[OwnCode.TEXT_REMOVED])
 
     @property
     def code(self) -> int | None:
@@ -111,14 +111,14 @@ def judge_refusal(code: int | None, http_status: int) -> Judgement:
     """
     failure = explain(code, http_status=http_status)
     if not 400 <= http_status < 500:
-        return Judgement(Verdict.UNKNOWN, failure)
+        return Judgement(SubmissionVerdict.UNKNOWN, failure)
     breaker = _breaker(code, http_status)
     if breaker is not None:
-        return Judgement(Verdict.RETRY, failure, breaker=breaker)
+        return Judgement(SubmissionVerdict.RETRY, failure, breaker=breaker)
     slows = _SLOWS.get(failure.code, BreakerScope.ACCOUNT if http_status == 429 else None)
     if slows is not None or failure.failure_class is FailureClass.RETRY_LATER:
-        return Judgement(Verdict.RETRY, failure, slows=slows)
-    return Judgement(Verdict.REFUSED, failure)
+        return Judgement(SubmissionVerdict.RETRY, failure, slows=slows)
+    return Judgement(SubmissionVerdict.REFUSED, failure)
 
 
 def _breaker(code: int | None, http_status: int) -> BreakerScope | None:

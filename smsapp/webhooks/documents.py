@@ -6,7 +6,7 @@ from typing import Any
 from smsapp.events.types import EventType
 from smsapp.ids import inbound_id, prefixed_id, public_id
 from smsapp.times import optional_rfc3339, rfc3339
-from smsapp.webhooks.models import Delivery, DeliveryAttempt, Subscription
+from smsapp.webhooks.models import Subscription, WebhookAttempt, WebhookDelivery
 from smsapp.webhooks.rules import DeliveryStatus
 
 HIDDEN = "***"
@@ -40,7 +40,7 @@ def view_with_secret(row: Subscription) -> dict[str, Any]:
     return subscription_view(row) | {"secret": row.secret}
 
 
-def delivery_view(row: Delivery) -> dict[str, Any]:
+def delivery_view(row: WebhookDelivery) -> dict[str, Any]:
     """Return a delivery."""
     about = row.message_id and row.event_type.startswith("message.")
     return {
@@ -60,7 +60,7 @@ def delivery_view(row: Delivery) -> dict[str, Any]:
     }
 
 
-def delivery_detail(row: Delivery, attempts: Sequence[DeliveryAttempt]) -> dict[str, Any]:
+def delivery_detail(row: WebhookDelivery, attempts: Sequence[WebhookAttempt]) -> dict[str, Any]:
     """Return a delivery with the requests that were made for it."""
     made = [
         {
@@ -76,7 +76,7 @@ def delivery_detail(row: Delivery, attempts: Sequence[DeliveryAttempt]) -> dict[
     return delivery_view(row) | {"attempt_list": made}
 
 
-def _subject(row: Delivery) -> str | None:
+def _subject(row: WebhookDelivery) -> str | None:
     if row.message_id is None:
         return None
     received = row.event_type == EventType.MESSAGE_RECEIVED

@@ -18,7 +18,7 @@ from smsapp.webhooks import (
 from smsapp.webhooks import (
     subscription_queries as subscriptions,
 )
-from smsapp.webhooks.fan_out_queries import Heard, concerns
+from smsapp.webhooks.fan_out_queries import RoutingInfo, concerns
 from smsapp.webhooks.models import Subscription
 from smsapp.webhooks.rules import SubscriptionKind, origin_of
 
@@ -41,10 +41,12 @@ def fan_out_events(rt: Runtime) -> int:
             return 0
         wanting = subscriptions.wanting(tx.session)
         last = min(subscriptions.head(tx.session), done + (_BATCH if wanting else _UNHEARD_BATCH))
-        events = fan_out.heard(tx.session, done + 1, last, only_callbacks=not wanting)
+        events = fan_out.routing_info(tx.session, done + 1, last, only_callbacks=not wanting)
         now = rt.clock()
         rows = [
-            deliveries.owed(each.id, event.type, now=now, seq=event.seq, message_id=event.message_id)
+            deliveries.pending_delivery(
+                each.id, event.type, now=now, seq=event.seq, message_id=event.message_id
+            )
             for event in events
             for each in wanting
             if event.seq > each.first_seq and concerns(each, event)
@@ -54,9 +56,9 @@ def fan_out_events(rt: Runtime) -> int:
     return last - done
 
 
-def pass_over_events(rt: Runtime, again: Callable[[], bool]) -> None:
+def pass_over_events(rt: Runtime, keep_going: Callable[[], bool]) -> None:
     """Move on to about the latest event, which nobody subscribed to; a message's own address may be met on the way."""
-    while again() and fan_out_events(rt) == _UNHEARD_BATCH:
+    while keep_going() and fan_out_events(rt) == _UNHEARD_BATCH:
         pass
 
 
@@ -80,7 +82,7 @@ def recover_deliveries(rt: Runtime) -> int:
 
 def _recover(session: Session, each: Subscription, first: int, last: int, now: datetime) -> None:
     is_callback = each.kind == SubscriptionKind.CALLBACK
-    events = fan_out.heard(session, first, last, only_callbacks=is_callback)
+    events = fan_out.routing_info(session, first, last, only_callbacks=is_callback)
     if is_callback:
         rows = [
             _to_callback(each.id, event, now)
@@ -89,7 +91,9 @@ def _recover(session: Session, each: Subscription, first: int, last: int, now: d
         ]
     else:
         rows = [
-            deliveries.owed(each.id, event.type, now=now, seq=event.seq, message_id=event.message_id)
+            deliveries.pending_delivery(
+                each.id, event.type, now=now, seq=event.seq, message_id=event.message_id
+            )
             for event in events
             if concerns(each, event)
         ]
@@ -97,7 +101,7 @@ def _recover(session: Session, each: Subscription, first: int, last: int, now: d
     deliveries.insert_missing(session, rows)
 
 
-def _to_callbacks(session: Session, events: Sequence[Heard], now: datetime) -> list[dict[str, Any]]:
+def _to_callbacks(session: Session, events: Sequence[RoutingInfo], now: datetime) -> list[dict[str, Any]]:
     own = [
         (event, (event.api_key_id, origin_of(event.callback_url))) for event in events if event.callback_url
     ]
@@ -106,7 +110,7 @@ def _to_callbacks(session: Session, events: Sequence[Heard], now: datetime) -> l
     return [_to_callback(consumers[key, origin], event, now) for event, (key, origin) in own if key]
 
 
-def _to_callback(consumer_id: UUID, event: Heard, now: datetime) -> dict[str, Any]:
-    return deliveries.owed(
+def _to_callback(consumer_id: UUID, event: RoutingInfo, now: datetime) -> dict[str, Any]:
+    return deliveries.pending_delivery(
         consumer_id, event.type, now=now, seq=event.seq, message_id=event.message_id, url=event.callback_url
     )

@@ -16,7 +16,7 @@ CURSOR = "events_fanned_out"
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class RoutingInfo:
     """What decides who is told of an event; the last three are its message's."""
 
     seq: int
@@ -49,7 +49,7 @@ def move_cursor(session: Session, seq: int) -> None:
     session.execute(update(Counter).where(Counter.name == CURSOR).values(value=seq))
 
 
-def heard(session: Session, first: int, last: int, *, only_callbacks: bool) -> list[Heard]:
+def routing_info(session: Session, first: int, last: int, *, only_callbacks: bool) -> list[RoutingInfo]:
     """Return the events with these numbers; on demand only those whose message came with a `callback_url`."""
     query = (
         select(
@@ -66,10 +66,10 @@ def heard(session: Session, first: int, last: int, *, only_callbacks: bool) -> l
     )
     if only_callbacks:
         query = query.where(Message.callback_url.is_not(None))
-    return [Heard(*row) for row in session.execute(query)]
+    return [RoutingInfo(*row) for row in session.execute(query)]
 
 
-def concerns(subscription: Subscription, event: Heard) -> bool:
+def concerns(subscription: Subscription, event: RoutingInfo) -> bool:
     """Return whether the subscription asks for this event."""
     if subscription.event_types is not None and event.type not in subscription.event_types:
         return False

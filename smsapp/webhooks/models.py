@@ -61,7 +61,7 @@ class Subscription(Base):
     )
 
 
-class Delivery(Base):
+class WebhookDelivery(Base):
     """One event on its way to one consumer.
 
     `step` counts the tries of this round of the schedule, `attempts` all there ever were. `url` is a message's own
@@ -101,7 +101,7 @@ class Delivery(Base):
     )
 
 
-class DeliveryAttempt(Base):
+class WebhookAttempt(Base):
     """One request to a consumer and what came of it. `response` is the beginning of its answer."""
 
     __tablename__ = "delivery_attempts"

@@ -23,8 +23,8 @@ from smsapp.events import queries as feed
 from smsapp.events.payload import render_event
 from smsapp.ids import new_id
 from smsapp.ports import ConsumerReply
-from smsapp.queue.drain import draining, outlast
-from smsapp.queue.tasks import Job
+from smsapp.queue.drain import drain_slot, retry_while_db_down
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.webhooks import (
     fan_out_queries as fan_out,
@@ -38,7 +38,7 @@ from smsapp.webhooks import (
 from smsapp.webhooks.client import signed_headers
 from smsapp.webhooks.fan_out import fan_out_events, pass_over_events, recover_deliveries
 from smsapp.webhooks.queries import Wanting
-from smsapp.webhooks.record import Result, record_deliveries
+from smsapp.webhooks.record import AttemptResult, record_deliveries
 from smsapp.webhooks.rules import EVENT_FORGOTTEN, Consumer, DueDelivery
 
 log = structlog.get_logger(__name__)
@@ -93,16 +93,16 @@ def push_events(rt: Runtime, slot: int = 0) -> int:
     sweep passes over the next.
     """
     if _nobody_listens(rt):
-        with draining(rt, Job.PUSH_EVENTS, slot) as again:
-            pass_over_events(rt, again)
+        with drain_slot(rt, Task.PUSH_EVENTS, slot) as keep_going:
+            pass_over_events(rt, keep_going)
         if _nobody_listens(rt):
             return 0
     drain = _Drain(rt, slot)
     try:
         while True:
-            with draining(rt, Job.PUSH_EVENTS, slot) as again:
-                drain.run(again)
-                ended = not again()
+            with drain_slot(rt, Task.PUSH_EVENTS, slot) as keep_going:
+                drain.run(keep_going)
+                ended = not keep_going()
             if ended or not _anything_due(rt):
                 break
     finally:
@@ -112,7 +112,7 @@ def push_events(rt: Runtime, slot: int = 0) -> int:
 
 def wake_for_push(rt: Runtime) -> int:
     """Wake a drain when somebody is owed something that nobody is at."""
-    return int(_anything_due(rt) and rt.jobs.wake(Job.PUSH_EVENTS))
+    return int(_anything_due(rt) and rt.tasks.wake(Task.PUSH_EVENTS))
 
 
 def _nobody_listens(rt: Runtime) -> bool:
@@ -138,7 +138,7 @@ class _Drain:
         self._owner = new_id().hex
         self._lanes: dict[UUID, _Lane] = {}
         self._renewed = time.monotonic()
-        self._answers: SimpleQueue[Result] = SimpleQueue()
+        self._answers: SimpleQueue[AttemptResult] = SimpleQueue()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="push")
         self.total = 0
 
@@ -146,11 +146,11 @@ class _Drain:
     def _in_flight(self) -> int:
         return sum(len(lane.in_flight) for lane in self._lanes.values())
 
-    def run(self, again: Callable[[], bool]) -> None:
+    def run(self, keep_going: Callable[[], bool]) -> None:
         """Work until nothing is due for a while, or until the shift is over."""
         last_work = time.monotonic()
-        while again():
-            moved = outlast(self._rt, self._look)
+        while keep_going():
+            moved = retry_while_db_down(self._rt, self._look)
             self._dispatch()
             if moved or self._in_flight:
                 last_work = time.monotonic()
@@ -213,7 +213,7 @@ class _Drain:
         ]
         crowded = self._in_flight > THREADS * 3 // 4 and self._slot + 1 < _MAX_SLOTS
         if crowded:
-            self._rt.jobs.wake(Job.PUSH_EVENTS, self._slot + 1)
+            self._rt.tasks.wake(Task.PUSH_EVENTS, self._slot + 1)
             free = []
         taken = self._claim(free) if free else set()
         self._renew()
@@ -288,11 +288,11 @@ class _Drain:
             log.exception("push_broke", delivery_id=ready.delivery.id.hex)
             reply = ConsumerReply(None, timedelta(), error="internal_error")
         finally:
-            self._answers.put(Result(consumer, ready.delivery, reply, began_at))
+            self._answers.put(AttemptResult(consumer, ready.delivery, reply, began_at))
 
     def _gather(self, patience_s: float) -> None:
         """Write down the answers that come together; the first one is waited for."""
-        results: list[Result] = []
+        results: list[AttemptResult] = []
         until = time.monotonic() + patience_s
         while len(results) < THREADS:
             try:
@@ -304,7 +304,7 @@ class _Drain:
             return
         present = {key: lane.consumer.health for key, lane in self._lanes.items()}
         try:
-            health = outlast(self._rt, partial(record_deliveries, self._rt, results, present))
+            health = retry_while_db_down(self._rt, partial(record_deliveries, self._rt, results, present))
         finally:
             # These requests have ended, recorded or not; `finish` waits only for those that have not.
             for result in results:

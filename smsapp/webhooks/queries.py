@@ -13,19 +13,19 @@ from smsapp.db import bulk_writes as bulk
 from smsapp.db.pages import Page, page_before
 from smsapp.ids import new_id
 from smsapp.keys.models import ApiKey
-from smsapp.webhooks.models import Delivery, DeliveryAttempt, Subscription
+from smsapp.webhooks.models import Subscription, WebhookAttempt, WebhookDelivery
 from smsapp.webhooks.rules import (
     Consumer,
+    ConsumerHealth,
     DeliveryStatus,
     DueDelivery,
-    Health,
     SubscriptionKind,
     written_secret,
 )
 from smsapp.webhooks.subscription_queries import is_active
 
-_DELIVERIES: Table = Delivery.__table__  # type: ignore[assignment]
-_ATTEMPTS: Table = DeliveryAttempt.__table__  # type: ignore[assignment]
+_DELIVERIES: Table = WebhookDelivery.__table__  # type: ignore[assignment]
+_ATTEMPTS: Table = WebhookAttempt.__table__  # type: ignore[assignment]
 _IS_PENDING = _DELIVERIES.c.status == DeliveryStatus.PENDING
 _DUE = tuple(_DELIVERIES.c[name] for name in DueDelivery.__dataclass_fields__)
 
@@ -39,7 +39,7 @@ class Wanting:
     owned_until: datetime | None
 
 
-def owed(
+def pending_delivery(
     subscription_id: UUID,
     event_type: str,
     *,
@@ -211,7 +211,7 @@ def _defer(session: Session, subscription_id: UUID, message_id: UUID, seq: int, 
     return int(session.connection().execute(statement.values(due_at=due_at)).rowcount)
 
 
-def revive(session: Session, delivery: Delivery, *, now: datetime) -> None:
+def requeue(session: Session, delivery: WebhookDelivery, *, now: datetime) -> None:
     """Owe it once more, from the beginning of the schedule; later events of its message need not wait for longer."""
     rows = update(_DELIVERIES).where(_DELIVERIES.c.subscription_id == delivery.subscription_id)
     session.execute(rows.where(_DELIVERIES.c.id == delivery.id).values(_fresh(now)))
@@ -230,9 +230,9 @@ def revive_range(session: Session, subscription_id: UUID, first: int, last: int,
     return int(session.connection().execute(statement.values(_fresh(now))).rowcount)
 
 
-def get(session: Session, delivery_id: UUID) -> Delivery | None:
+def get(session: Session, delivery_id: UUID) -> WebhookDelivery | None:
     """Return the delivery, or None."""
-    return session.get(Delivery, delivery_id, populate_existing=True)
+    return session.get(WebhookDelivery, delivery_id, populate_existing=True)
 
 
 def find(
@@ -243,23 +243,25 @@ def find(
     status: str | None = None,
     before: UUID | None = None,
     limit: int,
-) -> Page[Delivery]:
+) -> Page[WebhookDelivery]:
     """Return deliveries that match, newest first."""
     exact = {
-        Delivery.subscription_id: subscription_id,
-        Delivery.message_id: message_id,
-        Delivery.status: status,
+        WebhookDelivery.subscription_id: subscription_id,
+        WebhookDelivery.message_id: message_id,
+        WebhookDelivery.status: status,
     }
-    query = select(Delivery).where(*(column == value for column, value in exact.items() if value is not None))
-    return page_before(session, query, Delivery.id, before=before, limit=limit)
+    query = select(WebhookDelivery).where(
+        *(column == value for column, value in exact.items() if value is not None)
+    )
+    return page_before(session, query, WebhookDelivery.id, before=before, limit=limit)
 
 
-def attempts(session: Session, delivery_id: UUID, *, limit: int) -> Sequence[DeliveryAttempt]:
+def attempts(session: Session, delivery_id: UUID, *, limit: int) -> Sequence[WebhookAttempt]:
     """Return the requests that were made for a delivery, the latest so many, in order."""
     query = (
-        select(DeliveryAttempt)
-        .where(DeliveryAttempt.delivery_id == delivery_id)
-        .order_by(DeliveryAttempt.number.desc())
+        select(WebhookAttempt)
+        .where(WebhookAttempt.delivery_id == delivery_id)
+        .order_by(WebhookAttempt.number.desc())
         .limit(limit)
     )
     return list(reversed(session.scalars(query).all()))
@@ -268,7 +270,10 @@ def attempts(session: Session, delivery_id: UUID, *, limit: int) -> Sequence[Del
 def any_older(session: Session, before: datetime) -> bool:
     """Return whether there are deliveries made before then."""
     return (
-        session.execute(select(Delivery.id).where(Delivery.id < _id_at(before)).limit(1)).first() is not None
+        session.execute(
+            select(WebhookDelivery.id).where(WebhookDelivery.id < _id_at(before)).limit(1)
+        ).first()
+        is not None
     )
 
 
@@ -277,18 +282,18 @@ def forget(session: Session, *, before: datetime, limit: int) -> int:
     # Ids are in the order of time, so this needs no index of its own.
     chosen = list(
         session.scalars(
-            select(Delivery.id)
-            .join(Subscription, Subscription.id == Delivery.subscription_id)
+            select(WebhookDelivery.id)
+            .join(Subscription, Subscription.id == WebhookDelivery.subscription_id)
             .where(
-                Delivery.id < _id_at(before),
+                WebhookDelivery.id < _id_at(before),
                 or_(~_IS_PENDING, Subscription.deleted_at.is_not(None)),
             )
-            .order_by(Delivery.id)
+            .order_by(WebhookDelivery.id)
             .limit(limit)
         )
     )
-    session.execute(delete(DeliveryAttempt).where(DeliveryAttempt.delivery_id.in_(chosen)))
-    session.execute(delete(Delivery).where(Delivery.id.in_(chosen)))
+    session.execute(delete(WebhookAttempt).where(WebhookAttempt.delivery_id.in_(chosen)))
+    session.execute(delete(WebhookDelivery).where(WebhookDelivery.id.in_(chosen)))
     return len(chosen)
 
 
@@ -311,5 +316,5 @@ def _consumer(row: Subscription, digest: str, now: datetime) -> Consumer:
         url=row.url,
         secrets=tuple(secrets),
         headers=row.headers or {},
-        health=Health(row.failures, row.failing_since, row.paused_until),
+        health=ConsumerHealth(row.failures, row.failing_since, row.paused_until),
     )

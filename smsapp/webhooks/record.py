@@ -19,8 +19,8 @@ from smsapp.webhooks import subscription_queries as subscriptions
 from smsapp.webhooks.rules import (
     EVENT_FORGOTTEN,
     Consumer,
+    ConsumerHealth,
     DueDelivery,
-    Health,
     SubscriptionKind,
     after_reply,
     next_try,
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class AttemptResult:
     """One request to a consumer and what came of it."""
 
     consumer: Consumer
@@ -40,8 +40,8 @@ class Result:
 
 
 def record_deliveries(
-    rt: Runtime, results: Sequence[Result], present: Mapping[UUID, Health]
-) -> dict[UUID, Health]:
+    rt: Runtime, results: Sequence[AttemptResult], present: Mapping[UUID, ConsumerHealth]
+) -> dict[UUID, ConsumerHealth]:
     """Store the outcomes in one transaction; return how each consumer fares after them, `present` being before."""
     now = rt.clock()
     health = dict(present)
@@ -58,7 +58,7 @@ def record_deliveries(
     return health
 
 
-def _attempt(result: Result) -> dict[str, object]:
+def _attempt(result: AttemptResult) -> dict[str, object]:
     return {
         "delivery_id": result.delivery.id,
         "number": result.delivery.attempts + 1,
@@ -70,7 +70,7 @@ def _attempt(result: Result) -> dict[str, object]:
     }
 
 
-def _finish(session: Session, delivered: Sequence[Result], now: datetime) -> None:
+def _finish(session: Session, delivered: Sequence[AttemptResult], now: datetime) -> None:
     by_code: dict[int | None, list[UUID]] = {}
     for result in delivered:
         by_code.setdefault(result.reply.status, []).append(result.delivery.id)
@@ -78,7 +78,7 @@ def _finish(session: Session, delivered: Sequence[Result], now: datetime) -> Non
         deliveries.finish(session, sorted(ids), status_code=code, now=now)
 
 
-def _postpone(rt: Runtime, session: Session, result: Result, now: datetime) -> None:
+def _postpone(rt: Runtime, session: Session, result: AttemptResult, now: datetime) -> None:
     reply = result.reply
     final = reply.gone or reply.error == EVENT_FORGOTTEN
     due_at = (
@@ -89,7 +89,9 @@ def _postpone(rt: Runtime, session: Session, result: Result, now: datetime) -> N
     )
 
 
-def _judge(rt: Runtime, tx: Transaction, results: Sequence[Result], before: Health, now: datetime) -> Health:
+def _judge(
+    rt: Runtime, tx: Transaction, results: Sequence[AttemptResult], before: ConsumerHealth, now: datetime
+) -> ConsumerHealth:
     """Note how the consumer fares, and return that; one that is gone, or has failed for days, is not asked any more."""
     consumer = results[0].consumer
     health = before
@@ -119,7 +121,7 @@ def disable(tx: Transaction, subscription_id: UUID, url: str, reason: str, *, no
     log.error("endpoint_disabled", subscription_id=subscription_id.hex, reason=reason)
 
 
-def _columns(health: Health) -> dict[str, object]:
+def _columns(health: ConsumerHealth) -> dict[str, object]:
     return {
         "failures": health.failures,
         "failing_since": health.failing_since,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from smsapp.events.examples import example_of
 from smsapp.events.types import EventType
 from smsapp.ids import new_id
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.times import rfc3339
 from smsapp.webhooks import (
@@ -21,7 +21,7 @@ from smsapp.webhooks import (
 from smsapp.webhooks import (
     subscription_queries as subscriptions,
 )
-from smsapp.webhooks.models import Delivery, Subscription
+from smsapp.webhooks.models import Subscription, WebhookDelivery
 from smsapp.webhooks.subscribe import SubscriptionNotFoundError
 
 
@@ -33,7 +33,7 @@ class DeliveryNotFoundError(Exception):
     """There is no such delivery."""
 
 
-def resend_delivery(rt: Runtime, delivery_id: UUID) -> Delivery:
+def resend_delivery(rt: Runtime, delivery_id: UUID) -> WebhookDelivery:
     """Owe one event once more, from the beginning of the schedule, also when the consumer said that it has it.
 
     Raises:
@@ -45,9 +45,9 @@ def resend_delivery(rt: Runtime, delivery_id: UUID) -> Delivery:
         if found is None:
             raise DeliveryNotFoundError
         _active(tx.session, found.subscription_id)
-        deliveries.revive(tx.session, found, now=rt.clock())
+        deliveries.requeue(tx.session, found, now=rt.clock())
         tx.session.refresh(found)
-    rt.jobs.wake(Job.PUSH_EVENTS)
+    rt.tasks.wake(Task.PUSH_EVENTS)
     return found
 
 
@@ -67,11 +67,11 @@ def recover_events(rt: Runtime, subscription_id: UUID, *, since: datetime) -> Su
         for name, value in values.items():
             setattr(found, name, value)
         found.updated_at = rt.clock()
-    rt.jobs.wake(Job.PUSH_EVENTS)
+    rt.tasks.wake(Task.PUSH_EVENTS)
     return found
 
 
-def send_example(rt: Runtime, subscription_id: UUID, event_type: EventType) -> Delivery:
+def send_example(rt: Runtime, subscription_id: UUID, event_type: EventType) -> WebhookDelivery:
     """Owe a consumer an example of an event, signed and tried like any other, but in no feed.
 
     Raises:
@@ -89,11 +89,11 @@ def send_example(rt: Runtime, subscription_id: UUID, event_type: EventType) -> D
     }
     with rt.transaction() as tx:
         _active(tx.session, subscription_id)
-        row = deliveries.owed(subscription_id, event_type, now=now, payload=document)
+        row = deliveries.pending_delivery(subscription_id, event_type, now=now, payload=document)
         deliveries.insert(tx.session, [row])
         found = deliveries.get(tx.session, row["id"])
         assert found is not None
-    rt.jobs.wake(Job.PUSH_EVENTS)
+    rt.tasks.wake(Task.PUSH_EVENTS)
     return found
 
 

@@ -64,7 +64,7 @@ class SubscriptionKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class ConsumerHealth:
     """How a consumer has fared: failures in a row, since when, and until when it is left in peace."""
 
     failures: int = 0
@@ -90,7 +90,7 @@ class Consumer:
     url: str
     secrets: tuple[str, ...] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
-    health: Health
+    health: ConsumerHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +136,22 @@ def next_try(
     return now + max(_jittered(SCHEDULE[step], rng), asked)
 
 
-def after_reply(health: Health, reply: ConsumerReply, *, now: datetime, rng: Callable[[], float]) -> Health:
+def after_reply(
+    health: ConsumerHealth, reply: ConsumerReply, *, now: datetime, rng: Callable[[], float]
+) -> ConsumerHealth:
     """Return the consumer's health after this reply.
 
     Replies that come during a pause belong to requests from before it: failures among them say nothing new.
     """
     if reply.delivered:
-        return Health()
+        return ConsumerHealth()
     paused = health.paused_until is not None and health.paused_until > now
     failures = health.failures if paused else health.failures + 1
     pause = _pause(failures, rng) if not paused else timedelta()
     if reply.retry_after:
         pause = max(pause, min(reply.retry_after, MAX_RETRY_AFTER))
     until = max(now + pause, health.paused_until or now)
-    return Health(failures, health.failing_since or now, until if until > now else None)
+    return ConsumerHealth(failures, health.failing_since or now, until if until > now else None)
 
 
 def _pause(failures: int, rng: Callable[[], float]) -> timedelta:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from redis import Redis
 
-from smsapp.callbacks.models import InboxEntry
+from smsapp.callbacks.models import SpooledCallback
 from tests.support.audit import audit
 from tests.support.on_database import on_postgres, on_sqlite
 from tests.support.stack import Stack
@@ -48,7 +48,7 @@ def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stack: Sta
     assert audit(stack, sent).clean
 
 
-def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
+def test_without_redis_callbacks_wait_in_the_spool(stack: Stack) -> None:
     with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
@@ -56,7 +56,7 @@ def test_without_redis_callbacks_wait_in_the_inbox(stack: Stack) -> None:
     try:
         stack.simulator.wait_until_idle()
         with stack.database() as session:
-            kept = {entry.reason for entry in session.query(InboxEntry)}
+            kept = {entry.reason for entry in session.query(SpooledCallback)}
     finally:
         stack.start("redis")
 

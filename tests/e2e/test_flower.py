@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from smsapp.queue.tasks import Queue
+from smsapp.queue.tasks import QueueName
 from tests.support.on_database import on_sqlite
 from tests.support.stack import Stack
 
@@ -39,4 +39,4 @@ def test_flower_sees_the_worker_and_its_queues(stack: Stack, flower: str) -> Non
 
     assert [name.partition("@")[0] for name in seen] == stack.workers
     (worker,) = seen.values()
-    assert {queue["name"] for queue in worker["active_queues"]} == {str(queue) for queue in Queue}
+    assert {queue["name"] for queue in worker["active_queues"]} == {str(queue) for queue in QueueName}

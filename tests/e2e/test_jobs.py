@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from smsapp.bulk.models import JobRow, SmsJob
+from smsapp.bulk.models import BulkJob, BulkRow
 from tests.support.stack import HOST, Stack
 
 ROWS = 600
@@ -150,7 +150,9 @@ def test_a_canceled_job_sends_no_more(stack: Stack) -> None:
 def test_an_upload_that_is_cut_leaves_nothing(stack: Stack) -> None:
     def stored() -> tuple[int, int]:
         with stack.database() as session:
-            jobs, rows = (session.scalar(select(func.count()).select_from(kind)) for kind in (SmsJob, JobRow))
+            jobs, rows = (
+                session.scalar(select(func.count()).select_from(kind)) for kind in (BulkJob, BulkRow)
+            )
         return jobs or 0, rows or 0
 
     before = stored()

@@ -13,7 +13,7 @@ from smsapp.limits import ALL
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
 from smsapp.pacing.caps import day_of, next_day
-from smsapp.queue.tasks import ROUTES, Job
+from smsapp.queue.tasks import ROUTES, Task
 from smsapp.twilio.error_codes import OwnCode
 from tests.support.bulk import POSSIBLE_NUMBER, send_bulk
 from tests.support.stack import DATABASES, Stack
@@ -71,7 +71,7 @@ def piling_up(stack: Stack) -> Iterator[None]:
 
 def judge_delivery(stack: Stack) -> None:
     """Have the worker do what beat asks of it twice a minute."""
-    job = Job.CHECK_DELIVERY
+    job = Task.CHECK_DELIVERY
     with Celery(broker=stack.redis.url, set_as_current=False) as celery:
         celery.send_task(str(job), queue=str(ROUTES[job]), ignore_result=True)
 

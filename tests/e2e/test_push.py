@@ -14,7 +14,7 @@ from smsapp.events.models import OutboxEvent
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, parse_id, public_id
 from smsapp.ports import PendingEvent
-from smsapp.webhooks.models import Delivery, Subscription
+from smsapp.webhooks.models import Subscription, WebhookDelivery
 from tests.support.certificates import OPENSSL, Authority
 from tests.support.consumer import (
     Behaviour,
@@ -186,7 +186,7 @@ def let_time_pass(stack: Stack, subscription_id: UUID, owed: int) -> None:
 
     def all_owed() -> bool:
         with stack.database() as session:
-            mine = select(func.count()).where(Delivery.subscription_id == subscription_id)
+            mine = select(func.count()).where(WebhookDelivery.subscription_id == subscription_id)
             return (session.scalar(mine) or 0) >= owed
 
     stack.wait_until(all_owed, 60)
@@ -194,7 +194,9 @@ def let_time_pass(stack: Stack, subscription_id: UUID, owed: int) -> None:
     with stack.sessions.begin() as session:
         newest = select(func.max(OutboxEvent.seq) - owed).scalar_subquery()
         session.execute(update(OutboxEvent).where(OutboxEvent.seq > newest).values(written_at=then))
-        mine = update(Delivery).where(Delivery.subscription_id == subscription_id)
-        session.execute(mine.where(Delivery.seq % 10 != 0).values(status="failed", due_at=None, step=8))
+        mine = update(WebhookDelivery).where(WebhookDelivery.subscription_id == subscription_id)
+        session.execute(
+            mine.where(WebhookDelivery.seq % 10 != 0).values(status="failed", due_at=None, step=8)
+        )
         failing = update(Subscription).where(Subscription.id == subscription_id)
         session.execute(failing.values(failing_since=then))

@@ -27,7 +27,7 @@ from smsapp.sending.accept import Draft, accept_message
 from smsapp.submission import send as send_module
 from smsapp.webhooks.client import WebhookPoster
 from smsapp.webhooks.subscription_queries import anyone_listens
-from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio
+from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio
 from tests.support.messages import Accept
 
 
@@ -44,14 +44,18 @@ def twilio(clock: FakeClock) -> FakeTwilio:
 
 
 @pytest.fixture
-def jobs() -> FakeJobs:
+def tasks() -> FakeTaskQueue:
     """A queue that only remembers."""
-    return FakeJobs()
+    return FakeTaskQueue()
 
 
 @pytest.fixture
 def rt(
-    settings: Settings, sessions: sessionmaker[Session], jobs: FakeJobs, twilio: FakeTwilio, clock: FakeClock
+    settings: Settings,
+    sessions: sessionmaker[Session],
+    tasks: FakeTaskQueue,
+    twilio: FakeTwilio,
+    clock: FakeClock,
 ) -> Runtime:
     """The runtime of a worker."""
     redis = Redis.from_url(settings.redis_url, protocol=2)
@@ -59,7 +63,7 @@ def rt(
         settings=settings,
         sessions=sessions,
         outbox=DatabaseOutbox(anyone_listens),
-        jobs=jobs,
+        tasks=tasks,
         stream=CallbackStream(redis, consumer="test"),
         gateway=twilio,
         pacer=RedisPacer(redis),

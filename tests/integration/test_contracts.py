@@ -21,7 +21,7 @@ from smsapp.cli.openapi import FILE, render
 from smsapp.config import Settings, load_settings
 from smsapp.db.base import Base
 from smsapp.db.engine import prepare_engine
-from smsapp.queue.tasks import ROUTES, Job, Queue
+from smsapp.queue.tasks import ROUTES, QueueName, Task
 from tests.support.environment import ACCOUNT_SID, AUTH_TOKEN, BASE_URL, SENDER, make_settings
 from tests.support.web import Api, problem, serving
 
@@ -66,22 +66,22 @@ def test_the_worker_registers_exactly_the_jobs() -> None:
     done = run("-c", program, **NEEDED)
 
     assert done.returncode == 0, done.stderr
-    assert sorted(json.loads(done.stdout)) == sorted(Job)
+    assert sorted(json.loads(done.stdout)) == sorted(Task)
 
 
 def test_every_job_has_a_queue_and_every_queue_a_worker() -> None:
     settings = celery_settings(make_settings())
     served = {queue.name for queue in settings["task_queues"]}
 
-    assert set(ROUTES) == set(Job)
-    assert served == set(ROUTES.values()) == set(Queue)
+    assert set(ROUTES) == set(Task)
+    assert served == set(ROUTES.values()) == set(QueueName)
     assert settings["task_routes"] == {job: {"queue": queue} for job, queue in ROUTES.items()}
     assert settings["task_default_queue"] in served
 
 
 def test_the_schedule_knows_only_jobs_and_their_queues() -> None:
     for entry in celery_settings(make_settings())["beat_schedule"].values():
-        assert entry["options"]["queue"] == ROUTES[Job(entry["task"])]
+        assert entry["options"]["queue"] == ROUTES[Task(entry["task"])]
 
 
 def test_the_workers_of_procfile_and_compose_serve_every_queue() -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from smsapp import logs
-from smsapp.callbacks import spool as inbox
+from smsapp.callbacks import spool
 from smsapp.callbacks import track as track_module
 from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.config import Settings
@@ -113,7 +113,7 @@ def test_no_line_of_a_whole_life_tells_a_text_a_number_or_a_token(
         raw_callback(rt, f"{TO}", urlencode(form | {"MessageSid": "SM" + "0" * 32, "MessageStatus": "sent"})),
     )
     with rt.sessions.begin() as session:
-        inbox.add(session, raw_callback(rt, None, urlencode(form)), reason=inbox.REDIS_UNAVAILABLE)
+        spool.add(session, raw_callback(rt, None, urlencode(form)), reason=spool.REDIS_UNAVAILABLE)
     for behaviour in (
         refuse(21211, 400),
         twilio.unreachable,

@@ -12,15 +12,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import CapturingLogger
 
 from smsapp import maintenance as sweep_module
-from smsapp.callbacks import spool as inbox
-from smsapp.callbacks.drain_spool import ORPHAN_AGE, process_inbox
+from smsapp.callbacks import spool
+from smsapp.callbacks.drain_spool import ORPHAN_AGE, drain_spool
 from smsapp.callbacks.stream import STREAM, CallbackStream
 from smsapp.callbacks.track import wake_for_callbacks
 from smsapp.ids import new_id, public_id
 from smsapp.maintenance import sweep, wake_for_due
 from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.retention import purge as purge_module
 from smsapp.retention.purge import KEEP_IDEMPOTENCY_KEYS, forget_idempotency_keys, forget_orphans
 from smsapp.runtime import Runtime
@@ -28,7 +28,7 @@ from smsapp.submission.expire_claims import expire_claims
 from smsapp.submission.send import send_messages
 from smsapp.twilio.callback import Callback
 from tests.support.callbacks import POISON, append, callback, letters, raw_callback, receive
-from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio, refuse
+from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio, refuse
 from tests.support.messages import Accept, claim, events, stored
 
 SID = "SM" + "1" * 32
@@ -49,12 +49,12 @@ def keep(rt: Runtime, *callbacks: Callback) -> None:
     """Store callbacks as the web does while Redis is away."""
     with rt.sessions.begin() as session:
         for each in callbacks:
-            inbox.add(session, each, reason=inbox.REDIS_UNAVAILABLE)
+            spool.add(session, each, reason=spool.REDIS_UNAVAILABLE)
 
 
 def waiting(rt: Runtime) -> dict[str, int]:
     with rt.sessions() as session:
-        return inbox.count(session)
+        return spool.count(session)
 
 
 # Callbacks that wait in the database.
@@ -63,7 +63,7 @@ def waiting(rt: Runtime) -> dict[str, int]:
 def test_callbacks_that_redis_could_not_take_are_processed(rt: Runtime, message_id: UUID) -> None:
     keep(rt, callback(rt, message_id, "sent"), callback(rt, message_id, "delivered"))
 
-    processed = process_inbox(rt)
+    processed = drain_spool(rt)
 
     assert processed == 2
     assert stored(rt, message_id).status == Status.DELIVERED
@@ -76,7 +76,7 @@ def test_a_callback_that_went_both_ways_counts_once(rt: Runtime, message_id: UUI
     keep(rt, twice)
     receive(rt, twice)
 
-    process_inbox(rt)
+    drain_spool(rt)
 
     assert [event.receipt_id for event in events(rt, message_id)].count(twice.receipt_id) == 1
     assert waiting(rt) == {}
@@ -90,7 +90,7 @@ def test_a_poison_callback_in_the_inbox_costs_only_itself(rt: Runtime, message_i
         callback(rt, message_id, "delivered"),
     )
 
-    processed = process_inbox(rt)
+    processed = drain_spool(rt)
 
     assert processed == 3
     assert stored(rt, message_id).status == Status.DELIVERED
@@ -107,10 +107,10 @@ def test_an_orphan_waits_until_its_message_is_known(rt: Runtime, twilio: FakeTwi
     receive(rt, raw_callback(rt, None, other))
     keep(rt, raw_callback(rt, None, other), raw_callback(rt, None, known))
 
-    first, second = process_inbox(rt), process_inbox(rt)
+    first, second = drain_spool(rt), drain_spool(rt)
 
     assert (first, second) == (2, 0)
-    assert waiting(rt) == {inbox.UNKNOWN_MESSAGE: 2}
+    assert waiting(rt) == {spool.UNKNOWN_MESSAGE: 2}
     assert stored(rt, message_id).status == Status.SENT
 
 
@@ -123,7 +123,7 @@ def test_a_callback_about_a_former_attempt_finds_its_message(
     receive(rt, callback(rt, message_id, "failed", ErrorCode="30500"))
 
     keep(rt, raw_callback(rt, None, urlencode({"MessageSid": sid, "MessageStatus": "delivered"})))
-    process_inbox(rt)
+    drain_spool(rt)
 
     assert stored(rt, message_id).status == Status.DELIVERED
 
@@ -139,10 +139,10 @@ def test_an_orphan_that_is_too_old_is_left_alone(
         rt, raw_callback(rt, public_id(message_id), urlencode({"MessageSid": SID, "MessageStatus": "queued"}))
     )
     clock.advance(ORPHAN_AGE + timedelta(seconds=1))
-    too_late = process_inbox(rt)
+    too_late = drain_spool(rt)
     clock.advance(timedelta(seconds=-1))
 
-    in_time = process_inbox(rt)
+    in_time = drain_spool(rt)
 
     assert (too_late, in_time) == (0, 1)
     clock.advance(-ORPHAN_AGE)
@@ -165,8 +165,8 @@ def test_an_orphan_whose_message_never_appears_expires_with_its_numbers(
 
     sweep(rt)
 
-    assert in_time == {inbox.UNKNOWN_MESSAGE: 4}
-    assert waiting(rt) == {inbox.UNKNOWN_MESSAGE: 1}
+    assert in_time == {spool.UNKNOWN_MESSAGE: 4}
+    assert waiting(rt) == {spool.UNKNOWN_MESSAGE: 1}
     assert [call.kwargs for call in log.calls] == [{"part": "forget_orphans", "count": 3}]
 
 
@@ -180,40 +180,42 @@ def test_orphans_expire_in_batches_and_what_can_be_processed_never_does(
     clock.advance(ORPHAN_AGE + timedelta(seconds=1))
 
     assert [forget_orphans(rt) for _ in range(4)] == [2, 2, 1, 0]
-    assert waiting(rt) == {inbox.REDIS_UNAVAILABLE: 1}
+    assert waiting(rt) == {spool.REDIS_UNAVAILABLE: 1}
 
 
 # Work that nobody was woken for.
 
 
 def test_a_sender_is_woken_when_something_is_due(
-    rt: Runtime, jobs: FakeJobs, clock: FakeClock, accept: Accept
+    rt: Runtime, tasks: FakeTaskQueue, clock: FakeClock, accept: Accept
 ) -> None:
     accept()
-    jobs.woken.clear()
+    tasks.woken.clear()
 
     woken = wake_for_due(rt)
 
-    assert (woken, jobs.woken) == (1, [(Job.SEND_MESSAGES, 0)])
+    assert (woken, tasks.woken) == (1, [(Task.SEND_MESSAGES, 0)])
 
 
-def test_nobody_is_woken_for_nothing(rt: Runtime, jobs: FakeJobs, twilio: FakeTwilio, accept: Accept) -> None:
+def test_nobody_is_woken_for_nothing(
+    rt: Runtime, tasks: FakeTaskQueue, twilio: FakeTwilio, accept: Accept
+) -> None:
     accept()
     twilio.behaviours = [twilio.unreachable]
     send_messages(rt)
-    jobs.woken.clear()
+    tasks.woken.clear()
 
     assert (wake_for_due(rt), wake_for_callbacks(rt)) == (0, 0)
-    assert jobs.woken == []
+    assert tasks.woken == []
 
 
-def test_a_drain_is_woken_when_callbacks_wait(rt: Runtime, jobs: FakeJobs, message_id: UUID) -> None:
+def test_a_drain_is_woken_when_callbacks_wait(rt: Runtime, tasks: FakeTaskQueue, message_id: UUID) -> None:
     append(rt, callback(rt, message_id, "sent"))
-    jobs.woken.clear()
+    tasks.woken.clear()
 
     woken = wake_for_callbacks(rt)
 
-    assert (woken, jobs.woken) == (1, [(Job.TRACK_CALLBACKS, 0)])
+    assert (woken, tasks.woken) == (1, [(Task.TRACK_CALLBACKS, 0)])
     receive(rt)
 
 
@@ -235,7 +237,7 @@ def test_old_answers_to_idempotency_keys_are_forgotten(rt: Runtime, clock: FakeC
 
 
 def test_one_round_finds_everything(
-    rt: Runtime, redis_url: str, twilio: FakeTwilio, clock: FakeClock, jobs: FakeJobs, accept: Accept
+    rt: Runtime, redis_url: str, twilio: FakeTwilio, clock: FakeClock, tasks: FakeTaskQueue, accept: Accept
 ) -> None:
     delivered, kept = accept(), accept()
     send_messages(rt)
@@ -250,7 +252,7 @@ def test_one_round_finds_everything(
     twilio.behaviours = [refuse(20003, 401)]
     send_messages(rt)
     clock.advance(timedelta(minutes=5))
-    jobs.woken.clear()
+    tasks.woken.clear()
     at_once = rt.settings.model_copy(update={"stream_reclaim_after": timedelta()})
 
     sweep(replace(rt, settings=at_once))
@@ -258,17 +260,17 @@ def test_one_round_finds_everything(
     assert {stored(rt, message_id).status for message_id in (delivered, kept)} == {Status.DELIVERED}
     assert stored(rt, orphaned).status == Status.UNCONFIRMED
     assert stored(rt, due).status == Status.PENDING
-    assert (Job.SEND_MESSAGES, 0) in jobs.woken
+    assert (Task.SEND_MESSAGES, 0) in tasks.woken
     with rt.sessions() as session:
         assert breakers.all_of(session) == []
 
 
 @pytest.mark.parametrize("fault", [RedisConnectionError("away"), ZeroDivisionError("a defect")])
 def test_a_part_that_fails_stops_no_other(
-    rt: Runtime, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch, accept: Accept, fault: Exception
+    rt: Runtime, tasks: FakeTaskQueue, monkeypatch: pytest.MonkeyPatch, accept: Accept, fault: Exception
 ) -> None:
     accept()
-    jobs.woken.clear()
+    tasks.woken.clear()
 
     def failing(_: Runtime) -> int:
         raise fault
@@ -277,12 +279,12 @@ def test_a_part_that_fails_stops_no_other(
 
     sweep(rt)
 
-    assert (Job.SEND_MESSAGES, 0) in jobs.woken
+    assert (Task.SEND_MESSAGES, 0) in tasks.woken
 
 
 def test_without_redis_the_round_does_what_the_database_allows(
     rt: Runtime,
-    jobs: FakeJobs,
+    tasks: FakeTaskQueue,
     clock: FakeClock,
     message_id: UUID,
     accept: Accept,
@@ -296,7 +298,7 @@ def test_without_redis_the_round_does_what_the_database_allows(
     def away(*_: Any, **__: Any) -> None:
         raise RedisConnectionError("away")
 
-    monkeypatch.setattr(jobs, "keep", away)
+    monkeypatch.setattr(tasks, "keep", away)
     gone = CallbackStream(Redis.from_url("redis://127.0.0.1:1/0"), consumer="test")
 
     sweep(replace(rt, stream=gone))
@@ -305,14 +307,16 @@ def test_without_redis_the_round_does_what_the_database_allows(
     assert stored(rt, lost).status == Status.UNCONFIRMED
 
 
-def test_while_another_worker_sweeps_this_one_does_not(rt: Runtime, jobs: FakeJobs, accept: Accept) -> None:
+def test_while_another_worker_sweeps_this_one_does_not(
+    rt: Runtime, tasks: FakeTaskQueue, accept: Accept
+) -> None:
     accept()
-    jobs.woken.clear()
-    jobs.locked = True
+    tasks.woken.clear()
+    tasks.locked = True
 
     sweep(rt)
 
-    assert jobs.woken == []
+    assert tasks.woken == []
 
 
 def test_the_stream_is_left_as_it_was_when_nothing_waits(rt: Runtime, redis_url: str) -> None:

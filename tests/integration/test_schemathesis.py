@@ -17,7 +17,7 @@ import pytest
 
 from smsapp.ids import new_id
 from smsapp.inbound import queries as inbound
-from smsapp.inbound.rules import Inbound
+from smsapp.inbound.rules import InboundText
 from smsapp.twilio.callback import Callback
 from tests.support.stack import HOST, ROOT, Stack
 
@@ -51,7 +51,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     with Stack(tmp_path, only={"web"}) as stack:
         receipt = Callback(new_id(), "inbound", None, "", None, datetime.now(UTC))
         with stack.sessions.begin() as session:
-            text = Inbound("SM" + "1" * 32, "+14155552671", "+15005550006", None, "Hello", None, {})
+            text = InboundText("SM" + "1" * 32, "+14155552671", "+15005550006", None, "Hello", None, {})
             inbound.add(session, text, receipt=receipt)
         yield stack
 

@@ -15,7 +15,7 @@ from smsapp.runtime import Runtime
 from smsapp.twilio.gateway import Gateway
 from smsapp.webhooks.client import WebhookPoster
 from tests.support.environment import make_settings
-from tests.support.fakes import FakeJobs, FakeTwilio
+from tests.support.fakes import FakeTaskQueue, FakeTwilio
 from tests.support.stack import Stack
 
 EXPLAINED = frozenset({"failed", "unconfirmed", "canceled"})
@@ -106,7 +106,7 @@ def make_runtime(stack: Stack, *, clock: Callable[[], datetime], gateway: Gatewa
     return Runtime(
         settings=settings,
         sessions=stack.sessions,
-        jobs=FakeJobs(),
+        jobs=FakeTaskQueue(),
         stream=CallbackStream(Redis.from_url(environment["REDIS_URL"], protocol=2), consumer="faults"),
         gateway=gateway or FakeTwilio(clock),
         pacer=RedisPacer(Redis.from_url(environment["REDIS_URL"], protocol=2)),

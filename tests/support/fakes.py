@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from uuid import uuid4
 
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.recipients.phone import address
 from smsapp.submission.outbound import Outbound
 from smsapp.twilio.gateway import Submission, TwilioMessage, TwilioUnavailableError
@@ -47,30 +47,30 @@ class FakeLock:
         """Give it back."""
 
 
-class FakeJobs:
+class FakeTaskQueue:
     """Remembers who was woken."""
 
     def __init__(self) -> None:
-        self.woken: list[tuple[Job, int]] = []
+        self.woken: list[tuple[Task, int]] = []
         self.locked = False
 
-    def wake(self, job: Job, slot: int = 0) -> bool:
+    def wake(self, job: Task, slot: int = 0) -> bool:
         """Remember."""
         self.woken.append((job, slot))
         return True
 
-    def publish(self, job: Job, slot: int = 0) -> bool:
+    def publish(self, job: Task, slot: int = 0) -> bool:
         """Remember."""
         return self.wake(job, slot)
 
-    def lock(self, _job: Job) -> FakeLock:
+    def lock(self, _job: Task) -> FakeLock:
         """Nobody else is at it, unless told so."""
         return FakeLock(self.locked)
 
-    def keep(self, job: Job, slot: int = 0) -> None:
+    def keep(self, job: Task, slot: int = 0) -> None:
         """Do nothing."""
 
-    def release(self, job: Job, slot: int = 0) -> None:
+    def release(self, job: Task, slot: int = 0) -> None:
         """Do nothing."""
 
 

@@ -26,7 +26,7 @@ from dev.ports import PortClaims
 from dev.processes import procfile_commands
 from dev.servers import PostgresServer, RedisServer, ServerProcess
 from simulator.process import SimulatorProcess
-from smsapp.callbacks.models import InboxEntry
+from smsapp.callbacks.models import SpooledCallback
 from smsapp.callbacks.spool import REDIS_UNAVAILABLE
 from smsapp.callbacks.stream import STREAM
 from smsapp.db.engine import make_sessions
@@ -385,7 +385,7 @@ class Stack:
             time.sleep(_GLANCE_EVERY_S)
 
     def wait_until_tracked(self, timeout_s: float = 30.0) -> None:
-        """Return once no callback waits any more, neither in the stream nor in the inbox.
+        """Return once no callback waits any more, neither in the stream nor in the spool.
 
         Raises:
             TimeoutError: some still do.
@@ -395,7 +395,7 @@ class Stack:
 
     def _inbox(self) -> int:
         with self.database() as session:
-            waiting = select(func.count()).where(InboxEntry.reason == REDIS_UNAVAILABLE)
+            waiting = select(func.count()).where(SpooledCallback.reason == REDIS_UNAVAILABLE)
             return session.scalar(waiting) or 0
 
     # How it is put together.

@@ -15,13 +15,13 @@ from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk.control import Command, control_job
 from smsapp.bulk.create import JobDraft, create_job
 from smsapp.bulk.feed import feed_jobs
-from smsapp.bulk.models import JobRow, SmsJob
+from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.tend import wake_for_jobs
 from smsapp.events.models import OutboxEvent
 from smsapp.keys.models import ApiKey
 from smsapp.messages.models import Message
 from smsapp.queue.lanes import Lane
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.retention.redact import redact_messages
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
@@ -30,7 +30,7 @@ from smsapp.suppressions.rules import OptOutEvidence, OptOutSource
 from smsapp.templates.rules import parse_template
 from smsapp.uploads.rows import RawRow
 from tests.support.environment import SENDER
-from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio
+from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio
 
 Row = dict[str, str]
 
@@ -69,7 +69,7 @@ def make(rt: Runtime, key_id: UUID, rows: list[Row], *, body: str = "Hi", **opti
     return UUID(accepted.answer["id"])
 
 
-def job_of(rt: Runtime, job_id: UUID) -> SmsJob:
+def job_of(rt: Runtime, job_id: UUID) -> BulkJob:
     with rt.sessions() as session:
         job = sms_jobs.get(session, job_id)
     assert job is not None
@@ -81,9 +81,9 @@ def messages_of(rt: Runtime, job_id: UUID) -> list[Message]:
         return list(session.scalars(select(Message).where(Message.job_id == job_id).order_by(Message.id)))
 
 
-def rows_of(rt: Runtime, job_id: UUID) -> list[JobRow]:
+def rows_of(rt: Runtime, job_id: UUID) -> list[BulkRow]:
     with rt.sessions() as session:
-        return list(session.scalars(select(JobRow).where(JobRow.job_id == job_id).order_by(JobRow.number)))
+        return list(session.scalars(select(BulkRow).where(BulkRow.job_id == job_id).order_by(BulkRow.number)))
 
 
 def suppress(rt: Runtime, number: str) -> None:
@@ -119,14 +119,14 @@ def test_each_row_becomes_one_message_with_its_own_text(rt: Runtime, key_id: UUI
     assert (job.waiting, job.stored) == (0, 2)
 
 
-def test_a_job_that_was_not_started_sends_nothing(rt: Runtime, key_id: UUID, jobs: FakeJobs) -> None:
+def test_a_job_that_was_not_started_sends_nothing(rt: Runtime, key_id: UUID, tasks: FakeTaskQueue) -> None:
     job_id = make(rt, key_id, numbers(3), start=False)
 
     assert feed_jobs(rt) == 0
     assert wake_for_jobs(rt) == 0
     assert messages_of(rt, job_id) == []
     control_job(rt, job_id, Command.START)
-    assert (Job.FEED_JOBS, 0) in jobs.woken
+    assert (Task.FEED_JOBS, 0) in tasks.woken
     assert wake_for_jobs(rt) == 1
     assert feed_jobs(rt) == 3
 
@@ -360,7 +360,7 @@ def test_a_sensitive_text_is_nowhere_once_it_is_out(rt: Runtime, twilio: FakeTwi
 
 
 def test_no_row_becomes_a_message_before_its_time(
-    rt: Runtime, jobs: FakeJobs, clock: FakeClock, key_id: UUID
+    rt: Runtime, tasks: FakeTaskQueue, clock: FakeClock, key_id: UUID
 ) -> None:
     job_id = make(rt, key_id, numbers(3), send_at=clock() + timedelta(hours=1))
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from smsapp.bulk.models import JobRow, SmsJob
+from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.schemas import JobDocument, JobList
 from smsapp.bulk.tend import UPLOAD_AGE, discard_uploads
 from smsapp.config import Settings
@@ -65,7 +65,8 @@ def stored(api: Api) -> tuple[int, int, int]:
     """Return how many jobs, rows and messages there are, also those that nobody can see."""
     with api.rt.sessions() as session:
         return tuple(
-            session.scalar(select(func.count()).select_from(kind)) or 0 for kind in (SmsJob, JobRow, Message)
+            session.scalar(select(func.count()).select_from(kind)) or 0
+            for kind in (BulkJob, BulkRow, Message)
         )  # type: ignore[return-value]
 
 
@@ -153,13 +154,13 @@ def test_the_words_of_a_sensitive_job_are_kept_for_its_rows_alone(api: Api) -> N
 
     with api.rt.sessions() as session:
         kept = session.scalars(select(IdempotencyKey.answer)).one()
-        bodies = session.scalars(select(SmsJob.body)).all(), session.scalars(select(JobRow.body)).all()
+        bodies = session.scalars(select(BulkJob.body)).all(), session.scalars(select(BulkRow.body)).all()
     assert bodies == ([""], ["Secret Ann", "Secret Bob"])
     shown = [api.get(f"/sms/jobs/{job['id']}{part}").text for part in ("", "/results.csv")]
     assert [text for text in [json.dumps(kept), *shown] if "Secret" in text or "Ann" in text] == []
     api.post(path=f"/sms/jobs/{job['id']}/cancel")
     with api.rt.sessions() as session:
-        assert session.scalars(select(JobRow.body)).all() == [None, None]
+        assert session.scalars(select(BulkRow.body)).all() == [None, None]
 
 
 def test_every_faulty_row_is_counted_and_the_first_hundred_are_told(api: Api) -> None:
@@ -366,14 +367,14 @@ def test_an_upload_left_by_a_dead_process_is_swept_away(api: Api) -> None:
 
     created(upload(api, CSV, body="Hi {{name}}"))
     with api.rt.sessions.begin() as session:
-        job = session.scalars(select(SmsJob)).one()
+        job = session.scalars(select(BulkJob)).one()
         job.state = "uploading"
         job_id = job.id
     assert api.get("/sms/jobs").json["data"] == []
 
     assert discard_uploads(api.rt) == 0
     with api.rt.sessions.begin() as session:
-        left = session.get(SmsJob, job_id)
+        left = session.get(BulkJob, job_id)
         assert left is not None
         left.created_at -= UPLOAD_AGE + timedelta(seconds=1)
 
@@ -436,7 +437,7 @@ def test_files_as_people_have_them_become_jobs(api: Api, content: bytes, kind: s
 
     assert (job["counts"]["waiting"], job["faults"]) == (1, [])
     with api.rt.sessions() as session:
-        assert session.execute(select(JobRow.to, JobRow.body)).all() == [(NUMBER, "Hi Ann")]
+        assert session.execute(select(BulkRow.to, BulkRow.body)).all() == [(NUMBER, "Hi Ann")]
 
 
 @pytest.mark.parametrize(
@@ -474,7 +475,7 @@ def test_results_can_be_uploaded_again_without_a_loss(api: Api, references: list
 
     assert (again["rows"], again["faults"]) == (len(references), [])
     with api.rt.sessions() as session:
-        query = select(JobRow.client_reference).where(JobRow.job_id == parse_job_id(again["id"]))
-        assert list(session.scalars(query.order_by(JobRow.number))) == references
+        query = select(BulkRow.client_reference).where(BulkRow.job_id == parse_job_id(again["id"]))
+        assert list(session.scalars(query.order_by(BulkRow.number))) == references
     cells = [cell for row in csv.reader(io.StringIO(results.decode(), newline="")) for cell in row]
     assert [cell for cell in cells if cell[:1] in {*"=-@\t\r"} or re.match(r"\+(?!\d+$)", cell)] == []

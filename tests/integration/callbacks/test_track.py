@@ -18,10 +18,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from dev.servers import PostgresServer
-from smsapp.callbacks import dead_letters
-from smsapp.callbacks import spool as inbox
-from smsapp.callbacks.drain_spool import process_inbox
-from smsapp.callbacks.models import InboxEntry
+from smsapp.callbacks import dead_letters, spool
+from smsapp.callbacks.drain_spool import drain_spool
+from smsapp.callbacks.models import SpooledCallback
 from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.callbacks.stream import GROUP, STREAM, CallbackStream
 from smsapp.callbacks.track import persist_entries, reclaim_callbacks, track_callbacks
@@ -29,8 +28,8 @@ from smsapp.cli.main import alembic_config
 from smsapp.ids import public_id
 from smsapp.inbound.models import InboundMessage
 from smsapp.lifecycle import record_reports
-from smsapp.messages.fold import Reason, Report, Tracked
-from smsapp.messages.fold import fold as real_fold
+from smsapp.messages.fold import MessageState, Reason, Report
+from smsapp.messages.fold import apply_report as real_fold
 from smsapp.messages.models import MessageEvent
 from smsapp.messages.status import Outcome, Status
 from smsapp.runtime import Runtime
@@ -328,7 +327,7 @@ def test_whatever_is_poisonous_blocks_nothing(rt: Runtime, message_id: UUID) -> 
     receive(rt, *poison, callback(rt, message_id, "sent"))
 
     with rt.sessions() as session:
-        kept = sum(inbox.count(session).values()) + dead_letters.count(session)
+        kept = sum(spool.count(session).values()) + dead_letters.count(session)
     assert stored(rt, message_id).status == Status.SENT
     assert kept == len(poison)
     assert rt.stream.length() == 0
@@ -347,13 +346,13 @@ def test_a_defect_of_ours_costs_only_the_callback_that_meets_it_and_is_mended_by
     ids = [accept() for _ in range(4)]
     send_messages(rt)
 
-    def broken(message: Tracked, report: Report) -> Any:
+    def broken(message: MessageState, report: Report) -> Any:
         if report.error_code == 30666:
             raise ZeroDivisionError("a defect")
         return real_fold(message, report)
 
     with monkeypatch.context() as patched:
-        patched.setattr(record_reports, "fold", broken)
+        patched.setattr(record_reports, "apply_report", broken)
         receive(
             rt,
             callback(rt, ids[0], "sent"),
@@ -394,7 +393,7 @@ def test_a_callback_about_no_message_of_ours_is_kept(rt: Runtime) -> None:
     receive(rt, raw_callback(rt, public_id(uuid4()), body), raw_callback(rt, None, body))
 
     with rt.sessions() as session:
-        assert inbox.count(session) == {inbox.UNKNOWN_MESSAGE: 2}
+        assert spool.count(session) == {spool.UNKNOWN_MESSAGE: 2}
     assert letters(rt) == []
     assert rt.stream.length() == 0
 
@@ -407,12 +406,12 @@ def test_a_callback_that_came_before_its_sid_was_known_counts_once_it_is(
 
     send_messages(rt)
     before = stored(rt, message_id).status
-    processed = process_inbox(rt)
+    processed = drain_spool(rt)
 
     assert (before, processed) == (Status.QUEUED, 2)
     assert stored(rt, message_id).status == Status.DELIVERED
     with rt.sessions() as session:
-        assert session.scalars(select(InboxEntry)).all() == []
+        assert session.scalars(select(SpooledCallback)).all() == []
 
 
 # Crashes.
@@ -501,7 +500,7 @@ def test_what_is_not_committed_is_not_acknowledged(
         raise OperationalError("SELECT 1", {}, Exception("the database system is shutting down"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(record_reports, "fold", away)
+        patched.setattr(record_reports, "apply_report", away)
         with pytest.raises(OperationalError):
             persist_entries(stopped, entries)
     left = rt.stream.length()

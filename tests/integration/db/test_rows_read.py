@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from smsapp.callbacks.track import persist_entries
 from smsapp.ids import new_id, public_id
 from smsapp.messages.models import Message
-from smsapp.ports import Entry
+from smsapp.ports import StreamEntry
 from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
 from smsapp.submission.outbound import Outbound
@@ -98,9 +98,11 @@ def test_answers(rt: Runtime, twilio: FakeTwilio) -> None:
 
 @pytest.mark.usefixtures("crowded")
 def test_callbacks(rt: Runtime) -> None:
-    def entry(message: Outbound) -> Entry:
+    def entry(message: Outbound) -> StreamEntry:
         form = urlencode({"MessageSid": f"SM{message.id.hex}", "MessageStatus": "sent"})
-        return Entry("0-1", Callback(new_id(), "status", public_id(message.id), form, None, rt.clock()), "")
+        return StreamEntry(
+            "0-1", Callback(new_id(), "status", public_id(message.id), form, None, rt.clock()), ""
+        )
 
     claimed = iter([claim(rt) for _ in range(PREPARED)])
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from smsapp.callbacks.track import persist_entries
 from smsapp.config import Settings
 from smsapp.ids import new_id, public_id
-from smsapp.ports import Entry
+from smsapp.ports import StreamEntry
 from smsapp.runtime import Runtime
 from smsapp.sending import accept as accept_module
 from smsapp.submission import queries as claims
@@ -92,10 +92,10 @@ def test_claiming_and_recording(rt: Runtime, accept: Accept, twilio: FakeTwilio)
 
 @on_postgres
 def test_persisting_callbacks(rt: Runtime, accept: Accept) -> None:
-    def entry(message_id: UUID, status: str) -> Entry:
+    def entry(message_id: UUID, status: str) -> StreamEntry:
         form = {"MessageSid": f"SM{message_id.hex}", "MessageStatus": status, "ErrorCode": "30003"}
         callback = Callback(new_id(), "status", public_id(message_id), urlencode(form), None, rt.clock())
-        return Entry("0-1", callback, "")
+        return StreamEntry("0-1", callback, "")
 
     def prepare(size: int) -> Callable[[], None]:
         ids = [accept(body=f"{size}: {number}") for number in range(size)]

@@ -135,7 +135,7 @@ def check_send(beside: Beside) -> None:
 
 
 def check_books(beside: Beside) -> None:
-    assert "The books balance." in beside.ok("ledger")
+    assert "The ledger balances." in beside.ok("ledger")
     assert "0 differences" in beside.ok("refold", "--check")
 
 

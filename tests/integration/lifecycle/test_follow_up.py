@@ -10,7 +10,7 @@ from sqlalchemy import select
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import new_id
 from smsapp.lifecycle.miss_deadlines import miss_deadlines
-from smsapp.lifecycle.record_reports import Addressed, record_reports
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.messages.fold import Report, Source
 from smsapp.messages.status import Status
 from smsapp.reconciliation.reconcile import reconcile
@@ -36,7 +36,7 @@ def report(rt: Runtime, message_id: UUID, word: str, code: int | None = None) ->
     attempt = stored(rt, message_id).attempt
     said = Report(Source.CALLBACK, word, rt.clock(), new_id(), attempt=attempt, error_code=code)
     with rt.transaction() as tx:
-        record_reports(rt, tx, [Addressed(message_id, said)])
+        record_reports(rt, tx, [TargetedReport(message_id, said)])
 
 
 def told(rt: Runtime) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from smsapp.events.models import OutboxEvent
 from smsapp.ids import new_id
 from smsapp.lifecycle import miss_deadlines as miss_module
 from smsapp.lifecycle.miss_deadlines import miss_deadlines
-from smsapp.lifecycle.record_reports import Addressed, record_reports
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.maintenance import sweep
 from smsapp.messages.fold import Report, Source
 from smsapp.messages.status import Outcome, Status
@@ -37,7 +37,7 @@ def told(rt: Runtime) -> list[str]:
 def report(rt: Runtime, message_id: UUID, word: str, code: int | None = None) -> None:
     said = Report(Source.CALLBACK, word, rt.clock(), new_id(), attempt=1, error_code=code)
     with rt.transaction() as tx:
-        record_reports(rt, tx, [Addressed(message_id, said)])
+        record_reports(rt, tx, [TargetedReport(message_id, said)])
 
 
 def test_a_parked_message_ends_at_its_deadline(

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from smsapp.ids import new_id, public_id
-from smsapp.lifecycle.record_reports import Addressed, record_reports
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.messages import reads
 from smsapp.messages.fold import Report, Source
 from smsapp.reconciliation.check_ledger import check_histories
@@ -29,7 +29,7 @@ def test_a_callback_takes_a_sid_from_the_twin_that_guessed_it(
 
     with rt.transaction() as tx:
         report = Report(Source.CALLBACK, "delivered", clock(), new_id(), attempt=1, twilio_sid=sid)
-        record_reports(rt, tx, [Addressed(owner, report)])
+        record_reports(rt, tx, [TargetedReport(owner, report)])
 
     with rt.sessions() as session:
         found = {m.id: (m.status, m.twilio_sid) for m in reads.find(session, limit=2)}

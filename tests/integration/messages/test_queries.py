@@ -16,7 +16,7 @@ from smsapp.db import counters
 from smsapp.db.sessions import reading
 from smsapp.messages import queries as messages
 from smsapp.messages import reads
-from smsapp.messages.fold import Report, Source, Step, Tracked, fold, take
+from smsapp.messages.fold import MessageState, Report, Source, Step, apply_report, apply_step
 from smsapp.messages.models import FormerSid, Message
 from smsapp.messages.queries import Change, StaleMessageError
 from smsapp.messages.status import Status
@@ -31,7 +31,7 @@ SID = "SM" + "1" * 32
 LEASE = timedelta(minutes=1)
 
 
-def read(rt: Runtime, message_id: UUID) -> Tracked:
+def read(rt: Runtime, message_id: UUID) -> MessageState:
     """Return a message without a lock, as it is now."""
     with reading(rt.sessions) as session:
         return next(
@@ -50,10 +50,10 @@ def save(rt: Runtime, *changes: Change) -> None:
         messages.save(session, changes)
 
 
-def change(message: Tracked, *reports: Report) -> Change:
+def change(message: MessageState, *reports: Report) -> Change:
     after, kept = message, []
     for report in reports:
-        after, event = fold(after, report)
+        after, event = apply_report(after, report)
         kept.append(event)
     return Change(message, after, kept)
 
@@ -127,7 +127,7 @@ def test_the_sid_of_a_former_attempt_still_finds_its_message(rt: Runtime, accept
     save(rt, change(read(rt, message_id), sent_report(rt, "failed")))
     failed = read(rt, message_id)
     again = Step(Source.SYSTEM, Status.PENDING, 2, rt.clock(), uuid4(), rt.clock())
-    after, event = take(failed, again)
+    after, event = apply_step(failed, again)
     save(rt, Change(failed, after, [event]))
 
     with rt.sessions.begin() as session:
@@ -146,7 +146,7 @@ def test_who_locks_second_waits_and_sees_what_the_first_one_did(rt: Runtime, acc
     message_id = accept()
     has_it = threading.Event()
 
-    def record(word: str) -> Tracked:
+    def record(word: str) -> MessageState:
         with rt.sessions.begin() as session:
             before = messages.lock(session, [message_id])[message_id]
             has_it.set()
@@ -240,7 +240,7 @@ def test_twins_are_the_same_text_to_the_same_number_without_a_sid(
     accept("+14155550100", "same")  # still pending
 
     with reading(rt.sessions) as session:
-        found = queries.twins(session, me)
+        found = queries.duplicate_candidates(session, me)
 
     assert {each.id for each in found} == {me, twin}
     assert {each.claimed_at for each in found} == {claimed_at}

@@ -11,7 +11,7 @@ from redis import Redis
 from smsapp.pacing import due as pacing_due
 from smsapp.pacing.pace import MOST_AHEAD_US
 from smsapp.pacing.pacer import RedisPacer
-from smsapp.ports import Ask
+from smsapp.ports import PaceRequest
 from smsapp.queue.lanes import Lane
 from smsapp.runtime import Runtime
 from smsapp.submission.outbound import Outbound
@@ -138,7 +138,7 @@ def test_many_workers_together_keep_one_pace(redis_url: str, pacer: RedisPacer) 
         mine = RedisPacer(Redis.from_url(redis_url))
         total = 0
         while time.monotonic() < until:
-            total += mine.take(Lane.BULK, [Ask(SENDER, 50.0, 1, 32)])[SENDER]
+            total += mine.take(Lane.BULK, [PaceRequest(SENDER, 50.0, 1, 32)])[SENDER]
             time.sleep(0.002)
         return total
 
@@ -150,7 +150,7 @@ def test_many_workers_together_keep_one_pace(redis_url: str, pacer: RedisPacer) 
 
 def test_what_was_not_needed_is_given_back(pacer: RedisPacer) -> None:
     def take() -> int:
-        return pacer.take(Lane.OTP, [Ask(SENDER, 20.0, 3, 3)])[SENDER]
+        return pacer.take(Lane.OTP, [PaceRequest(SENDER, 20.0, 3, 3)])[SENDER]
 
     first, refused = take(), 0
     while take():
@@ -164,11 +164,11 @@ def test_what_was_not_needed_is_given_back(pacer: RedisPacer) -> None:
 def test_debt_is_waited_off(pacer: RedisPacer) -> None:
     pacer.settle(SENDER, 10.0, 4)
 
-    assert pacer.take(Lane.OTP, [Ask(SENDER, 10.0, 1, 1)]) == {SENDER: 0}
+    assert pacer.take(Lane.OTP, [PaceRequest(SENDER, 10.0, 1, 1)]) == {SENDER: 0}
 
 
 def test_who_was_refused_goes_before_lower_lanes(pacer: RedisPacer) -> None:
-    ask = [Ask(SENDER, 10.0, 1, 1)]
+    ask = [PaceRequest(SENDER, 10.0, 1, 1)]
     pacer.settle(SENDER, 10.0, 10)
     refused = pacer.take(Lane.OTP, ask)
     pacer.settle(SENDER, 10.0, -10)

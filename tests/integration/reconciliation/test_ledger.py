@@ -129,7 +129,7 @@ def test_a_message_that_is_astray_is_named(
     books = check_ledger(rt)
 
     assert not books.balanced
-    assert books.astray == [public_id(message_id)]
+    assert books.stuck == [public_id(message_id)]
     assert [(level, name, facts["message_ids"]) for level, name, facts in lines.lines] == [
         ("error", "ledger_imbalance", [public_id(message_id)])
     ]
@@ -137,11 +137,11 @@ def test_a_message_that_is_astray_is_named(
 
 def test_a_message_that_is_long_overdue_is_astray(rt: Runtime, clock: FakeClock, message_id: UUID) -> None:
     clock.advance(timedelta(hours=24))
-    before = check_ledger(rt).astray
+    before = check_ledger(rt).stuck
     clock.advance(timedelta(minutes=3))
 
     assert before == []
-    assert check_ledger(rt).astray == [public_id(message_id)]
+    assert check_ledger(rt).stuck == [public_id(message_id)]
 
 
 def test_what_waits_for_a_parked_account_is_not_astray(

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsapp.db import counters
-from smsapp.messages.fold import Tracked
+from smsapp.messages.fold import MessageState
 from smsapp.messages.status import Outcome, Status
 from smsapp.reconciliation import reconcile as reconcile_module
 from smsapp.reconciliation.reconcile import REPAIRED, Polled, next_poll, reconcile
@@ -130,9 +130,11 @@ def test_each_message_is_asked_about_on_the_schedule_of_its_age(
     assert asked == [*AGES, 144 * HOUR]
 
 
-def tracked(**changes: Any) -> Tracked:
+def tracked(**changes: Any) -> MessageState:
     created = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-    return Tracked(uuid4(), Status.SENT, 1, 1, created_at=created, submitted_at=created)._replace(**changes)
+    return MessageState(uuid4(), Status.SENT, 1, 1, created_at=created, submitted_at=created)._replace(
+        **changes
+    )
 
 
 @pytest.mark.parametrize(

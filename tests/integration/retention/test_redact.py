@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from smsapp.db.base import Base
 from smsapp.ids import new_id
-from smsapp.lifecycle.record_reports import Addressed, record_reports
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.messages.fold import Report, Source
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
@@ -38,7 +38,7 @@ def report(rt: Runtime, twilio: FakeTwilio, message_id: UUID, word: str, code: i
     twilio.records[message.twilio_sid] = replace(twilio.records[message.twilio_sid], status=word)
     said = Report(Source.CALLBACK, word, rt.clock(), new_id(), attempt=message.attempt, error_code=code)
     with rt.transaction() as tx:
-        record_reports(rt, tx, [Addressed(message_id, said)])
+        record_reports(rt, tx, [TargetedReport(message_id, said)])
 
 
 def bodies(twilio: FakeTwilio) -> list[str | None]:

@@ -10,7 +10,7 @@ import pytest
 from smsapp.maintenance import wake_for_due
 from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.submission import breakers as trip_module
 from smsapp.submission import probe_breakers as probe_module
@@ -21,7 +21,7 @@ from smsapp.submission.send import send_messages
 from smsapp.twilio.gateway import Submission
 from smsapp.twilio.judgement import judge_refusal
 from tests.support.environment import SENDER
-from tests.support.fakes import Behaviour, FakeClock, FakeJobs, FakeTwilio, refuse
+from tests.support.fakes import Behaviour, FakeClock, FakeTaskQueue, FakeTwilio, refuse
 from tests.support.log_lines import LogLines
 from tests.support.messages import Accept, claim, events, stored
 
@@ -83,21 +83,21 @@ def test_too_many_requests_slow_the_whole_account(
 
 
 def test_nobody_is_woken_while_the_account_is_slowed(
-    one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, jobs: FakeJobs, accept: Accept
+    one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, tasks: FakeTaskQueue, accept: Accept
 ) -> None:
     accept()
     accept()
     twilio.behaviours = [refuse(20429, 429, retry_after="30")]
     send_messages(one_by_one)
-    jobs.woken.clear()
+    tasks.woken.clear()
 
     wake_for_due(one_by_one)
-    early = list(jobs.woken)
+    early = list(tasks.woken)
     clock.advance(timedelta(seconds=31))
     wake_for_due(one_by_one)
 
     assert early == []
-    assert jobs.woken == [(Job.SEND_MESSAGES, 0)]
+    assert tasks.woken == [(Task.SEND_MESSAGES, 0)]
 
 
 def test_one_absurd_wait_does_not_stop_the_account_for_long(
@@ -203,13 +203,13 @@ def test_throttling_does_not_open_what_is_parked(
 
 
 def test_a_parked_account_recovers_by_itself(
-    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, jobs: FakeJobs, alerts: LogLines, accept: Accept
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, tasks: FakeTaskQueue, alerts: LogLines, accept: Accept
 ) -> None:
     message_id = accept()
     twilio.behaviours = [refuse(20003, 401)]
     twilio.probes = [SUSPENDED, Submission(cause="account_suspended"), Submission()]
     send_messages(rt)
-    jobs.woken.clear()
+    tasks.woken.clear()
 
     opened = []
     while closed(rt):
@@ -219,7 +219,7 @@ def test_a_parked_account_recovers_by_itself(
 
     assert sum(opened) == opened[-1] == 1
     assert twilio.probes == []  # the account itself was asked, no message was risked
-    assert jobs.woken[0] == (Job.SEND_MESSAGES, 0)
+    assert tasks.woken[0] == (Task.SEND_MESSAGES, 0)
     assert stored(rt, message_id).status == Status.QUEUED
     assert alerts.lines[-1][1] == "sending_resumed"
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from smsapp.ids import new_id
-from smsapp.lifecycle.record_reports import Addressed, record_reports
+from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.messages import reads
 from smsapp.messages.fold import Report, Source
 from smsapp.messages.models import Message, MessageEvent
@@ -56,7 +56,7 @@ def end(rt: Runtime, ids: list[UUID], status: str) -> None:
             rt,
             tx,
             [
-                Addressed(each, Report(Source.CALLBACK, status, rt.clock(), new_id(), attempt=1))
+                TargetedReport(each, Report(Source.CALLBACK, status, rt.clock(), new_id(), attempt=1))
                 for each in ids
             ],
         )

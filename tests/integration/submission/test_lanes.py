@@ -19,12 +19,12 @@ from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import due
 from smsapp.pacing.fairness import MessageQueue, Share
 from smsapp.queue.lanes import Lane
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
 from smsapp.submission.send import send_messages
 from tests.support.environment import SENDER
-from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio
+from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio
 from tests.support.messages import Accept
 
 OTHER = "+15005550009"
@@ -63,15 +63,15 @@ def test_each_lane_has_a_drain_of_its_own(rt: Runtime, twilio: FakeTwilio, accep
 
 
 def test_a_message_wakes_its_lanes_drain_and_so_does_the_sweep(
-    rt: Runtime, jobs: FakeJobs, accept: Accept
+    rt: Runtime, tasks: FakeTaskQueue, accept: Accept
 ) -> None:
     accept(lane=Lane.OTP)
     accept(lane=Lane.BULK)
 
     swept = wake_for_due(rt)
 
-    both = [(Job.SEND_OTP, 0), (Job.SEND_BULK, 0)]
-    assert (swept, jobs.woken) == (2, both + both)
+    both = [(Task.SEND_OTP, 0), (Task.SEND_BULK, 0)]
+    assert (swept, tasks.woken) == (2, both + both)
 
 
 def test_another_attempt_stays_in_its_lane(

@@ -11,18 +11,18 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from smsapp.messages.status import Outcome, Status
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.runtime import Runtime
 from smsapp.submission import send as send_module
 from smsapp.submission.expire_claims import expire_claims
 from smsapp.submission.outbound import Outbound
-from smsapp.submission.record import Result, record_submissions
-from smsapp.submission.scheduler import Claimer
+from smsapp.submission.record import SubmissionResult, record_submissions
+from smsapp.submission.scheduler import Scheduler
 from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import Submission
-from tests.support.fakes import FakeClock, FakeJobs, FakeTwilio, refuse
+from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio, refuse
 from tests.support.messages import Accept, claim, events, stored
 
 MINUTE = timedelta(minutes=1)
@@ -251,7 +251,7 @@ def test_a_defect_in_the_gateway_leaves_the_message_unconfirmed(
 
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_holds_and_claims_nothing_more(
-    rt: Runtime, twilio: FakeTwilio, jobs: FakeJobs, accept: Accept
+    rt: Runtime, twilio: FakeTwilio, tasks: FakeTaskQueue, accept: Accept
 ) -> None:
     ids = [accept() for _ in range(3)]
     one_by_one = replace(rt, settings=rt.settings.model_copy(update={"send_concurrency": 1}))
@@ -261,16 +261,16 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_holds_and_claims_nothing
         return twilio.accept(message)
 
     twilio.behaviours = [stop]
-    jobs.woken.clear()
+    tasks.woken.clear()
 
     send_messages(one_by_one)
 
     assert [stored(rt, message_id).status for message_id in ids] == ["queued", "pending", "pending"]
-    assert jobs.woken[-1] == (Job.SEND_MESSAGES, 0)  # for another worker
+    assert tasks.woken[-1] == (Task.SEND_MESSAGES, 0)  # for another worker
 
 
 def test_another_drain_is_called_when_twilio_takes_long_and_others_wait(
-    rt: Runtime, twilio: FakeTwilio, jobs: FakeJobs, accept: Accept, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, twilio: FakeTwilio, tasks: FakeTaskQueue, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     four_at_once = replace(rt, settings=rt.settings.model_copy(update={"send_concurrency": 4}))
     called = threading.Event()
@@ -285,7 +285,7 @@ def test_another_drain_is_called_when_twilio_takes_long_and_others_wait(
         return wait(message)
 
     twilio.behaviours = [others_come, wait, wait, wait]
-    monkeypatch.setattr(jobs, "wake", lambda _job, slot=0: called.set() if slot == 1 else None)
+    monkeypatch.setattr(tasks, "wake", lambda _job, slot=0: called.set() if slot == 1 else None)
 
     send_messages(four_at_once)
 
@@ -411,9 +411,9 @@ def test_what_twilio_answered_is_written_down_even_if_the_drain_breaks(
 ) -> None:
     message_id = accept()
     broken = threading.Event()
-    claim_next = Claimer.claim
+    claim_next = Scheduler.claim
 
-    def once(self: Claimer, free: int) -> list[Outbound]:
+    def once(self: Scheduler, free: int) -> list[Outbound]:
         if claimed := claim_next(self, free):
             return claimed
         broken.set()
@@ -423,7 +423,7 @@ def test_what_twilio_answered_is_written_down_even_if_the_drain_breaks(
         assert broken.wait(10)
         return twilio.accept(message)
 
-    monkeypatch.setattr(Claimer, "claim", once)
+    monkeypatch.setattr(Scheduler, "claim", once)
     twilio.behaviours = [answer_late]
 
     with pytest.raises(OperationalError):
@@ -438,20 +438,20 @@ def test_nothing_is_claimed_before_a_refusal_is_written_down(
     accept()
     twilio.behaviours = [refuse(21614, 400)]
     writing, claimed_meanwhile = threading.Event(), threading.Event()
-    claim_next = Claimer.claim
+    claim_next = Scheduler.claim
 
-    def watched(self: Claimer, free: int) -> list[Outbound]:
+    def watched(self: Scheduler, free: int) -> list[Outbound]:
         if writing.is_set():
             claimed_meanwhile.set()
         return claim_next(self, free)
 
-    def slowly(rt: Runtime, results: Sequence[Result]) -> None:
+    def slowly(rt: Runtime, results: Sequence[SubmissionResult]) -> None:
         writing.set()
         claimed_meanwhile.wait(0.3)
         record_submissions(rt, results)
         writing.clear()
 
-    monkeypatch.setattr(Claimer, "claim", watched)
+    monkeypatch.setattr(Scheduler, "claim", watched)
     monkeypatch.setattr(send_module, "record_submissions", slowly)
 
     send_messages(rt)

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from smsapp.callbacks import spool as inbox
-from smsapp.callbacks.drain_spool import process_inbox
+from smsapp.callbacks import spool
+from smsapp.callbacks.drain_spool import drain_spool
 from smsapp.config import Settings
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import inbound_id, public_id
@@ -210,7 +210,7 @@ def test_a_stop_that_is_processed_late_does_not_undo_a_start(
     stopped_at = clock.now + MINUTE
     clock.advance(2 * MINUTE)
     text(rt, "START")
-    text(rt, "STOP", received_at=stopped_at)  # it waited in the inbox, say
+    text(rt, "STOP", received_at=stopped_at)  # it waited in the spool, say
 
     assert suppressed(rt) == set()
     assert history(rt)[-1] == ("inbound", True, False)
@@ -254,11 +254,11 @@ def test_an_inbox_entry_counts_from_when_it_came(rt: Runtime, clock: FakeClock) 
     form = urlencode({"From": PHONE, "To": SENDER, "Body": "STOP", "MessageSid": f"SM{uuid4().hex}"})
     stop = raw_callback(rt, None, form, kind="inbound")
     with rt.sessions.begin() as session:
-        inbox.add(session, stop, reason=inbox.REDIS_UNAVAILABLE)
+        spool.add(session, stop, reason=spool.REDIS_UNAVAILABLE)
     clock.advance(MINUTE)
     text(rt, "START")
 
-    process_inbox(rt)
+    drain_spool(rt)
 
     assert suppressed(rt) == set()
 

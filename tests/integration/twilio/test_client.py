@@ -18,7 +18,7 @@ from smsapp.submission.outbound import Outbound
 from smsapp.twilio.client import TwilioGateway
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import TwilioMessage, TwilioUnavailableError
-from smsapp.twilio.judgement import BreakerScope, Verdict
+from smsapp.twilio.judgement import BreakerScope, SubmissionVerdict
 from tests.support.environment import ACCOUNT_SID, BASE_URL, SENDER, make_settings
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -215,32 +215,46 @@ def test_a_message_may_have_a_service_media_a_deadline_and_a_later_attempt(
 @pytest.mark.parametrize(
     ("status", "body", "headers", "verdict", "code"),
     [
-        pytest.param(400, {"code": 21211}, {}, Verdict.REFUSED, 21211, id="a code that is final"),
-        pytest.param(400, b"", {}, Verdict.REFUSED, None, id="no code"),
+        pytest.param(400, {"code": 21211}, {}, SubmissionVerdict.REFUSED, 21211, id="a code that is final"),
+        pytest.param(400, b"", {}, SubmissionVerdict.REFUSED, None, id="no code"),
         pytest.param(
-            429, {"code": 20429}, {"Retry_After": "7"}, Verdict.RETRY, 20429, id="too many requests"
+            429, {"code": 20429}, {"Retry_After": "7"}, SubmissionVerdict.RETRY, 20429, id="too many requests"
         ),
-        pytest.param(429, {"code": 21611}, {}, Verdict.RETRY, 21611, id="a full queue"),
-        pytest.param(401, {"code": 20003}, {}, Verdict.RETRY, 20003, id="a suspended account"),
-        pytest.param(404, b"<html>", {}, Verdict.RETRY, None, id="a wrong address"),
-        pytest.param(500, {"code": 20500}, {}, Verdict.UNKNOWN, 20500, id="500"),
-        pytest.param(503, b"<html>", {}, Verdict.UNKNOWN, None, id="503 without a code"),
-        pytest.param(302, b"", {"Location": "/"}, Verdict.UNKNOWN, None, id="a redirect"),
+        pytest.param(429, {"code": 21611}, {}, SubmissionVerdict.RETRY, 21611, id="a full queue"),
+        pytest.param(401, {"code": 20003}, {}, SubmissionVerdict.RETRY, 20003, id="a suspended account"),
+        pytest.param(404, b"<html>", {}, SubmissionVerdict.RETRY, None, id="a wrong address"),
+        pytest.param(500, {"code": 20500}, {}, SubmissionVerdict.UNKNOWN, 20500, id="500"),
+        pytest.param(503, b"<html>", {}, SubmissionVerdict.UNKNOWN, None, id="503 without a code"),
+        pytest.param(302, b"", {"Location": "/"}, SubmissionVerdict.UNKNOWN, None, id="a redirect"),
         pytest.param(
-            201, b"<html>Created</html>", {}, Verdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 with HTML"
+            201,
+            b"<html>Created</html>",
+            {},
+            SubmissionVerdict.UNKNOWN,
+            OwnCode.ANSWER_LOST,
+            id="201 with HTML",
         ),
-        pytest.param(201, b"", {}, Verdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 with nothing"),
-        pytest.param(201, {}, {}, Verdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 with an empty object"),
-        pytest.param(201, [], {}, Verdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 with a list"),
-        pytest.param(201, {"sid": SID}, {}, Verdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 without a status"),
+        pytest.param(201, b"", {}, SubmissionVerdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 with nothing"),
         pytest.param(
-            201, b'{"sid": "SM', {}, Verdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 with half an object"
+            201, {}, {}, SubmissionVerdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 with an empty object"
+        ),
+        pytest.param(201, [], {}, SubmissionVerdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 with a list"),
+        pytest.param(
+            201, {"sid": SID}, {}, SubmissionVerdict.UNKNOWN, OwnCode.ANSWER_LOST, id="201 without a status"
+        ),
+        pytest.param(
+            201,
+            b'{"sid": "SM',
+            {},
+            SubmissionVerdict.UNKNOWN,
+            OwnCode.ANSWER_LOST,
+            id="201 with half an object",
         ),
         pytest.param(
             201,
             message(num_segments="many"),
             {},
-            Verdict.UNKNOWN,
+            SubmissionVerdict.UNKNOWN,
             OwnCode.ANSWER_LOST,
             id="201 with nonsense",
         ),
@@ -252,7 +266,7 @@ def test_every_other_answer_is_judged(
     status: int,
     body: Any,
     headers: dict[str, str],
-    verdict: Verdict,
+    verdict: SubmissionVerdict,
     code: int | None,
 ) -> None:
     script.answer(status, body, **headers)
@@ -271,7 +285,7 @@ def test_a_server_that_is_not_there_got_nothing() -> None:
 
     assert submission.judgement is not None
     assert (submission.judgement.verdict, submission.judgement.code) == (
-        Verdict.RETRY,
+        SubmissionVerdict.RETRY,
         OwnCode.TWILIO_UNREACHABLE,
     )
     assert submission.cause == "ConnectionRefusedError"

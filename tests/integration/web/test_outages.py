@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from dev.servers import RedisServer
 from simulator.signature import sign
-from smsapp.callbacks.models import InboxEntry
+from smsapp.callbacks.models import SpooledCallback
 from smsapp.callbacks.stream import STREAM
 from smsapp.config import Settings
 from smsapp.health.schemas import Readiness
@@ -92,9 +92,9 @@ def call_back(api: Api, path: str = PATH) -> tuple[TestResponse, float]:
     return api.client.post(path, data=FORM, headers=headers), time.monotonic() - began
 
 
-def inbox(api: Api) -> list[InboxEntry]:
+def spool(api: Api) -> list[SpooledCallback]:
     with api.rt.sessions() as session:
-        return list(session.scalars(select(InboxEntry)))
+        return list(session.scalars(select(SpooledCallback)))
 
 
 @every_break
@@ -117,7 +117,7 @@ def test_a_callback_without_redis_waits_in_the_inbox(api: Api, own_redis: RedisS
 
     assert answer.status_code == 204
     assert took_s < PROMPTLY_S
-    (entry,) = inbox(api)
+    (entry,) = spool(api)
     assert (entry.kind, entry.target, entry.reason) == (
         "status",
         PATH.rpartition("/")[2],
@@ -133,7 +133,7 @@ def test_only_the_first_callback_waits_for_a_silent_redis(api: Api, own_redis: R
 
     assert [answer.status_code for answer, _ in answers] == [204] * 5
     assert sum(took_s for _, took_s in answers) < PROMPTLY_S
-    assert len(inbox(api)) == 5
+    assert len(spool(api)) == 5
 
 
 def test_callbacks_at_the_same_moment_all_wait_in_the_inbox(api: Api, own_redis: RedisServer) -> None:
@@ -148,7 +148,7 @@ def test_callbacks_at_the_same_moment_all_wait_in_the_inbox(api: Api, own_redis:
         statuses = set(threads.map(one, range(CALLERS)))
 
     assert statuses == {204}
-    assert {entry.target for entry in inbox(api)} == {f"m{number}" for number in range(CALLERS)}
+    assert {entry.target for entry in spool(api)} == {f"m{number}" for number in range(CALLERS)}
 
 
 def test_a_stranger_finds_no_way_into_the_inbox(api: Api, own_redis: RedisServer) -> None:
@@ -157,7 +157,7 @@ def test_a_stranger_finds_no_way_into_the_inbox(api: Api, own_redis: RedisServer
     answer = api.client.post(PATH, data=FORM, headers={"X-Twilio-Signature": "wrong"})
 
     problem(answer, 403, "signature_invalid")
-    assert inbox(api) == []
+    assert spool(api) == []
 
 
 def test_redis_is_used_again_once_it_is_back(
@@ -173,7 +173,7 @@ def test_redis_is_used_again_once_it_is_back(
 
     with Redis.from_url(own_redis.url) as redis:
         assert redis.xlen(STREAM) == 1
-    assert len(inbox(api)) == 1
+    assert len(spool(api)) == 1
 
 
 def test_a_text_is_refused_without_a_database(api: Api, settings: Settings) -> None:

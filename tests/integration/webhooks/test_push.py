@@ -22,7 +22,7 @@ from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.keys.models import ApiKey
 from smsapp.ports import PendingEvent
-from smsapp.queue.tasks import Job
+from smsapp.queue.tasks import Task
 from smsapp.retention.purge import forget_deliveries
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
@@ -39,7 +39,7 @@ from smsapp.webhooks import (
 )
 from smsapp.webhooks.client import WebhookPoster
 from smsapp.webhooks.fan_out import fan_out_events
-from smsapp.webhooks.models import Delivery, DeliveryAttempt, Subscription
+from smsapp.webhooks.models import Subscription, WebhookAttempt, WebhookDelivery
 from smsapp.webhooks.push import push_events, wake_for_push
 from smsapp.webhooks.redeliver import recover_events, resend_delivery, send_example
 from smsapp.webhooks.rules import DISABLE_AFTER, DeliveryStatus, SubscriptionDraft
@@ -47,7 +47,7 @@ from smsapp.webhooks.subscribe import change_subscription, rotate_secret, subscr
 from tests.support import consumer as behaviours
 from tests.support.consumer import Consumer, hang, refuse
 from tests.support.environment import make_settings
-from tests.support.fakes import FakeClock, FakeJobs
+from tests.support.fakes import FakeClock, FakeTaskQueue
 from tests.support.messages import Accept
 
 OPEN = {
@@ -103,10 +103,12 @@ def row(rt: Runtime, subscription_id: UUID) -> Subscription:
         return session.get_one(Subscription, subscription_id)
 
 
-def owed(rt: Runtime) -> list[Delivery]:
+def owed(rt: Runtime) -> list[WebhookDelivery]:
     """Return all deliveries, oldest first."""
     with rt.sessions() as session:
-        return list(session.scalars(select(Delivery).order_by(Delivery.seq, Delivery.id)))
+        return list(
+            session.scalars(select(WebhookDelivery).order_by(WebhookDelivery.seq, WebhookDelivery.id))
+        )
 
 
 def tell(rt: Runtime, *types: EventType, message_id: UUID | None = None) -> None:
@@ -310,7 +312,7 @@ def test_a_hanging_consumer_holds_up_nobody(rt: Runtime, consumer: Consumer, lis
         assert len(healthy.seen) == 30
         assert max(seen.at for seen in healthy.seen) < min(seen.at for seen in consumer.seen) + 1.5
     with rt.sessions() as session:
-        errors = set(session.scalars(select(DeliveryAttempt.error)))
+        errors = set(session.scalars(select(WebhookAttempt.error)))
     assert errors == {None, "timeout"}
 
 
@@ -401,7 +403,9 @@ def test_recover_takes_up_failed_deliveries_at_once(
     tell(rt, *[EventType.JOB_COMPLETED] * 3)
     push_events(rt)
     with rt.sessions.begin() as session:
-        session.execute(update(Delivery).where(Delivery.seq == 2).values(status="failed", due_at=None))
+        session.execute(
+            update(WebhookDelivery).where(WebhookDelivery.seq == 2).values(status="failed", due_at=None)
+        )
     consumer.behave = behaviours.accept
     recover_events(rt, listener_id, since=clock() - timedelta(hours=1))
     push_events(rt)
@@ -549,14 +553,14 @@ def test_two_workers_never_hold_one_consumer(
 
 
 def test_the_sweep_wakes_for_what_is_owed_and_for_nothing_else(
-    rt: Runtime, jobs: FakeJobs, consumer: Consumer, listen: Subscribe
+    rt: Runtime, tasks: FakeTaskQueue, consumer: Consumer, listen: Subscribe
 ) -> None:
     listen(consumer)
     assert not wake_for_push(rt)
 
     tell(rt, EventType.JOB_COMPLETED)
     assert wake_for_push(rt)
-    assert jobs.woken[-1] == (Job.PUSH_EVENTS, 0)
+    assert tasks.woken[-1] == (Task.PUSH_EVENTS, 0)
 
     push_events(rt)
     assert not wake_for_push(rt)
@@ -583,7 +587,7 @@ def test_events_that_nobody_wants_leave_nothing_behind(rt: Runtime, accept: Acce
     push_events(rt)
 
     with rt.sessions() as session:
-        assert session.scalar(select(func.count()).select_from(Delivery)) == 0
+        assert session.scalar(select(func.count()).select_from(WebhookDelivery)) == 0
     assert not wake_for_push(rt)
 
 

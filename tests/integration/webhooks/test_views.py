@@ -12,7 +12,7 @@ from smsapp.config import Settings
 from smsapp.ids import parse_id
 from smsapp.webhooks import schemas
 from smsapp.webhooks import subscription_queries as subscriptions
-from smsapp.webhooks.models import Delivery
+from smsapp.webhooks.models import WebhookDelivery
 from smsapp.webhooks.push import push_events
 from tests.support import consumer as behaviours
 from tests.support.consumer import Consumer, refuse
@@ -249,7 +249,7 @@ def test_an_example_is_owed_and_the_answer_says_where_to_look(api: Api) -> None:
     assert response.json["event_type"] == "message.failed"
     assert api.get(response.headers["Location"]).json["id"] == response.json["id"]
     with api.rt.sessions() as session:
-        assert session.scalars(select(Delivery.seq)).all() == [None]
+        assert session.scalars(select(WebhookDelivery.seq)).all() == [None]
 
 
 def test_a_rotated_secret_is_shown_once_and_the_former_named_no_more(api: Api) -> None:

@@ -36,7 +36,7 @@ def test_a_callback_says_what_became_of_which_attempt() -> None:
     assert message_id == ID
     assert report == Report(
         source=Source.CALLBACK,
-        word="undelivered",
+        raw_status="undelivered",
         received_at=NOW,
         receipt_id=RECEIPT,
         attempt=2,
@@ -59,9 +59,9 @@ def test_without_a_message_in_the_path_only_the_sid_tells(target: str | None) ->
 
 
 def test_the_legacy_status_serves_where_the_present_one_is_missing() -> None:
-    assert read("SmsStatus=sent&SmsSid=" + SID)[1].word == "sent"
+    assert read("SmsStatus=sent&SmsSid=" + SID)[1].raw_status == "sent"
     assert read("SmsStatus=sent&SmsSid=" + SID)[1].twilio_sid == SID
-    assert read("MessageStatus=delivered&SmsStatus=sent")[1].word == "delivered"
+    assert read("MessageStatus=delivered&SmsStatus=sent")[1].raw_status == "delivered"
 
 
 @pytest.mark.parametrize("body", ["", "MessageSid=" + SID, "MessageStatus=", "garbage", "\x00"])
@@ -119,17 +119,17 @@ def test_no_database_can_be_broken_by_a_nul(body: str) -> None:
 
 @given(
     parameters=st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=8),
-    word=st.text(min_size=1),
+    raw_status=st.text(min_size=1),
 )
-def test_every_form_with_a_status_is_a_report(parameters: dict[str, str], word: str) -> None:
+def test_every_form_with_a_status_is_a_report(parameters: dict[str, str], raw_status: str) -> None:
     names_of_statuses = {"MessageStatus", "SmsStatus"}
     body = urlencode(
-        {k: v for k, v in parameters.items() if k not in names_of_statuses} | {"MessageStatus": word}
+        {k: v for k, v in parameters.items() if k not in names_of_statuses} | {"MessageStatus": raw_status}
     )
 
     _, report = read(body)
 
-    assert report.word == word.replace("\x00", "\ufffd")
+    assert report.raw_status == raw_status.replace("\x00", "\ufffd")
     assert "\\u0000" not in json.dumps(report.payload)
 
 
@@ -140,7 +140,7 @@ def test_no_body_is_too_odd_to_read_or_to_refuse(body: str) -> None:
     except (InvalidCallbackError, ValueError):
         return
 
-    assert report.word
+    assert report.raw_status
 
 
 INBOUND = {"MessageSid": SID, "From": "+14155552671", "To": "+15005550006", "Body": "STOP"}

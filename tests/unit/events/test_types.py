@@ -7,18 +7,27 @@ import pytest
 
 from smsapp.events.types import EventType, events_for
 from smsapp.ids import new_id
-from smsapp.messages.fold import Event, Report, Source, Step, Tracked, fold, note, take
+from smsapp.messages.fold import (
+    Event,
+    MessageState,
+    Report,
+    Source,
+    Step,
+    apply_report,
+    apply_step,
+    record_only,
+)
 from smsapp.messages.refold import HELD, NEVER_CONFIRMED, SID_IS_ANOTHERS
 from smsapp.messages.status import Outcome, Status
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-NEW = Tracked(new_id(), Status.PENDING, 1, 1, NOW)
+NEW = MessageState(new_id(), Status.PENDING, 1, 1, NOW)
 
 Told = tuple[EventType, int]
 
 
-def report(word: str, *, attempt: int = 1) -> Report:
-    return Report(Source.CALLBACK, word, NOW, new_id(), attempt=attempt, twilio_sid=f"SM{attempt:032x}")
+def report(raw_status: str, *, attempt: int = 1) -> Report:
+    return Report(Source.CALLBACK, raw_status, NOW, new_id(), attempt=attempt, twilio_sid=f"SM{attempt:032x}")
 
 
 def step(
@@ -30,21 +39,23 @@ def step(
     )  # fmt: skip
 
 
-def happen(message: Tracked, *evidence: Report | Step) -> tuple[Tracked, list[Event]]:
+def happen(message: MessageState, *evidence: Report | Step) -> tuple[MessageState, list[Event]]:
     events = []
     for piece in evidence:
-        message, event = fold(message, piece) if isinstance(piece, Report) else take(message, piece)
+        message, event = (
+            apply_report(message, piece) if isinstance(piece, Report) else apply_step(message, piece)
+        )
         events.append(event)
     return message, events
 
 
-def told(message: Tracked, evidence: Sequence[Report | Step]) -> list[Told]:
+def told(message: MessageState, evidence: Sequence[Report | Step]) -> list[Told]:
     """Return what is told when all the evidence comes at once."""
     after, events = happen(message, *evidence)
     return [(each.type, each.event_seq or 0) for each in events_for(message, after, events)]
 
 
-def told_singly(message: Tracked, evidence: Sequence[Report | Step]) -> list[Told]:
+def told_singly(message: MessageState, evidence: Sequence[Report | Step]) -> list[Told]:
     """Return what is told when each piece comes by itself."""
     found: list[Told] = []
     for piece in evidence:
@@ -89,8 +100,9 @@ def pieces(words: Sequence[str]) -> list[Report | Step]:
         "again": step(Status.PENDING, attempt=2, reason="resend"),
     }
     return [
-        steps.get(word) or report(word.partition(" ")[0], attempt=2 if word.endswith("2") else 1)
-        for word in words
+        steps.get(raw_status)
+        or report(raw_status.partition(" ")[0], attempt=2 if raw_status.endswith("2") else 1)
+        for raw_status in words
     ]
 
 
@@ -123,7 +135,7 @@ def test_each_event_names_the_line_that_it_tells_of(label: str) -> None:
 def test_what_came_too_late_to_change_anything_is_not_told() -> None:
     done, _ = happen(NEW, report("delivered"))
 
-    after, event = note(done, step(Status.FAILED))
+    after, event = record_only(done, step(Status.FAILED))
 
     assert list(events_for(done, after, [event])) == []
 

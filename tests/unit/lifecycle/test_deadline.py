@@ -7,14 +7,14 @@ from uuid import uuid4
 import pytest
 
 from smsapp.lifecycle.deadline import miss, was_missed
-from smsapp.messages.fold import Tracked
+from smsapp.messages.fold import MessageState
 from smsapp.messages.status import FINAL, Outcome, Status
 from smsapp.twilio.error_codes import OwnCode
 
 DEADLINE = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 NOW = DEADLINE + SECOND
-PENDING = Tracked(
+PENDING = MessageState(
     uuid4(),
     Status.PENDING,
     attempt=1,
@@ -25,7 +25,7 @@ PENDING = Tracked(
 )
 
 
-def ended(status: Status, at: datetime, **changes: Any) -> Tracked:
+def ended(status: Status, at: datetime, **changes: Any) -> MessageState:
     return PENDING._replace(status=status, finished_at=at, due_at=None, **changes)
 
 
@@ -83,4 +83,4 @@ def test_what_is_under_way_or_over_only_gets_a_line_in_its_history(status: Statu
     after, event = miss(before, now=NOW, receipt_id=uuid4())
 
     assert after._replace(version=before.version) == before
-    assert (event.word, event.applied, event.reason) == (status, False, "deadline_missed")
+    assert (event.raw_status, event.applied, event.reason) == (status, False, "deadline_missed")

@@ -21,25 +21,27 @@ from smsapp.lifecycle.failure_plan import (
     parse_plan,
     parse_span,
 )
-from smsapp.messages.fold import Tracked
+from smsapp.messages.fold import MessageState
 from smsapp.messages.status import BAD_NEWS, FINAL, Status
 from smsapp.twilio.error_codes import FAILURES, FailureClass, OwnCode, explain
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-SENT = Tracked(uuid4(), Status.SENT, attempt=1, version=4, created_at=NOW, twilio_sid="SM1")
+SENT = MessageState(uuid4(), Status.SENT, attempt=1, version=4, created_at=NOW, twilio_sid="SM1")
 
 
 def plan(*steps: dict[str, Any], max_segments: int | None = None) -> Plan:
     return parse_plan({"steps": steps, "max_segments": max_segments})
 
 
-def failing(its: Plan, code: int | None = 30003, **changes: Any) -> Tracked:
+def failing(its: Plan, code: int | None = 30003, **changes: Any) -> MessageState:
     status = changes.pop("status", Status.UNDELIVERED)
     return SENT._replace(status=status, error_code=code, finished_at=NOW, steps_left=its.all_left, **changes)
 
 
-def follow(its: Plan, after: Tracked, *, segments: int = 1, before: Tracked = SENT) -> Followed | None:
+def follow(
+    its: Plan, after: MessageState, *, segments: int = 1, before: MessageState = SENT
+) -> Followed | None:
     return follow_plan(before, after, its, segments=segments, now=NOW, receipt_id=uuid4(), rng=lambda: 0.5)
 
 
@@ -60,7 +62,7 @@ def test_a_resend_waits_and_is_told_with_its_reason() -> None:
     message, event = followed.message, followed.event
     assert (message.status, message.attempt, message.steps_left) == (Status.PENDING, 2, 0)
     assert message.due_at == NOW + 5 * MINUTE + timedelta(seconds=30)
-    assert (event.word, event.applied, event.reason, event.error_code) == (
+    assert (event.raw_status, event.applied, event.reason, event.error_code) == (
         "pending",
         True,
         "plan_resend",
@@ -82,7 +84,7 @@ def test_a_fallback_leaves_the_message_as_it_is() -> None:
 
     assert followed is not None
     assert followed.message._replace(version=after.version, steps_left=after.steps_left) == after
-    assert (followed.event.word, followed.event.applied, followed.event.reason) == (
+    assert (followed.event.raw_status, followed.event.applied, followed.event.reason) == (
         "undelivered",
         False,
         "plan_fallback",

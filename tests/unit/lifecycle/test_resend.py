@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from smsapp.lifecycle.resend import MAX_RESENDS, resend
-from smsapp.messages.fold import Event, Source, Tracked
+from smsapp.messages.fold import Event, MessageState, Source
 from smsapp.messages.status import Status
 from smsapp.twilio.error_codes import FAILURES
 
@@ -16,8 +16,8 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SID = "SM" + "1" * 32
 
 
-def sent(**changes: Any) -> Tracked:
-    message = Tracked(
+def sent(**changes: Any) -> MessageState:
+    message = MessageState(
         uuid4(),
         Status.SENT,
         attempt=1,
@@ -30,13 +30,13 @@ def sent(**changes: Any) -> Tracked:
     return message._replace(**changes)
 
 
-def failed(code: int | None, status: Status = Status.UNDELIVERED, **changes: Any) -> Tracked:
+def failed(code: int | None, status: Status = Status.UNDELIVERED, **changes: Any) -> MessageState:
     return sent(status=status, error_code=code, finished_at=NOW, **changes)
 
 
 def decide(
-    before: Tracked, after: Tracked, rng: Callable[[], float] = lambda: 0.5
-) -> tuple[Tracked, Event] | None:
+    before: MessageState, after: MessageState, rng: Callable[[], float] = lambda: 0.5
+) -> tuple[MessageState, Event] | None:
     return resend(before, after, now=NOW, receipt_id=uuid4(), rng=rng)
 
 
@@ -54,7 +54,12 @@ def test_a_text_whose_phone_was_off_goes_out_again_half_an_hour_later() -> None:
     )
     assert message.error_code == 30003  # what it waits for
     assert message.due_at == NOW + timedelta(minutes=33)
-    assert (event.source, event.word, event.reason, event.attempt) == (Source.SYSTEM, "pending", "resend", 2)
+    assert (event.source, event.raw_status, event.reason, event.attempt) == (
+        Source.SYSTEM,
+        "pending",
+        "resend",
+        2,
+    )
 
 
 def test_by_default_nothing_is_sent_again() -> None:

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapp.messages.fold import Event, Reason, Report, Source, Step, Tracked, fold, note, take
+from smsapp.messages.fold import (
+    Event,
+    MessageState,
+    Reason,
+    Report,
+    Source,
+    Step,
+    apply_report,
+    apply_step,
+    record_only,
+)
 from smsapp.messages.status import FINAL, OURS, Outcome, Status, outcome_of, supersedes
 from smsapp.twilio.error_codes import OwnCode
 
@@ -26,30 +36,30 @@ CODES = (30001, 30003, 30005, 30008)
 Word = tuple[str, int | None]
 
 
-def submitting(**changes: Any) -> Tracked:
-    return Tracked(uuid4(), Status.SUBMITTING, attempt=1, version=2, created_at=NOW, due_at=LATER)._replace(
-        **changes
-    )
+def submitting(**changes: Any) -> MessageState:
+    return MessageState(
+        uuid4(), Status.SUBMITTING, attempt=1, version=2, created_at=NOW, due_at=LATER
+    )._replace(**changes)
 
 
-def sent(**changes: Any) -> Tracked:
+def sent(**changes: Any) -> MessageState:
     return submitting(status=Status.SENT, twilio_sid=SID, submitted_at=NOW, sent_at=NOW, **changes)
 
 
-def callback(word: str, code: int | None = None, **changes: Any) -> Report:
-    report = Report(Source.CALLBACK, word, NOW, uuid4(), attempt=1, twilio_sid=SID, error_code=code)
+def callback(raw_status: str, code: int | None = None, **changes: Any) -> Report:
+    report = Report(Source.CALLBACK, raw_status, NOW, uuid4(), attempt=1, twilio_sid=SID, error_code=code)
     return report._replace(**changes)
 
 
-def poll(word: str, code: int | None = None, **changes: Any) -> Report:
-    return callback(word, code, source=Source.POLL, **changes)
+def poll(raw_status: str, code: int | None = None, **changes: Any) -> Report:
+    return callback(raw_status, code, source=Source.POLL, **changes)
 
 
-def fold_all(message: Tracked, words: Sequence[Word]) -> Tracked:
-    return reduce(lambda so_far, item: fold(so_far, callback(*item))[0], words, message)
+def fold_all(message: MessageState, words: Sequence[Word]) -> MessageState:
+    return reduce(lambda so_far, item: apply_report(so_far, callback(*item))[0], words, message)
 
 
-def end(message: Tracked) -> tuple[Status, Outcome | None, int | None]:
+def end(message: MessageState) -> tuple[Status, Outcome | None, int | None]:
     return message.status, message.outcome, message.error_code
 
 
@@ -79,7 +89,7 @@ def traces(draw: st.DrawFn) -> list[Word]:
         [("delivered", None), ("read", None)],
     ]
     correction = draw(st.sampled_from(corrections if not refusal else [[], *corrections]))
-    words: list[Word] = [*((word, draw(stray_code)) for word in progress), *refusal, *correction]
+    words: list[Word] = [*((raw_status, draw(stray_code)) for raw_status in progress), *refusal, *correction]
     return words
 
 
@@ -97,7 +107,7 @@ def test_no_order_and_no_repetition_changes_the_end(words: list[Word], data: st.
 
 @given(trace=traces(), data=st.data())
 def test_whatever_is_lost_the_final_event_alone_decides(trace: list[Word], data: st.DataObject) -> None:
-    kept = [word for word in trace[:-1] if data.draw(st.booleans())]
+    kept = [raw_status for raw_status in trace[:-1] if data.draw(st.booleans())]
     arrived = data.draw(
         st.permutations([*kept, trace[-1], *data.draw(st.lists(st.sampled_from(trace), max_size=3))])
     )
@@ -109,9 +119,9 @@ def test_whatever_is_lost_the_final_event_alone_decides(trace: list[Word], data:
 def test_polling_after_a_loss_ends_as_the_callbacks_would_have(
     trace: list[Word], data: st.DataObject
 ) -> None:
-    arrived = [word for word in trace if data.draw(st.booleans())]
+    arrived = [raw_status for raw_status in trace if data.draw(st.booleans())]
 
-    polled, _ = fold(fold_all(submitting(), arrived), poll(*trace[-1]))
+    polled, _ = apply_report(fold_all(submitting(), arrived), poll(*trace[-1]))
 
     assert end(polled) == end(fold_all(submitting(), trace))
 
@@ -120,7 +130,7 @@ def test_polling_after_a_loss_ends_as_the_callbacks_would_have(
 def test_no_report_moves_a_message_backwards(words: list[Word], report: Word) -> None:
     before = fold_all(submitting(), words)
 
-    after, _ = fold(before, callback(*report))
+    after, _ = apply_report(before, callback(*report))
 
     assert after.status is before.status or supersedes(after.status, before.status)
 
@@ -143,18 +153,18 @@ def test_every_report_is_one_event_more(words: list[Word]) -> None:
 
 
 def test_a_report_moves_the_message_forward_and_says_so() -> None:
-    message, event = fold(submitting(), callback("sent", received_at=LATER))
+    message, event = apply_report(submitting(), callback("sent", received_at=LATER))
 
     assert (message.status, message.twilio_sid) == (Status.SENT, SID)
     assert (message.submitted_at, message.sent_at, message.updated_at) == (LATER, LATER, LATER)
-    assert (event.applied, event.reason, event.word, event.attempt) == (True, None, "sent", 1)
+    assert (event.applied, event.reason, event.raw_status, event.attempt) == (True, None, "sent", 1)
 
 
 @pytest.mark.parametrize("refusal", ["undelivered", "failed", "canceled"])
 def test_delivery_overrules_a_refusal_and_its_reason(refusal: str) -> None:
-    refused, _ = fold(sent(), callback(refusal, 30003, received_at=NOW))
+    refused, _ = apply_report(sent(), callback(refusal, 30003, received_at=NOW))
 
-    corrected, event = fold(refused, callback("delivered", received_at=LATER))
+    corrected, event = apply_report(refused, callback("delivered", received_at=LATER))
 
     assert end(corrected) == (Status.DELIVERED, Outcome.DELIVERED, None)
     assert corrected.finished_at == NOW  # when it first was final
@@ -163,9 +173,9 @@ def test_delivery_overrules_a_refusal_and_its_reason(refusal: str) -> None:
 
 @pytest.mark.parametrize("refusal", ["undelivered", "failed", "canceled"])
 def test_no_refusal_overrules_delivery(refusal: str) -> None:
-    delivered, _ = fold(sent(), callback("delivered"))
+    delivered, _ = apply_report(sent(), callback("delivered"))
 
-    message, event = fold(delivered, callback(refusal, 30003))
+    message, event = apply_report(delivered, callback(refusal, 30003))
 
     assert end(message) == (Status.DELIVERED, Outcome.DELIVERED, None)
     assert (event.applied, event.reason, event.error_code) == (False, Reason.LATE, 30003)
@@ -174,64 +184,66 @@ def test_no_refusal_overrules_delivery(refusal: str) -> None:
 def test_an_unknown_word_is_kept_and_changes_nothing_that_people_see() -> None:
     before = sent()
 
-    message, event = fold(before, callback("some_new_word", 30003, received_at=LATER))
+    message, event = apply_report(before, callback("some_new_word", 30003, received_at=LATER))
 
     assert message._replace(version=before.version, updated_at=before.updated_at) == before
-    assert (event.word, event.applied, event.reason) == ("some_new_word", False, Reason.UNKNOWN_STATUS)
+    assert (event.raw_status, event.applied, event.reason) == ("some_new_word", False, Reason.UNKNOWN_STATUS)
 
 
 def test_an_unknown_word_still_proves_that_twilio_has_the_message() -> None:
     """Else a message whose answer was lost would be sent again in spite of the evidence."""
-    message, _ = fold(submitting(status=Status.UNCONFIRMED), callback("some_new_word"))
+    message, _ = apply_report(submitting(status=Status.UNCONFIRMED), callback("some_new_word"))
 
     assert (message.status, message.twilio_sid) == (Status.UNCONFIRMED, SID)
 
 
 def test_an_unknown_word_in_an_answer_still_sets_the_next_question() -> None:
     """Else the message would stay due, and be asked about for ever without a pause."""
-    message, _ = fold(sent(due_at=NOW), poll("some_new_word", poll_at=LATER))
+    message, _ = apply_report(sent(due_at=NOW), poll("some_new_word", poll_at=LATER))
 
     assert message.due_at == LATER
 
 
-@pytest.mark.parametrize("word", ["failed", "undelivered"])
-def test_a_failure_keeps_its_code_when_a_later_report_has_none(word: str) -> None:
-    explained, _ = fold(sent(), callback(word, 30005))
+@pytest.mark.parametrize("raw_status", ["failed", "undelivered"])
+def test_a_failure_keeps_its_code_when_a_later_report_has_none(raw_status: str) -> None:
+    explained, _ = apply_report(sent(), callback(raw_status, 30005))
 
-    message, _ = fold(explained, callback(word))
-
-    assert message.error_code == 30005
-
-
-@pytest.mark.parametrize("word", ["failed", "undelivered"])
-def test_a_failure_learns_its_code_from_a_later_report(word: str) -> None:
-    unexplained, _ = fold(sent(), callback(word))
-
-    message, _ = fold(unexplained, poll(word, 30005))
+    message, _ = apply_report(explained, callback(raw_status))
 
     assert message.error_code == 30005
 
 
-@pytest.mark.parametrize("word", ["queued", "sending", "sent", "delivered", "canceled", "read"])
-def test_a_code_on_anything_but_a_failure_is_ignored(word: str) -> None:
-    message, event = fold(submitting(), callback(word, 30005))
+@pytest.mark.parametrize("raw_status", ["failed", "undelivered"])
+def test_a_failure_learns_its_code_from_a_later_report(raw_status: str) -> None:
+    unexplained, _ = apply_report(sent(), callback(raw_status))
+
+    message, _ = apply_report(unexplained, poll(raw_status, 30005))
+
+    assert message.error_code == 30005
+
+
+@pytest.mark.parametrize("raw_status", ["queued", "sending", "sent", "delivered", "canceled", "read"])
+def test_a_code_on_anything_but_a_failure_is_ignored(raw_status: str) -> None:
+    message, event = apply_report(submitting(), callback(raw_status, 30005))
 
     assert message.error_code is None
     assert event.error_code == 30005
 
 
 def test_a_code_of_an_earlier_refusal_goes_when_twilio_takes_the_message() -> None:
-    message, _ = fold(submitting(error_code=20429), callback("queued"))
+    message, _ = apply_report(submitting(error_code=20429), callback("queued"))
 
     assert message.error_code is None
 
 
 def test_twilios_reason_replaces_our_own() -> None:
     """We gave the message up as not to be found; then its callback came after all."""
-    given_up, _ = take(submitting(), step(Status.FAILED, error_code=OwnCode.NOT_FOUND_AT_TWILIO, due_at=None))
+    given_up, _ = apply_step(
+        submitting(), step(Status.FAILED, error_code=OwnCode.NOT_FOUND_AT_TWILIO, due_at=None)
+    )
 
-    confirmed, _ = fold(given_up, callback("failed", 30008))
-    contradicted, _ = fold(given_up, callback("undelivered", 30003))
+    confirmed, _ = apply_report(given_up, callback("failed", 30008))
+    contradicted, _ = apply_report(given_up, callback("undelivered", 30003))
 
     assert end(confirmed) == (Status.FAILED, Outcome.FAILED, 30008)
     assert end(contradicted) == (Status.UNDELIVERED, Outcome.UNDELIVERED, 30003)
@@ -241,48 +253,50 @@ def test_twilios_reason_replaces_our_own() -> None:
 
 
 def test_an_early_callback_binds_the_sid() -> None:
-    message, _ = fold(submitting(), callback("sent", twilio_sid=OTHER_SID))
+    message, _ = apply_report(submitting(), callback("sent", twilio_sid=OTHER_SID))
 
     assert message.twilio_sid == OTHER_SID
 
 
 def test_a_callback_without_a_sid_counts_and_the_answer_binds_it() -> None:
-    early, _ = fold(submitting(), callback("sent", twilio_sid=None))
+    early, _ = apply_report(submitting(), callback("sent", twilio_sid=None))
 
-    message, event = fold(early, callback("queued")._replace(source=Source.API, poll_at=LATER))
+    message, event = apply_report(early, callback("queued")._replace(source=Source.API, poll_at=LATER))
 
     assert (early.status, early.twilio_sid) == (Status.SENT, None)
     assert (message.status, message.twilio_sid, message.due_at) == (Status.SENT, SID, LATER)
     assert event.reason is Reason.LATE
 
 
-@pytest.mark.parametrize("word", ["queued", "sent", "undelivered", "failed", "canceled"])
-def test_another_twilio_message_of_the_same_attempt_changes_nothing(word: str) -> None:
+@pytest.mark.parametrize("raw_status", ["queued", "sent", "undelivered", "failed", "canceled"])
+def test_another_twilio_message_of_the_same_attempt_changes_nothing(raw_status: str) -> None:
     before = sent(due_at=NOW)
 
-    message, event = fold(before, callback(word, 30003, twilio_sid=OTHER_SID, poll_at=LATER, price="-0.1"))
+    message, event = apply_report(
+        before, callback(raw_status, 30003, twilio_sid=OTHER_SID, poll_at=LATER, price="-0.1")
+    )
 
     assert message._replace(version=before.version, updated_at=before.updated_at) == before
     assert (event.applied, event.reason, event.twilio_sid) == (False, Reason.OTHER_SID, OTHER_SID)
 
 
-@pytest.mark.parametrize("word", ["queued", "sent", "undelivered", "failed", "canceled"])
-def test_an_earlier_attempt_does_not_speak_for_the_present_one(word: str) -> None:
+@pytest.mark.parametrize("raw_status", ["queued", "sent", "undelivered", "failed", "canceled"])
+def test_an_earlier_attempt_does_not_speak_for_the_present_one(raw_status: str) -> None:
     before = submitting(attempt=2, status=Status.PENDING)
 
-    message, event = fold(before, callback(word, 30003, attempt=1))
+    message, event = apply_report(before, callback(raw_status, 30003, attempt=1))
 
     assert message._replace(version=before.version, updated_at=before.updated_at) == before
     assert (event.applied, event.reason, event.attempt) == (False, Reason.EARLIER_ATTEMPT, 1)
 
 
-@pytest.mark.parametrize("word", ["delivered", "read"])
-def test_a_text_that_reached_the_phone_reached_it_whichever_attempt_it_was(word: str) -> None:
+@pytest.mark.parametrize("raw_status", ["delivered", "read"])
+def test_a_text_that_reached_the_phone_reached_it_whichever_attempt_it_was(raw_status: str) -> None:
     before = submitting(attempt=2, status=Status.PENDING, error_code=30003)
 
-    message, event = fold(before, callback(word, attempt=1))
+    message, event = apply_report(before, callback(raw_status, attempt=1))
 
-    assert end(message) == (Status(word), Outcome.DELIVERED, None)
+    assert end(message) == (Status(raw_status), Outcome.DELIVERED, None)
     assert (message.due_at, message.twilio_sid) == (
         None,
         None,
@@ -291,16 +305,16 @@ def test_a_text_that_reached_the_phone_reached_it_whichever_attempt_it_was(word:
 
 
 def test_an_earlier_delivery_is_news_only_once() -> None:
-    delivered, _ = fold(submitting(attempt=2), callback("delivered", attempt=1))
+    delivered, _ = apply_report(submitting(attempt=2), callback("delivered", attempt=1))
 
-    message, event = fold(delivered, callback("delivered", attempt=1))
+    message, event = apply_report(delivered, callback("delivered", attempt=1))
 
     assert message.status is Status.DELIVERED
     assert (event.applied, event.reason) == (False, Reason.EARLIER_ATTEMPT)
 
 
 def test_a_report_that_names_no_attempt_is_about_the_present_one() -> None:
-    message, event = fold(submitting(attempt=3), callback("sent", attempt=None))
+    message, event = apply_report(submitting(attempt=3), callback("sent", attempt=None))
 
     assert message.status is Status.SENT
     assert event.attempt == 3
@@ -310,35 +324,35 @@ def test_a_report_that_names_no_attempt_is_about_the_present_one() -> None:
 
 
 def test_a_callback_that_was_there_before_is_a_duplicate() -> None:
-    once, first = fold(submitting(), callback("sent"))
+    once, first = apply_report(submitting(), callback("sent"))
 
-    _, second = fold(once, callback("sent"))
+    _, second = apply_report(once, callback("sent"))
 
     assert (first.applied, second.applied, second.reason) == (True, False, Reason.DUPLICATE)
 
 
 def test_a_callback_of_what_was_known_from_elsewhere_confirms_it() -> None:
-    polled, _ = fold(submitting(), poll("sent"))
+    polled, _ = apply_report(submitting(), poll("sent"))
 
-    once, first = fold(polled, callback("sent"))
-    _, second = fold(once, callback("sent"))
+    once, first = apply_report(polled, callback("sent"))
+    _, second = apply_report(once, callback("sent"))
 
     assert (first.reason, second.reason) == (Reason.CONFIRMS, Reason.DUPLICATE)
 
 
 def test_a_callback_that_comes_late_is_late_once_and_then_a_duplicate() -> None:
-    delivered, _ = fold(submitting(), callback("delivered"))
+    delivered, _ = apply_report(submitting(), callback("delivered"))
 
-    once, first = fold(delivered, callback("sent"))
-    _, second = fold(once, callback("sent"))
+    once, first = apply_report(delivered, callback("sent"))
+    _, second = apply_report(once, callback("sent"))
 
     assert (first.reason, second.reason) == (Reason.LATE, Reason.DUPLICATE)
 
 
 def test_an_answer_never_counts_as_a_duplicate_callback() -> None:
-    called, _ = fold(submitting(), callback("sent"))
+    called, _ = apply_report(submitting(), callback("sent"))
 
-    _, polled = fold(called, poll("sent"))
+    _, polled = apply_report(called, poll("sent"))
 
     assert polled.reason is Reason.CONFIRMS
 
@@ -347,32 +361,34 @@ def test_an_answer_never_counts_as_a_duplicate_callback() -> None:
 
 
 def test_prices_and_segments_are_learned_whenever_they_come() -> None:
-    delivered, _ = fold(sent(), callback("delivered"))
+    delivered, _ = apply_report(sent(), callback("delivered"))
 
-    message, event = fold(delivered, poll("delivered", price="-0.0075", price_unit="USD", num_segments=2))
+    message, event = apply_report(
+        delivered, poll("delivered", price="-0.0075", price_unit="USD", num_segments=2)
+    )
 
     assert (message.price, message.price_unit, message.num_segments) == ("-0.0075", "USD", 2)
     assert (event.applied, event.reason) == (False, Reason.CONFIRMS)
 
 
 def test_what_is_known_is_not_unlearned() -> None:
-    priced, _ = fold(sent(), poll("sent", price="-0.0075", price_unit="USD", num_segments=2))
+    priced, _ = apply_report(sent(), poll("sent", price="-0.0075", price_unit="USD", num_segments=2))
 
-    message, _ = fold(priced, callback("delivered"))
+    message, _ = apply_report(priced, callback("delivered"))
 
     assert (message.price, message.price_unit, message.num_segments) == ("-0.0075", "USD", 2)
 
 
-@pytest.mark.parametrize("word", ["queued", "sent"])
-def test_the_next_question_is_set_whether_or_not_the_answer_is_news(word: str) -> None:
-    message, _ = fold(sent(due_at=NOW), poll(word, poll_at=LATER))
+@pytest.mark.parametrize("raw_status", ["queued", "sent"])
+def test_the_next_question_is_set_whether_or_not_the_answer_is_news(raw_status: str) -> None:
+    message, _ = apply_report(sent(due_at=NOW), poll(raw_status, poll_at=LATER))
 
     assert message.due_at == LATER
 
 
 def test_a_final_message_is_never_due_again() -> None:
-    message, _ = fold(sent(due_at=NOW), poll("delivered", poll_at=LATER))
-    again, _ = fold(message, poll("sent", poll_at=LATER))
+    message, _ = apply_report(sent(due_at=NOW), poll("delivered", poll_at=LATER))
+    again, _ = apply_report(message, poll("sent", poll_at=LATER))
 
     assert (message.due_at, again.due_at) == (None, None)
 
@@ -380,7 +396,7 @@ def test_a_final_message_is_never_due_again() -> None:
 def test_a_receipt_revises_what_was_given_up_as_unconfirmed() -> None:
     silent = sent(outcome=Outcome.UNCONFIRMED)
 
-    message, _ = fold(silent, callback("delivered"))
+    message, _ = apply_report(silent, callback("delivered"))
 
     assert end(message) == (Status.DELIVERED, Outcome.DELIVERED, None)
 
@@ -389,7 +405,7 @@ def test_a_receipt_revises_what_was_given_up_as_unconfirmed() -> None:
 
 
 def test_a_step_is_taken_as_it_says() -> None:
-    message, event = take(
+    message, event = apply_step(
         submitting(), step(Status.UNCONFIRMED, error_code=2, reason="worker_lost", payload={"a": 1})
     )
 
@@ -397,7 +413,7 @@ def test_a_step_is_taken_as_it_says() -> None:
     assert (message.version, message.updated_at, message.outcome) == (3, LATER, None)
     assert event == Event(
         source=Source.SYSTEM,
-        word="unconfirmed",
+        raw_status="unconfirmed",
         applied=True,
         reason="worker_lost",
         attempt=1,
@@ -410,9 +426,9 @@ def test_a_step_is_taken_as_it_says() -> None:
 
 
 def test_a_new_attempt_forgets_the_sid_and_the_callbacks_of_the_one_before() -> None:
-    called, _ = fold(submitting(), callback("failed", 30008))
+    called, _ = apply_report(submitting(), callback("failed", 30008))
 
-    message, event = take(called, step(Status.PENDING, attempt=2, error_code=30008))
+    message, event = apply_step(called, step(Status.PENDING, attempt=2, error_code=30008))
 
     assert (message.attempt, message.twilio_sid, message.reported) == (2, None, 0)
     assert (message.outcome, message.finished_at, message.error_code) == (None, None, 30008)
@@ -421,44 +437,44 @@ def test_a_new_attempt_forgets_the_sid_and_the_callbacks_of_the_one_before() -> 
 
 def test_a_new_attempt_has_milestones_of_its_own() -> None:
     """The age of an attempt decides when it is asked about, and when the wait for its receipt ends."""
-    failed, _ = fold(sent(), callback("failed", 30008))
+    failed, _ = apply_report(sent(), callback("failed", 30008))
 
-    waiting, _ = take(failed, step(Status.PENDING, attempt=2))
-    resent, _ = fold(waiting, callback("sent", attempt=2, received_at=LATER, twilio_sid=OTHER_SID))
+    waiting, _ = apply_step(failed, step(Status.PENDING, attempt=2))
+    resent, _ = apply_report(waiting, callback("sent", attempt=2, received_at=LATER, twilio_sid=OTHER_SID))
 
     assert (waiting.submitted_at, waiting.sent_at) == (None, None)
     assert (resent.submitted_at, resent.sent_at) == (LATER, LATER)
 
 
 def test_the_same_attempt_keeps_its_sid() -> None:
-    message, event = take(sent(), step(Status.SENT))
+    message, event = apply_step(sent(), step(Status.SENT))
 
     assert (message.twilio_sid, event.twilio_sid) == (SID, SID)
 
 
 def test_a_step_to_the_end_ends_the_message() -> None:
-    message, _ = take(submitting(), step(Status.FAILED, due_at=None, error_code=21211))
+    message, _ = apply_step(submitting(), step(Status.FAILED, due_at=None, error_code=21211))
 
     assert end(message) == (Status.FAILED, Outcome.FAILED, 21211)
     assert (message.finished_at, message.due_at) == (LATER, None)
 
 
 def test_a_step_may_end_a_message_whose_status_does_not() -> None:
-    message, _ = take(sent(), step(Status.SENT, outcome=Outcome.UNCONFIRMED))
+    message, _ = apply_step(sent(), step(Status.SENT, outcome=Outcome.UNCONFIRMED))
 
     assert (message.status, message.outcome) == (Status.SENT, Outcome.UNCONFIRMED)
 
 
 def test_a_step_that_leaves_the_status_leaves_the_outcome() -> None:
-    message, _ = take(sent(outcome=Outcome.UNCONFIRMED), step(Status.SENT, reason="gone_at_twilio"))
+    message, _ = apply_step(sent(outcome=Outcome.UNCONFIRMED), step(Status.SENT, reason="gone_at_twilio"))
 
     assert message.outcome is Outcome.UNCONFIRMED
 
 
 def test_a_code_stays_while_the_message_is_open_and_goes_with_a_new_end() -> None:
-    waiting, _ = take(submitting(), step(Status.PENDING, attempt=2, error_code=20429))
-    claimed, _ = take(waiting, step(Status.SUBMITTING, attempt=2))
-    canceled, _ = take(claimed, step(Status.CANCELED, attempt=2))
+    waiting, _ = apply_step(submitting(), step(Status.PENDING, attempt=2, error_code=20429))
+    claimed, _ = apply_step(waiting, step(Status.SUBMITTING, attempt=2))
+    canceled, _ = apply_step(claimed, step(Status.CANCELED, attempt=2))
 
     assert (waiting.error_code, claimed.error_code, canceled.error_code) == (20429, 20429, None)
 
@@ -466,16 +482,16 @@ def test_a_code_stays_while_the_message_is_open_and_goes_with_a_new_end() -> Non
 def test_a_step_that_came_too_late_is_only_noted() -> None:
     before = sent()
 
-    message, event = note(before, step(Status.FAILED, error_code=21211, source=Source.API))
+    message, event = record_only(before, step(Status.FAILED, error_code=21211, source=Source.API))
 
     assert message._replace(version=before.version) == before
     assert message.version == before.version + 1
-    assert (event.applied, event.word, event.error_code) == (False, "failed", 21211)
+    assert (event.applied, event.raw_status, event.error_code) == (False, "failed", 21211)
 
 
 def test_a_refusal_names_no_sid_even_when_a_callback_has_told_it() -> None:
     """Its event would be taken for Twilio's word on that SID when the history is folded again."""
-    _, noted = note(sent(), step(Status.FAILED, source=Source.API))
-    _, taken = take(submitting(twilio_sid=SID), step(Status.UNCONFIRMED, source=Source.API))
+    _, noted = record_only(sent(), step(Status.FAILED, source=Source.API))
+    _, taken = apply_step(submitting(twilio_sid=SID), step(Status.UNCONFIRMED, source=Source.API))
 
     assert (noted.twilio_sid, taken.twilio_sid) == (None, None)

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from smsapp.lifecycle.resend import MAX_RESENDS, resend
-from smsapp.messages.fold import Event, Report, Source, Step, Tracked, fold, note, take
+from smsapp.messages.fold import (
+    Event,
+    MessageState,
+    Report,
+    Source,
+    Step,
+    apply_report,
+    apply_step,
+    record_only,
+)
 from smsapp.messages.refold import HELD, NEVER_CONFIRMED, SID_IS_ANOTHERS, PastEvent, refold
 from smsapp.messages.status import FINAL, GOOD_NEWS, OURS, Outcome, Status, outcome_of, supersedes
 from smsapp.twilio.error_codes import OwnCode
@@ -25,7 +34,7 @@ choices = st.integers(min_value=0, max_value=99)
 def past(event: Event) -> PastEvent:
     return PastEvent(
         source=event.source,
-        word=str(event.word)[:32],
+        raw_status=str(event.raw_status)[:32],
         applied=event.applied,
         reason=event.reason,
         attempt=event.attempt,
@@ -36,11 +45,13 @@ def past(event: Event) -> PastEvent:
     )
 
 
-def accepted() -> tuple[Tracked, Event]:
-    message = Tracked(uuid4(), Status.PENDING, 1, 1, created_at=START, due_at=START, resends_left=MAX_RESENDS)
+def accepted() -> tuple[MessageState, Event]:
+    message = MessageState(
+        uuid4(), Status.PENDING, 1, 1, created_at=START, due_at=START, resends_left=MAX_RESENDS
+    )
     event = Event(
         source=Source.REQUEST,
-        word=Status.PENDING,
+        raw_status=Status.PENDING,
         applied=True,
         reason=None,
         attempt=1,
@@ -74,12 +85,12 @@ class Life(RuleBasedStateMachine):
     # The services' moves.
 
     def step(self, step: Step) -> None:
-        self.message, event = take(self.message, step)
+        self.message, event = apply_step(self.message, step)
         self.events.append(event)
 
     def report(self, report: Report) -> None:
         before = self.message
-        self.message, event = fold(before, report)
+        self.message, event = apply_report(before, report)
         self.events.append(event)
         assert self.message.status is before.status or supersedes(self.message.status, before.status)
         resent = resend(before, self.message, now=self.now, receipt_id=uuid4(), rng=lambda: 0.5)
@@ -95,11 +106,11 @@ class Life(RuleBasedStateMachine):
         return Step(source, status, attempt or self.message.attempt, self.now, uuid4(), due_at)
 
     def make_report(
-        self, source: Source, word: str, code: int | None, attempt: int | None, sid: str | None
+        self, source: Source, raw_status: str, code: int | None, attempt: int | None, sid: str | None
     ) -> Report:
         self.now += timedelta(seconds=1)
         poll_at = None if source is Source.CALLBACK else self.now
-        return Report(source, word, self.now, uuid4(), attempt, sid, code, poll_at=poll_at)
+        return Report(source, raw_status, self.now, uuid4(), attempt, sid, code, poll_at=poll_at)
 
     @precondition(lambda self: self.message.status is Status.PENDING)
     @rule()
@@ -110,10 +121,10 @@ class Life(RuleBasedStateMachine):
         self.made.append(attempt)
 
     @precondition(lambda self: self.open)
-    @rule(choice=choices, word=words)
-    def accept(self, choice: int, word: str) -> None:
+    @rule(choice=choices, raw_status=words)
+    def accept(self, choice: int, raw_status: str) -> None:
         attempt = self.open.pop(choice % len(self.open))
-        self.report(self.make_report(Source.API, word, None, attempt.number, attempt.sid))
+        self.report(self.make_report(Source.API, raw_status, None, attempt.number, attempt.sid))
 
     @precondition(lambda self: self.open)
     @rule(choice=choices, verdict=st.sampled_from(["refused", "retry", "unknown", "gave_up"]))
@@ -138,7 +149,7 @@ class Life(RuleBasedStateMachine):
         if ours and self.message.attempt == attempt.number:
             self.step(step)
         else:
-            self.message, event = note(self.message, step)
+            self.message, event = record_only(self.message, step)
             self.events.append(event)
 
     @precondition(lambda self: self.message.status is Status.SUBMITTING)
@@ -150,28 +161,30 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.made)
     @rule(
         choice=choices,
-        word=words,
+        raw_status=words,
         code=codes,
         named=st.booleans(),
         sid=st.sampled_from(["own", "other", "none"]),
     )
-    def call_back(self, choice: int, word: str, code: int | None, named: bool, sid: str) -> None:
+    def call_back(self, choice: int, raw_status: str, code: int | None, named: bool, sid: str) -> None:
         attempt = self.made[choice % len(self.made)]
         # Without a name in its path, a callback is found by its SID, and so is its attempt unless it is the present.
         number = None if not named and attempt.number == self.message.attempt else attempt.number
         told = {"own": attempt.sid, "other": "SM" + "f" * 32, "none": None}[sid]
-        self.report(self.make_report(Source.CALLBACK, word, code, number, told))
+        self.report(self.make_report(Source.CALLBACK, raw_status, code, number, told))
 
     @precondition(lambda self: self.message.twilio_sid)
-    @rule(word=words, code=codes)
-    def poll(self, word: str, code: int | None) -> None:
-        self.report(self.make_report(Source.POLL, word, code, self.message.attempt, self.message.twilio_sid))
+    @rule(raw_status=words, code=codes)
+    def poll(self, raw_status: str, code: int | None) -> None:
+        self.report(
+            self.make_report(Source.POLL, raw_status, code, self.message.attempt, self.message.twilio_sid)
+        )
 
     @precondition(lambda self: self.message.status is Status.UNCONFIRMED and not self.message.twilio_sid)
-    @rule(word=words)
-    def find(self, word: str) -> None:
+    @rule(raw_status=words)
+    def find(self, raw_status: str) -> None:
         sid = next(attempt.sid for attempt in self.made if attempt.number == self.message.attempt)
-        self.report(self.make_report(Source.POLL, word, None, self.message.attempt, sid))
+        self.report(self.make_report(Source.POLL, raw_status, None, self.message.attempt, sid))
 
     @precondition(lambda self: self.message.status is Status.UNCONFIRMED)
     @rule(
@@ -248,10 +261,10 @@ def test_without_events_there_is_no_message() -> None:
 
 def test_a_tampered_history_tells_another_state() -> None:
     message, first = accepted()
-    claimed, claim = take(message, Step(Source.SYSTEM, Status.SUBMITTING, 1, START, uuid4(), START))
-    sent, report = fold(claimed, Report(Source.CALLBACK, "sent", START, uuid4(), 1, "SM" + "1" * 32))
+    claimed, claim = apply_step(message, Step(Source.SYSTEM, Status.SUBMITTING, 1, START, uuid4(), START))
+    sent, report = apply_report(claimed, Report(Source.CALLBACK, "sent", START, uuid4(), 1, "SM" + "1" * 32))
 
-    refolded = refold(message.id, [past(first), past(claim), replace(past(report), word="delivered")])
+    refolded = refold(message.id, [past(first), past(claim), replace(past(report), raw_status="delivered")])
 
     assert refolded is not None
     assert refolded.status is not sent.status
@@ -259,9 +272,9 @@ def test_a_tampered_history_tells_another_state() -> None:
 
 def test_a_step_that_was_only_noted_is_only_noted_again() -> None:
     message, first = accepted()
-    claimed, claim = take(message, Step(Source.SYSTEM, Status.SUBMITTING, 1, START, uuid4(), START))
-    sent, report = fold(claimed, Report(Source.CALLBACK, "sent", START, uuid4(), 1, "SM" + "1" * 32))
-    _, late = note(sent, Step(Source.API, Status.FAILED, 1, START, uuid4(), None, error_code=21211))
+    claimed, claim = apply_step(message, Step(Source.SYSTEM, Status.SUBMITTING, 1, START, uuid4(), START))
+    sent, report = apply_report(claimed, Report(Source.CALLBACK, "sent", START, uuid4(), 1, "SM" + "1" * 32))
+    _, late = record_only(sent, Step(Source.API, Status.FAILED, 1, START, uuid4(), None, error_code=21211))
 
     refolded = refold(message.id, map(past, [first, claim, report, late]))
 

@@ -22,16 +22,16 @@ TWILIOS_WORDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("word", TWILIOS_WORDS)
-def test_each_word_of_twilios_is_read(word: str) -> None:
-    assert parse_status(word) == word
+@pytest.mark.parametrize("raw_status", TWILIOS_WORDS)
+def test_each_word_of_twilios_is_read(raw_status: str) -> None:
+    assert parse_status(raw_status) == raw_status
 
 
 @pytest.mark.parametrize(
-    "word", ["pending", "submitting", "unconfirmed", "receiving", "Delivered", "", "new_word"]
+    "raw_status", ["pending", "submitting", "unconfirmed", "receiving", "Delivered", "", "new_word"]
 )
-def test_no_other_word_is_read_not_even_our_own(word: str) -> None:
-    assert parse_status(word) is None
+def test_no_other_word_is_read_not_even_our_own(raw_status: str) -> None:
+    assert parse_status(raw_status) is None
 
 
 def test_nothing_supersedes_itself() -> None:

@@ -12,11 +12,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 
 from smsapp.queue import drain
-from smsapp.queue.drain import MAX_SHIFT, alone, draining, outlast
-from smsapp.queue.tasks import FLAG_TTL_MS, Job
+from smsapp.queue.drain import MAX_SHIFT, drain_slot, retry_while_db_down, singleton_lock
+from smsapp.queue.tasks import FLAG_TTL_MS, Task
 from smsapp.runtime import Runtime
 
-JOB = Job.TRACK_CALLBACKS
+JOB = Task.TRACK_CALLBACKS
 AWAY = OperationalError("SELECT 1", {}, Exception("the database system is shutting down"))
 
 
@@ -24,25 +24,25 @@ AWAY = OperationalError("SELECT 1", {}, Exception("the database system is shutti
 class Flags:
     """Remembers what is done to the flag, in order."""
 
-    calls: list[tuple[str, Job, int]] = field(default_factory=list)
+    calls: list[tuple[str, Task, int]] = field(default_factory=list)
     broken: bool = False
     taken: bool = False
     renewed: threading.Event = field(default_factory=threading.Event)
 
-    def wake(self, job: Job, slot: int = 0) -> bool:
+    def wake(self, job: Task, slot: int = 0) -> bool:
         self.calls.append(("wake", job, slot))
         return not self.broken
 
-    def lock(self, job: Job) -> "Lock":
+    def lock(self, job: Task) -> "Lock":
         return Lock(self, job)
 
-    def keep(self, job: Job, slot: int = 0) -> None:
+    def keep(self, job: Task, slot: int = 0) -> None:
         self._call("keep", job, slot)
 
-    def release(self, job: Job, slot: int = 0) -> None:
+    def release(self, job: Task, slot: int = 0) -> None:
         self._call("release", job, slot)
 
-    def _call(self, name: str, job: Job, slot: int) -> None:
+    def _call(self, name: str, job: Task, slot: int) -> None:
         self.calls.append((name, job, slot))
         if self.broken:
             raise RedisConnectionError("away")
@@ -57,7 +57,7 @@ class Lock:
     """A lock that remembers what is done to it."""
 
     flags: Flags
-    job: Job
+    job: Task
 
     def acquire(self) -> bool:
         self.flags.calls.append(("acquire", self.job, 0))
@@ -115,7 +115,7 @@ def flags() -> Flags:
 
 @pytest.fixture
 def rt(flags: Flags, watch: Watch) -> Runtime:
-    return cast("Runtime", SimpleNamespace(jobs=flags, stopping=Stop(watch)))
+    return cast("Runtime", SimpleNamespace(tasks=flags, stopping=Stop(watch)))
 
 
 def failing(times: int, error: Exception = AWAY) -> Callable[[], str]:
@@ -133,16 +133,16 @@ def failing(times: int, error: Exception = AWAY) -> Callable[[], str]:
 def test_a_drain_that_found_nothing_more_takes_its_flag_down_and_wakes_nobody(
     rt: Runtime, flags: Flags
 ) -> None:
-    with draining(rt, JOB, 2) as again:
-        assert again()
+    with drain_slot(rt, JOB, 2) as keep_going:
+        assert keep_going()
 
     assert flags.calls == [("release", JOB, 2)]
 
 
 def test_a_drain_ends_after_its_shift_and_names_a_successor(rt: Runtime, flags: Flags, watch: Watch) -> None:
-    with draining(rt, JOB, 1) as again:
+    with drain_slot(rt, JOB, 1) as keep_going:
         watch.now += MAX_SHIFT.total_seconds() + 0.1
-        assert not again()
+        assert not keep_going()
 
     assert flags.calls[-2:] == [
         ("release", JOB, 1),
@@ -151,9 +151,9 @@ def test_a_drain_ends_after_its_shift_and_names_a_successor(rt: Runtime, flags: 
 
 
 def test_a_drain_that_is_told_to_stop_leaves_its_work_to_another(rt: Runtime, flags: Flags) -> None:
-    with draining(rt, JOB, 0) as again:
+    with drain_slot(rt, JOB, 0) as keep_going:
         rt.stopping.set()
-        assert not again()
+        assert not keep_going()
 
     assert flags.calls == [("release", JOB, 0), ("wake", JOB, 0)]
 
@@ -161,10 +161,10 @@ def test_a_drain_that_is_told_to_stop_leaves_its_work_to_another(rt: Runtime, fl
 def test_a_drain_shows_that_it_lives_well_before_its_flag_falls(
     rt: Runtime, flags: Flags, watch: Watch
 ) -> None:
-    with draining(rt, JOB, 0) as again:
+    with drain_slot(rt, JOB, 0) as keep_going:
         for _ in range(100):
             watch.now += 0.1
-            assert again()
+            assert keep_going()
 
     kept = flags.names.count("keep")
     assert 10 / (FLAG_TTL_MS / 1000) * 2 <= kept <= 10
@@ -172,7 +172,7 @@ def test_a_drain_shows_that_it_lives_well_before_its_flag_falls(
 
 
 def test_a_drain_that_fails_takes_its_flag_down_all_the_same(rt: Runtime, flags: Flags) -> None:
-    with pytest.raises(ZeroDivisionError), draining(rt, JOB, 0):
+    with pytest.raises(ZeroDivisionError), drain_slot(rt, JOB, 0):
         raise ZeroDivisionError
 
     assert flags.calls == [("release", JOB, 0)]
@@ -181,9 +181,9 @@ def test_a_drain_that_fails_takes_its_flag_down_all_the_same(rt: Runtime, flags:
 def test_a_drain_goes_on_while_redis_is_away(rt: Runtime, flags: Flags, watch: Watch) -> None:
     flags.broken = True
 
-    with draining(rt, JOB, 0) as again:
+    with drain_slot(rt, JOB, 0) as keep_going:
         watch.now += FLAG_TTL_MS / 1000
-        assert again()
+        assert keep_going()
 
     assert flags.names == ["keep", "release"]
 
@@ -192,15 +192,15 @@ def test_a_drain_goes_on_while_redis_is_away(rt: Runtime, flags: Flags, watch: W
     "error", [AWAY, InterfaceError("SELECT 1", {}, Exception("the connection is closed"))]
 )
 def test_work_is_done_again_until_the_database_is_back(rt: Runtime, error: Exception) -> None:
-    assert outlast(rt, failing(5, error)) == "done"
+    assert retry_while_db_down(rt, failing(5, error)) == "done"
 
 
 def test_the_pauses_grow_but_stay_short(rt: Runtime, watch: Watch) -> None:
     began = watch.now
 
-    outlast(rt, failing(3))
+    retry_while_db_down(rt, failing(3))
     three = watch.now - began
-    outlast(rt, failing(9))
+    retry_while_db_down(rt, failing(9))
 
     assert three == pytest.approx(0.1 + 0.2 + 0.4)
     assert watch.now - began - three == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6 + 4 * 2.0)
@@ -210,7 +210,7 @@ def test_patience_ends(rt: Runtime, watch: Watch) -> None:
     began = watch.now
 
     with pytest.raises(OperationalError):
-        outlast(rt, failing(10_000), patience=timedelta(seconds=60))
+        retry_while_db_down(rt, failing(10_000), patience=timedelta(seconds=60))
 
     assert 55 < watch.now - began <= 60
 
@@ -224,7 +224,7 @@ def test_whoever_is_told_to_stop_does_not_wait(rt: Runtime, watch: Watch) -> Non
         raise AWAY
 
     with pytest.raises(OperationalError):
-        outlast(rt, work)
+        retry_while_db_down(rt, work)
 
     assert len(calls) == 1
 
@@ -233,16 +233,16 @@ def test_an_error_that_no_wait_can_mend_is_not_waited_for(rt: Runtime, watch: Wa
     began = watch.now
 
     with pytest.raises(IntegrityError):
-        outlast(rt, failing(1, IntegrityError("INSERT", {}, Exception("not unique"))))
+        retry_while_db_down(rt, failing(1, IntegrityError("INSERT", {}, Exception("not unique"))))
 
     assert watch.now == began
 
 
 def test_a_job_runs_in_one_worker_at_a_time(rt: Runtime, flags: Flags) -> None:
-    with alone(rt, Job.SWEEP) as mine:
+    with singleton_lock(rt, Task.SWEEP) as mine:
         pass
     flags.taken = True
-    with alone(rt, Job.SWEEP) as others:
+    with singleton_lock(rt, Task.SWEEP) as others:
         pass
 
     assert (mine, others) == (True, False)
@@ -253,7 +253,7 @@ def test_the_lock_is_renewed_however_long_one_step_takes(
     rt: Runtime, flags: Flags, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drain, "LOCK_TTL_S", 0.03)
-    with alone(rt, Job.RECONCILE):
+    with singleton_lock(rt, Task.RECONCILE):
         assert flags.renewed.wait(5)
         flags.renewed.clear()
         assert flags.renewed.wait(5)
@@ -262,7 +262,7 @@ def test_the_lock_is_renewed_however_long_one_step_takes(
 
 
 def test_a_job_that_fails_lets_the_next_one_begin(rt: Runtime, flags: Flags) -> None:
-    with pytest.raises(ZeroDivisionError), alone(rt, Job.SWEEP):
+    with pytest.raises(ZeroDivisionError), singleton_lock(rt, Task.SWEEP):
         raise ZeroDivisionError
 
     assert flags.names == ["acquire", "release"]
@@ -272,7 +272,7 @@ def test_a_job_goes_on_while_redis_is_away(
     rt: Runtime, flags: Flags, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drain, "LOCK_TTL_S", 0.03)
-    with alone(rt, Job.SWEEP) as mine:
+    with singleton_lock(rt, Task.SWEEP) as mine:
         flags.broken = True
         assert flags.renewed.wait(5)
 
@@ -283,7 +283,7 @@ def test_a_job_goes_on_while_redis_is_away(
 def test_answers_in_hand_outlive_the_stop(rt: Runtime, watch: Watch) -> None:
     rt.stopping.set()
 
-    assert outlast(rt, failing(3), after_stop=timedelta(seconds=45)) == "done"
+    assert retry_while_db_down(rt, failing(3), after_stop=timedelta(seconds=45)) == "done"
 
 
 def test_patience_after_the_stop_ends_within_the_grace_period(rt: Runtime, watch: Watch) -> None:
@@ -291,6 +291,8 @@ def test_patience_after_the_stop_ends_within_the_grace_period(rt: Runtime, watch
     began = watch.now
 
     with pytest.raises(OperationalError):
-        outlast(rt, failing(1000), patience=timedelta(seconds=60), after_stop=timedelta(seconds=45))
+        retry_while_db_down(
+            rt, failing(1000), patience=timedelta(seconds=60), after_stop=timedelta(seconds=45)
+        )
 
     assert 40 < watch.now - began <= 45

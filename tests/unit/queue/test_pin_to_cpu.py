@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from smsapp.queue.pin_to_cpu import one_cpu
+from smsapp.queue.pin_to_cpu import pin_to_cpu
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system cannot place threads"
@@ -30,7 +30,7 @@ def affinity_of_a_thread(first: object) -> set[int]:
 def test_all_who_come_are_on_one_cpu_and_the_first_is_let_go() -> None:
     before = os.sched_getaffinity(0)
 
-    with one_cpu() as come_here:
+    with pin_to_cpu() as come_here:
         here = os.sched_getaffinity(0)
         there = affinity_of_a_thread(come_here)
 

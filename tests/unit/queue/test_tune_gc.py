@@ -5,13 +5,13 @@ import sys
 
 PROGRAM = """
 import gc, weakref
-from smsapp.queue.tune_gc import collect_seldom
+from smsapp.queue.tune_gc import tune_gc
 
 class Ring:
     def __init__(self):
         self.own = self
 
-collect_seldom()
+tune_gc()
 kept = gc.get_freeze_count()
 rings = [weakref.ref(Ring()) for _ in range({made})]
 print(kept > 1000, sum(ring() is not None for ring in rings))

@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
-from smsapp.messages.fold import Tracked
+from smsapp.messages.fold import MessageState
 from smsapp.messages.status import FINAL, OURS, Outcome, Status
 from smsapp.retention.rules import is_settled_at_twilio, is_spent, look_again_at
 from smsapp.twilio.error_codes import OwnCode
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-SENT = Tracked(uuid4(), Status.SENT, attempt=1, version=1, created_at=NOW, twilio_sid="SM1")
+SENT = MessageState(uuid4(), Status.SENT, attempt=1, version=1, created_at=NOW, twilio_sid="SM1")
 UNDER_WAY = [status for status in Status if status not in FINAL | OURS]
 
 

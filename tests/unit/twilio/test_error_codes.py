@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsapp.twilio.error_codes import FAILURES, Actor, Failure, FailureClass, Scope, explain
-from smsapp.twilio.judgement import BreakerScope, Verdict, judge_refusal
+from smsapp.twilio.judgement import BreakerScope, SubmissionVerdict, judge_refusal
 
 # The codes that messages meet and the class of each, from https://www.twilio.com/docs/api/errors, Nov 2026.
 EXPECTED: dict[FailureClass, set[int]] = {
@@ -213,59 +213,71 @@ ACCOUNT, SENDER = BreakerScope.ACCOUNT, BreakerScope.SENDER
 @pytest.mark.parametrize(
     ("code", "http_status", "verdict", "breaker", "slows"),
     [
-        pytest.param(20429, 429, Verdict.RETRY, None, ACCOUNT, id="too many requests at once"),
-        pytest.param(None, 429, Verdict.RETRY, None, ACCOUNT, id="429 without a code"),
-        pytest.param(99999, 429, Verdict.RETRY, None, ACCOUNT, id="429 with an unknown code"),
-        pytest.param(21611, 429, Verdict.RETRY, None, SENDER, id="sender's queue full"),
-        pytest.param(21611, 400, Verdict.RETRY, None, SENDER, id="sender's queue full, as it once came"),
-        pytest.param(63018, 429, Verdict.RETRY, None, SENDER, id="channel rate"),
-        pytest.param(63038, 429, Verdict.RETRY, ACCOUNT, None, id="daily limit: parked, not hammered"),
-        pytest.param(20003, 401, Verdict.RETRY, ACCOUNT, None, id="bad credentials"),
-        pytest.param(20005, 403, Verdict.RETRY, ACCOUNT, None, id="account not active"),
-        pytest.param(20006, 403, Verdict.RETRY, ACCOUNT, None, id="access denied"),
-        pytest.param(20403, 403, Verdict.RETRY, ACCOUNT, None, id="forbidden"),
-        pytest.param(20008, 403, Verdict.RETRY, ACCOUNT, None, id="test credentials"),
-        pytest.param(20010, 403, Verdict.RETRY, ACCOUNT, None, id="action disabled"),
-        pytest.param(30002, 400, Verdict.RETRY, ACCOUNT, None, id="account suspended"),
-        pytest.param(401, 401, Verdict.RETRY, ACCOUNT, None, id="401 without a code"),
-        pytest.param(99999, 403, Verdict.RETRY, ACCOUNT, None, id="403 with an unknown code"),
-        pytest.param(20404, 404, Verdict.RETRY, ACCOUNT, None, id="account's path unknown"),
-        pytest.param(404, 404, Verdict.RETRY, ACCOUNT, None, id="404 of some proxy"),
-        pytest.param(21212, 400, Verdict.RETRY, SENDER, None, id="From invalid"),
-        pytest.param(21401, 400, Verdict.RETRY, SENDER, None, id="From cannot send SMS"),
-        pytest.param(21601, 400, Verdict.RETRY, SENDER, None, id="From not of the account"),
-        pytest.param(21660, 400, Verdict.RETRY, SENDER, None, id="From of another account"),
-        pytest.param(21661, 400, Verdict.RETRY, SENDER, None, id="From not SMS-capable"),
-        pytest.param(21701, 404, Verdict.RETRY, SENDER, None, id="no such Messaging Service"),
-        pytest.param(21702, 400, Verdict.RETRY, SENDER, None, id="Messaging Service unavailable"),
-        pytest.param(21704, 400, Verdict.RETRY, SENDER, None, id="Messaging Service without senders"),
-        pytest.param(21705, 400, Verdict.RETRY, SENDER, None, id="Messaging Service SID invalid"),
-        pytest.param(21606, 400, Verdict.REFUSED, None, None, id="From unusable for this destination"),
-        pytest.param(21612, 400, Verdict.REFUSED, None, None, id="no route for this pair"),
-        pytest.param(21659, 400, Verdict.REFUSED, None, None, id="short code abroad"),
-        pytest.param(21703, 400, Verdict.REFUSED, None, None, id="no pool sender for this destination"),
-        pytest.param(21408, 403, Verdict.REFUSED, None, None, id="one country not enabled"),
-        pytest.param(21608, 400, Verdict.REFUSED, None, None, id="one recipient not verified"),
-        pytest.param(21211, 400, Verdict.REFUSED, None, None, id="To invalid"),
-        pytest.param(21610, 400, Verdict.REFUSED, None, None, id="opted out"),
-        pytest.param(21617, 400, Verdict.REFUSED, None, None, id="too long"),
-        pytest.param(99999, 400, Verdict.REFUSED, None, None, id="400 with an unknown code"),
-        pytest.param(None, 413, Verdict.REFUSED, None, None, id="413 without a code"),
-        pytest.param(20409, 409, Verdict.RETRY, None, None, id="conflict"),
-        pytest.param(None, 408, Verdict.RETRY, None, None, id="request did not arrive in full"),
-        pytest.param(21619, 400, Verdict.REFUSED, None, None, id="record not created, refused"),
-        pytest.param(21619, 500, Verdict.UNKNOWN, None, None, id="record not created, perhaps"),
-        pytest.param(20500, 500, Verdict.UNKNOWN, None, None, id="internal error"),
-        pytest.param(20503, 503, Verdict.UNKNOWN, None, None, id="unavailable"),
-        pytest.param(502, 502, Verdict.UNKNOWN, None, None, id="502 of some gateway"),
-        pytest.param(20003, 500, Verdict.UNKNOWN, None, None, id="a 5xx is unknown whatever its code"),
-        pytest.param(None, 302, Verdict.UNKNOWN, None, None, id="a redirect promises nothing"),
+        pytest.param(20429, 429, SubmissionVerdict.RETRY, None, ACCOUNT, id="too many requests at once"),
+        pytest.param(None, 429, SubmissionVerdict.RETRY, None, ACCOUNT, id="429 without a code"),
+        pytest.param(99999, 429, SubmissionVerdict.RETRY, None, ACCOUNT, id="429 with an unknown code"),
+        pytest.param(21611, 429, SubmissionVerdict.RETRY, None, SENDER, id="sender's queue full"),
+        pytest.param(
+            21611, 400, SubmissionVerdict.RETRY, None, SENDER, id="sender's queue full, as it once came"
+        ),
+        pytest.param(63018, 429, SubmissionVerdict.RETRY, None, SENDER, id="channel rate"),
+        pytest.param(
+            63038, 429, SubmissionVerdict.RETRY, ACCOUNT, None, id="daily limit: parked, not hammered"
+        ),
+        pytest.param(20003, 401, SubmissionVerdict.RETRY, ACCOUNT, None, id="bad credentials"),
+        pytest.param(20005, 403, SubmissionVerdict.RETRY, ACCOUNT, None, id="account not active"),
+        pytest.param(20006, 403, SubmissionVerdict.RETRY, ACCOUNT, None, id="access denied"),
+        pytest.param(20403, 403, SubmissionVerdict.RETRY, ACCOUNT, None, id="forbidden"),
+        pytest.param(20008, 403, SubmissionVerdict.RETRY, ACCOUNT, None, id="test credentials"),
+        pytest.param(20010, 403, SubmissionVerdict.RETRY, ACCOUNT, None, id="action disabled"),
+        pytest.param(30002, 400, SubmissionVerdict.RETRY, ACCOUNT, None, id="account suspended"),
+        pytest.param(401, 401, SubmissionVerdict.RETRY, ACCOUNT, None, id="401 without a code"),
+        pytest.param(99999, 403, SubmissionVerdict.RETRY, ACCOUNT, None, id="403 with an unknown code"),
+        pytest.param(20404, 404, SubmissionVerdict.RETRY, ACCOUNT, None, id="account's path unknown"),
+        pytest.param(404, 404, SubmissionVerdict.RETRY, ACCOUNT, None, id="404 of some proxy"),
+        pytest.param(21212, 400, SubmissionVerdict.RETRY, SENDER, None, id="From invalid"),
+        pytest.param(21401, 400, SubmissionVerdict.RETRY, SENDER, None, id="From cannot send SMS"),
+        pytest.param(21601, 400, SubmissionVerdict.RETRY, SENDER, None, id="From not of the account"),
+        pytest.param(21660, 400, SubmissionVerdict.RETRY, SENDER, None, id="From of another account"),
+        pytest.param(21661, 400, SubmissionVerdict.RETRY, SENDER, None, id="From not SMS-capable"),
+        pytest.param(21701, 404, SubmissionVerdict.RETRY, SENDER, None, id="no such Messaging Service"),
+        pytest.param(21702, 400, SubmissionVerdict.RETRY, SENDER, None, id="Messaging Service unavailable"),
+        pytest.param(
+            21704, 400, SubmissionVerdict.RETRY, SENDER, None, id="Messaging Service without senders"
+        ),
+        pytest.param(21705, 400, SubmissionVerdict.RETRY, SENDER, None, id="Messaging Service SID invalid"),
+        pytest.param(
+            21606, 400, SubmissionVerdict.REFUSED, None, None, id="From unusable for this destination"
+        ),
+        pytest.param(21612, 400, SubmissionVerdict.REFUSED, None, None, id="no route for this pair"),
+        pytest.param(21659, 400, SubmissionVerdict.REFUSED, None, None, id="short code abroad"),
+        pytest.param(
+            21703, 400, SubmissionVerdict.REFUSED, None, None, id="no pool sender for this destination"
+        ),
+        pytest.param(21408, 403, SubmissionVerdict.REFUSED, None, None, id="one country not enabled"),
+        pytest.param(21608, 400, SubmissionVerdict.REFUSED, None, None, id="one recipient not verified"),
+        pytest.param(21211, 400, SubmissionVerdict.REFUSED, None, None, id="To invalid"),
+        pytest.param(21610, 400, SubmissionVerdict.REFUSED, None, None, id="opted out"),
+        pytest.param(21617, 400, SubmissionVerdict.REFUSED, None, None, id="too long"),
+        pytest.param(99999, 400, SubmissionVerdict.REFUSED, None, None, id="400 with an unknown code"),
+        pytest.param(None, 413, SubmissionVerdict.REFUSED, None, None, id="413 without a code"),
+        pytest.param(20409, 409, SubmissionVerdict.RETRY, None, None, id="conflict"),
+        pytest.param(None, 408, SubmissionVerdict.RETRY, None, None, id="request did not arrive in full"),
+        pytest.param(21619, 400, SubmissionVerdict.REFUSED, None, None, id="record not created, refused"),
+        pytest.param(21619, 500, SubmissionVerdict.UNKNOWN, None, None, id="record not created, perhaps"),
+        pytest.param(20500, 500, SubmissionVerdict.UNKNOWN, None, None, id="internal error"),
+        pytest.param(20503, 503, SubmissionVerdict.UNKNOWN, None, None, id="unavailable"),
+        pytest.param(502, 502, SubmissionVerdict.UNKNOWN, None, None, id="502 of some gateway"),
+        pytest.param(
+            20003, 500, SubmissionVerdict.UNKNOWN, None, None, id="a 5xx is unknown whatever its code"
+        ),
+        pytest.param(None, 302, SubmissionVerdict.UNKNOWN, None, None, id="a redirect promises nothing"),
     ],
 )
 def test_a_refused_request_is_judged(
     code: int | None,
     http_status: int,
-    verdict: Verdict,
+    verdict: SubmissionVerdict,
     breaker: BreakerScope | None,
     slows: BreakerScope | None,
 ) -> None:
@@ -277,7 +289,7 @@ def test_a_refused_request_is_judged(
 
 @given(code=st.none() | st.sampled_from(sorted(FAILURES)) | st.integers(0, 99999), http=st.integers(500, 599))
 def test_nothing_with_a_5xx_is_ever_retried_blindly(code: int | None, http: int) -> None:
-    assert judge_refusal(code, http).verdict is Verdict.UNKNOWN
+    assert judge_refusal(code, http).verdict is SubmissionVerdict.UNKNOWN
 
 
 @given(code=st.none() | st.sampled_from(sorted(FAILURES)) | st.integers(0, 99999), http=st.integers(400, 499))
@@ -286,9 +298,9 @@ def test_a_4xx_was_never_processed_and_only_a_kept_message_parks_or_slows_others
 ) -> None:
     judgement = judge_refusal(code, http)
 
-    assert judgement.verdict is not Verdict.UNKNOWN
+    assert judgement.verdict is not SubmissionVerdict.UNKNOWN
     assert judgement.breaker is None or judgement.slows is None
-    if judgement.verdict is Verdict.REFUSED:
+    if judgement.verdict is SubmissionVerdict.REFUSED:
         assert judgement.breaker is None
         assert judgement.slows is None
 

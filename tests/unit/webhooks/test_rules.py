@@ -12,7 +12,7 @@ from smsapp.webhooks.rules import (
     DISABLE_AFTER,
     MAX_RETRY_AFTER,
     SCHEDULE,
-    Health,
+    ConsumerHealth,
     after_reply,
     next_try,
     origin_of,
@@ -64,9 +64,9 @@ def test_retry_after_is_honoured_within_bounds(asked: timedelta, waited: timedel
     assert next_try(0, now=NOW, retry_after=asked, rng=middle) == NOW + waited
 
 
-def fail(times: int, health: Health | None = None) -> Health:
+def fail(times: int, health: ConsumerHealth | None = None) -> ConsumerHealth:
     """Return the health after so many failures, each after the last pause."""
-    found, now = health or Health(), NOW
+    found, now = health or ConsumerHealth(), NOW
     for _ in range(times):
         now = max(now, found.paused_until or now)
         found = after_reply(found, FAILED, now=now, rng=middle)
@@ -98,17 +98,17 @@ def test_failures_during_a_pause_do_not_prolong_it() -> None:
 
 
 def test_one_success_forgets_everything() -> None:
-    assert after_reply(fail(BREAKER_THRESHOLD), DONE, now=NOW, rng=middle) == Health()
+    assert after_reply(fail(BREAKER_THRESHOLD), DONE, now=NOW, rng=middle) == ConsumerHealth()
 
 
 def test_retry_after_pauses_the_whole_consumer() -> None:
     busy = ConsumerReply(429, timedelta(), retry_after=timedelta(minutes=1))
 
-    assert after_reply(Health(), busy, now=NOW, rng=middle).paused_until == NOW + timedelta(minutes=1)
+    assert after_reply(ConsumerHealth(), busy, now=NOW, rng=middle).paused_until == NOW + timedelta(minutes=1)
 
 
 def test_a_consumer_is_given_up_after_five_days() -> None:
-    failing = Health(9, NOW)
+    failing = ConsumerHealth(9, NOW)
 
     assert not failing.is_given_up(NOW + DISABLE_AFTER - timedelta(seconds=1))
     assert failing.is_given_up(NOW + timedelta(days=5))
