@@ -42,7 +42,7 @@ async def receive(sim: Simulator, inbound: Inbound, url: str, *, base_url: str) 
     One that was there before is only posted again: the phone wrote it once. `base_url` is this simulator's, where
     media that have no address of their own are found.
     """
-    keyword = keyword_of(inbound.body, inbound.opt_out_type)
+    keyword = keyword_of(inbound.body, inbound.opt_out_type, to=inbound.to)
     if sim.behaviour.advanced_opt_out and inbound.messaging_service_sid:
         inbound = replace(inbound, opt_out_type=keyword)
     message = sim.store.find(inbound.message_sid)

@@ -4,6 +4,7 @@ Twilio matches a message that consists of one keyword and nothing else, in any c
 https://support.twilio.com/hc/en-us/articles/223134027
 """
 
+import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -12,6 +13,8 @@ OPTED_OUT = 21610
 # REVOKE and OPTOUT since May 2025.
 STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
 START_WORDS = frozenset({"START", "UNSTOP", "YES"})
+_TOLL_FREE = re.compile(r"\+18(?:00|33|44|55|66|77|88)[0-9]{7}")
+_TOLL_FREE_START_WORDS = frozenset({"START", "UNSTOP"})
 HELP_WORDS = frozenset({"HELP", "INFO"})
 REPLIES = MappingProxyType(
     {
@@ -25,11 +28,16 @@ REPLIES = MappingProxyType(
 """What Twilio itself answers, before and whatever the webhook says."""
 
 
-def keyword_of(body: str, opt_out_type: str = "") -> str:
-    """Return STOP, START, HELP or nothing; `opt_out_type` is what Advanced Opt-Out made of words of its own."""
+def keyword_of(body: str, opt_out_type: str = "", *, to: str = "") -> str:
+    """Return STOP, START, HELP or nothing; `opt_out_type` is what Advanced Opt-Out made of words of its own.
+
+    Of a toll-free number the network keeps the opt-outs, and knows only two words that lift one:
+    https://support.twilio.com/hc/en-us/articles/360058144374
+    """
     word = body.strip().upper()
     kinds = {"STOP": STOP_WORDS, "START": START_WORDS, "HELP": HELP_WORDS}
-    return opt_out_type or next((kind for kind, words in kinds.items() if word in words), "")
+    kind = opt_out_type or next((kind for kind, words in kinds.items() if word in words), "")
+    return "" if kind == "START" and _TOLL_FREE.fullmatch(to) and word not in _TOLL_FREE_START_WORDS else kind
 
 
 @dataclass(slots=True)

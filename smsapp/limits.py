@@ -13,6 +13,11 @@ _NORTH_AMERICA = re.compile(r"\+1\d{10}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 
 
+def is_toll_free(number: str) -> bool:
+    """Return whether this is a toll-free number of North America."""
+    return _TOLLFREE.fullmatch(number) is not None
+
+
 def default_rate(sender: str) -> float | None:
     """Return the segments per second that Twilio gives a sender of this kind, None where it depends on more than that.
 
@@ -21,7 +26,7 @@ def default_rate(sender: str) -> float | None:
     """
     if sender.startswith(("MG", "whatsapp:")):
         return None
-    if _TOLLFREE.fullmatch(sender):
+    if is_toll_free(sender):
         return 3.0
     if _NORTH_AMERICA.fullmatch(sender):
         return 1.0

@@ -63,7 +63,7 @@ def record_refusals(rt: Runtime, tx: Transaction, changes: Sequence[Change]) -> 
 
 
 def _asked(inbound: InboundText, receipt: Callback) -> OptOutEvidence | None:
-    keyword = keyword_of(inbound.body, inbound.opt_out_type)
+    keyword = keyword_of(inbound.body, inbound.opt_out_type, to=inbound.to)
     scopes = [scope for scope in (inbound.to, inbound.messaging_service_sid) if scope]
     if keyword not in {Keyword.STOP, Keyword.START} or not scopes:
         return None

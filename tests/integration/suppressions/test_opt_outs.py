@@ -47,7 +47,7 @@ def text(
     form = {
         "MessageSid": sid or f"SM{uuid4().hex}",
         "From": phone,
-        "To": SENDER,
+        "To": changes.pop("to", SENDER),
         "Body": body,
         "MessagingServiceSid": service,
         "OptOutType": changes.pop("opt_out_type", ""),
@@ -124,6 +124,27 @@ def test_start_lifts_it_for_number_and_service(rt: Runtime, clock: FakeClock) ->
     text(rt, "START", service=SERVICE)
 
     assert suppressed(rt) == set()
+
+
+@pytest.mark.parametrize("body", ["Stop!", "OPT OUT", "arr\u00eat", "\u201cunsubscribe\u201d", "Sair"])
+def test_what_is_a_stop_only_to_us_suppresses_too(rt: Runtime, accept: Accept, body: str) -> None:
+    text(rt, body)
+
+    assert suppressed(rt) == {(PHONE, SENDER)}
+    with pytest.raises(RecipientOptedOutError):
+        accept()
+
+
+@pytest.mark.parametrize(("word", "lifts"), [("YES", False), ("START", True), ("UNSTOP", True)])
+def test_an_opt_out_of_a_toll_free_number_is_lifted_by_two_words(
+    rt: Runtime, clock: FakeClock, word: str, lifts: bool
+) -> None:  # F13
+    text(rt, "STOP", to="+18005550100", service=SERVICE)
+    clock.advance(MINUTE)
+    text(rt, word, to="+18005550100", service=SERVICE)
+
+    assert suppressed(rt) == (set() if lifts else {(PHONE, "+18005550100"), (PHONE, SERVICE)})
+    assert len(told(rt)) == (2 if lifts else 1)
 
 
 def test_consumers_hear_of_each_change_once(rt: Runtime, clock: FakeClock) -> None:

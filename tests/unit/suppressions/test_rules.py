@@ -1,38 +1,15 @@
-"""Keywords, and which of two pieces of evidence counts."""
+"""Which of two pieces of evidence counts, and for whom."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from smsapp.inbound.keywords import Keyword, keyword_of
 from smsapp.suppressions.rules import OptOutEvidence, OptOutSource, overrides, recipient_key
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 STOP = OptOutEvidence("+14155552671", ["+15005550006"], True, OptOutSource.INBOUND, NOW)
 START = replace(STOP, suppressed=False)
-
-
-@pytest.mark.parametrize(
-    ("body", "opt_out_type", "keyword"),
-    [
-        *(
-            (word, None, Keyword.STOP)
-            for word in ("STOP", "stop", " Stop\n", "STOPALL", "UNSUBSCRIBE", "CANCEL")
-        ),
-        *((word, None, Keyword.STOP) for word in ("END", "QUIT", "REVOKE", "OptOut")),
-        *((word, None, Keyword.START) for word in ("START", "unstop", "Yes")),
-        *((word, None, Keyword.HELP) for word in ("HELP", "info")),
-        *((text, None, None) for text in ("", "please stop", "STOP.", "STOP IT", "OPT OUT", "hello")),
-        pytest.param("ARRET", "STOP", Keyword.STOP, id="a word of the account's own"),
-        pytest.param("STOP", "HELP", Keyword.HELP, id="what Twilio made of it wins"),
-        pytest.param("stop", "SOMETHING", Keyword.STOP, id="a type that is new"),
-    ],
-)
-def test_a_text_is_a_keyword_only_by_itself(
-    body: str, opt_out_type: str | None, keyword: Keyword | None
-) -> None:
-    assert keyword_of(body, opt_out_type) is keyword
 
 
 @pytest.mark.parametrize(
