@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from smsapp.demo import parse
+from smsapp.cli.demo import parse
 
 _HEADER = "# Made by `make demo` for its simulated Twilio account. Remove with `make reset`."
 

@@ -23,7 +23,7 @@ from dev.redis_server import redis_binary
 from dev.servers import PortClaims, RedisServer, ServerError, redis_from_environment
 from dev.tour import RECIPIENT, Service, TourError, send_and_follow, wait_for
 from dev.var_folder import ROOT, VAR
-from smsapp import demo as beside
+from smsapp.cli import demo as beside
 from smsapp.config import Settings
 
 SECRETS = VAR / "dev.env"
@@ -166,7 +166,7 @@ def make_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def told_to_commands(settings: Mapping[str, str]) -> Iterator[None]:
-    """Let commands in this folder find the demo, until it ends in whatever way (see `smsapp.demo`)."""
+    """Let commands in this folder find the demo, until it ends in whatever way (see `smsapp.cli.demo`)."""
     secrets_file.save(
         ENVIRONMENT, settings, "# The demo that runs now; `python -m smsapp` in this folder finds it."
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.drafts import MAGIC_SENDER
 from simulator.process import SimulatorError, call
-from smsapp.demo import join_demo
+from smsapp.cli.demo import join_demo
 
 PHONE = "+15005550123"
 """Whom the demo's own message goes to."""

@@ -21,12 +21,10 @@ from smsapp.db.sessions import reading
 from smsapp.ids import parse_job_id, public_job_id
 from smsapp.runtime import Runtime
 from smsapp.web.auth import auth
-from smsapp.web.idempotency import answer_headers
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import page_response
 from smsapp.web.problems import ProblemError
 from smsapp.web.request_context import RequestContext
+from smsapp.web.responses import answer_headers, json_response, page_response
 from smsapp.web.schemas import SendHeaders
 from smsapp.web.uploads import give_way, incoming_upload, spool_file
 from smsapp.web.wiring import runtime

@@ -10,12 +10,12 @@ from alembic.config import Config
 from smsapp import __version__
 from smsapp.cli import doctor, jobs, openapi, operate, suppressions
 from smsapp.cli import messages as client
+from smsapp.cli.demo import FILE as DEMO
+from smsapp.cli.demo import join_demo
 from smsapp.cli.runtime import settings_or_exit
 from smsapp.config import Settings
 from smsapp.db.engine import make_sessions
 from smsapp.db.sessions import reading
-from smsapp.demo import FILE as DEMO
-from smsapp.demo import join_demo
 from smsapp.keys import queries as api_keys
 from smsapp.recipients.quiet_hours import InvalidQuietHours, QuietHours
 

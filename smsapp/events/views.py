@@ -15,9 +15,9 @@ from smsapp.events.read_feed import CursorExpiredError, CursorUnknownError, Feed
 from smsapp.events.watch_feed import FeedWatch
 from smsapp.runtime import Runtime
 from smsapp.web.auth import auth
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import Fault, ProblemError
+from smsapp.web.responses import json_response
 from smsapp.web.wiring import provided, runtime
 
 log = structlog.get_logger(__name__)

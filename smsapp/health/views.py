@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsapp.db.sessions import reading
 from smsapp.health import schemas
 from smsapp.health.gauges import read_gauges
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer
+from smsapp.web.responses import json_response
 from smsapp.web.wiring import runtime
 
 bp = APIBlueprint("health", __name__, tag="Health")

@@ -9,10 +9,9 @@ from smsapp.inbound import queries as inbound
 from smsapp.inbound import schemas
 from smsapp.inbound.documents import inbound_view
 from smsapp.web.auth import auth
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import page_response
 from smsapp.web.problems import ProblemError
+from smsapp.web.responses import json_response, page_response
 from smsapp.web.wiring import runtime
 
 bp = APIBlueprint("inbound", __name__, url_prefix="/sms", tag="Inbound")

@@ -11,10 +11,9 @@ from smsapp.ids import parse_public_id, public_id
 from smsapp.messages import reads, schemas
 from smsapp.messages.documents import event_view, message_view
 from smsapp.web.auth import auth
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import page_response
 from smsapp.web.problems import ProblemError
+from smsapp.web.responses import json_response, page_response
 from smsapp.web.wiring import runtime
 
 bp = APIBlueprint("messages", __name__, url_prefix="/sms", tag="Messages")

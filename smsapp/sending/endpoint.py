@@ -26,9 +26,9 @@ from smsapp.suppressions.check import RecipientOptedOutError
 from smsapp.templates.fill import filled_text
 from smsapp.web.auth import Caller
 from smsapp.web.consumer_urls import checked_url
-from smsapp.web.idempotency import answer_headers
 from smsapp.web.problems import Fault, ProblemError, invalid_request
 from smsapp.web.request_context import RequestContext
+from smsapp.web.responses import answer_headers
 
 PATH = "/sms/send"
 _MAX_TOGETHER = 200

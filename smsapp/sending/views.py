@@ -13,10 +13,10 @@ from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, ca
 from smsapp.sending.endpoint import SendEndpoint, identify_text
 from smsapp.twilio.gateway import TwilioUnavailableError
 from smsapp.web.auth import auth
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import RETRY_AFTER_S, problem_response
 from smsapp.web.request_context import RequestContext
+from smsapp.web.responses import json_response
 from smsapp.web.schemas import SendHeaders
 from smsapp.web.wiring import provided, runtime
 

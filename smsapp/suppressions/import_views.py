@@ -8,8 +8,8 @@ from smsapp.suppressions.documents import import_view
 from smsapp.suppressions.import_rows import import_suppressions
 from smsapp.suppressions.uploads import read_upload
 from smsapp.web.auth import auth
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
+from smsapp.web.responses import json_response
 from smsapp.web.uploads import incoming_upload, spool_file
 from smsapp.web.wiring import runtime
 

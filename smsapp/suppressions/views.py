@@ -18,10 +18,9 @@ from smsapp.suppressions.decide import SuppressionNotFoundError, add_suppression
 from smsapp.suppressions.documents import detail_view, suppression_view
 from smsapp.suppressions.export import COLUMNS, export_suppressions
 from smsapp.web.auth import auth
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import page_response
 from smsapp.web.problems import ProblemError
+from smsapp.web.responses import json_response, page_response
 from smsapp.web.wiring import runtime
 
 bp = APIBlueprint("suppressions", __name__, url_prefix="/sms", tag="Opt-outs")

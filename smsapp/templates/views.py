@@ -17,10 +17,9 @@ from smsapp.templates.keep import (
 )
 from smsapp.templates.rules import TEMPLATE_FAULTS, MalformedTemplate
 from smsapp.web.auth import auth
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import page_response
 from smsapp.web.problems import Fault, ProblemError, invalid_request
+from smsapp.web.responses import json_response, page_response
 from smsapp.web.wiring import runtime
 
 bp = APIBlueprint("templates", __name__, url_prefix="/sms/templates", tag="Templates")

@@ -11,10 +11,9 @@ from smsapp.ids import parse_id, parse_public_id
 from smsapp.messages import reads
 from smsapp.messages.views import no_such_message
 from smsapp.web.auth import auth
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import page_response
 from smsapp.web.problems import problem_response
+from smsapp.web.responses import json_response, page_response
 from smsapp.web.wiring import runtime
 from smsapp.webhooks import queries as deliveries
 from smsapp.webhooks import schemas

@@ -11,11 +11,9 @@ from smsapp.db.sessions import reading
 from smsapp.ids import parse_id
 from smsapp.web.auth import auth
 from smsapp.web.consumer_urls import checked_url
-from smsapp.web.idempotency import answer_headers
-from smsapp.web.json_response import json_response
 from smsapp.web.openapi import answer, problems
-from smsapp.web.pages import page_response
 from smsapp.web.problems import problem_response
+from smsapp.web.responses import answer_headers, json_response, page_response
 from smsapp.web.schemas import SendHeaders
 from smsapp.web.wiring import runtime
 from smsapp.webhooks import schemas

@@ -106,7 +106,7 @@ def make_runtime(stack: Stack, *, clock: Callable[[], datetime], gateway: Gatewa
     return Runtime(
         settings=settings,
         sessions=stack.sessions,
-        jobs=FakeTaskQueue(),
+        tasks=FakeTaskQueue(),
         stream=CallbackStream(Redis.from_url(environment["REDIS_URL"], protocol=2), consumer="faults"),
         gateway=gateway or FakeTwilio(clock),
         pacer=RedisPacer(Redis.from_url(environment["REDIS_URL"], protocol=2)),

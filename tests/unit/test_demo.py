@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smsapp.demo import FILE, join_demo
+from smsapp.cli.demo import FILE, join_demo
 
 DEMO = {"APP_BASE_URL": "http://127.0.0.1:8001", "PORT": "8001", "SMSAPP_API_KEY": "sms_live_demo=="}
 

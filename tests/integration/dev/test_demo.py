@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from smsapp.demo import FILE, running_demo
+from smsapp.cli.demo import FILE, running_demo
 from tests.support.demo import READY, copy_tree, demo, processes_in, read_until
 
 pytestmark = pytest.mark.slow

@@ -1,12 +1,13 @@
-"""Pages of lists as answers, with the way to the next one."""
+"""Answers: JSON documents, pages of lists, and what a repeated request gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import orjson
 from flask import Response, request, url_for
 
+from smsapp.db.idempotency import Answered
 from smsapp.db.pages import Page
-from smsapp.web.json_response import json_response
 
 T = TypeVar("T")
 
@@ -22,3 +23,16 @@ def page_response(
         arguments = {**request.args.to_dict(), parameter: cursor, **(request.view_args or {})}
         headers["Link"] = f'<{url_for(request.endpoint or "", **arguments)}>; rel="next"'
     return json_response({"data": data, "has_more": page.has_more, "next_cursor": cursor}, 200, headers)
+
+
+def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a document as JSON."""
+    return Response(orjson.dumps(document), status, headers, content_type="application/json")
+
+
+REPLAYED = "Idempotent-Replayed"
+
+
+def answer_headers(answered: Answered, location: str) -> dict[str, str]:
+    """Return the headers of an answer: where the thing is that was made, and whether the answer is a repetition."""
+    return {"Location": location} | ({REPLAYED: "true"} if answered.replayed else {})
