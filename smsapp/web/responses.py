@@ -1,4 +1,4 @@
-"""Answers: JSON documents, pages of lists, and what a repeated request gets."""
+"""What views answer with: documents, pages of lists, and the headers of what was made."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -10,6 +10,11 @@ from smsapp.db.idempotency import Answered
 from smsapp.db.pages import Page
 
 T = TypeVar("T")
+
+
+def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a document as JSON."""
+    return Response(orjson.dumps(document), status, headers, content_type="application/json")
 
 
 def page_response(
@@ -25,14 +30,6 @@ def page_response(
     return json_response({"data": data, "has_more": page.has_more, "next_cursor": cursor}, 200, headers)
 
 
-def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a document as JSON."""
-    return Response(orjson.dumps(document), status, headers, content_type="application/json")
-
-
-REPLAYED = "Idempotent-Replayed"
-
-
 def answer_headers(answered: Answered, location: str) -> dict[str, str]:
     """Return the headers of an answer: where the thing is that was made, and whether the answer is a repetition."""
-    return {"Location": location} | ({REPLAYED: "true"} if answered.replayed else {})
+    return {"Location": location} | ({"Idempotent-Replayed": "true"} if answered.replayed else {})
