@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from smsapp.events.queries import FeedEvent, HistoryEntry, Received
+from smsapp.events.queries import FeedEvent, HistoryEntry, InboundText
 from smsapp.events.types import OF_OUTCOME, EventType, outcome_told
 from smsapp.ids import inbound_id, public_id
 from smsapp.messages.error_document import error_document, failure_of
@@ -14,54 +14,54 @@ from smsapp.times import rfc3339
 _ANNOUNCED: Mapping[str, Outcome] = {str(kind): outcome for outcome, kind in OF_OUTCOME.items()}
 
 
-def render_event(told: FeedEvent) -> dict[str, Any]:
+def render_event(event: FeedEvent) -> dict[str, Any]:
     """Return an event as consumers get it: pulled, pushed, today or after a week."""
     return {
-        "id": f"evt_{told.id.hex}",
-        "seq": told.seq,
-        "type": told.type,
-        "timestamp": rfc3339(told.occurred_at),
-        "data": _data(told),
+        "id": f"evt_{event.id.hex}",
+        "seq": event.seq,
+        "type": event.type,
+        "timestamp": rfc3339(event.occurred_at),
+        "data": _data(event),
     }
 
 
-def _data(told: FeedEvent) -> dict[str, Any]:
-    if told.message_id is None:
-        return told.data or {}
-    if told.type == EventType.MESSAGE_RECEIVED:
-        return {"id": inbound_id(told.message_id)} | (_received(told.received) if told.received else {})
-    message = told.message
+def _data(event: FeedEvent) -> dict[str, Any]:
+    if event.message_id is None:
+        return event.data or {}
+    if event.type == EventType.MESSAGE_RECEIVED:
+        return {"id": inbound_id(event.message_id)} | (_received(event.received) if event.received else {})
+    message = event.message
     about = {
-        "id": public_id(told.message_id),
-        **(_line(told.type, told.line) if told.line else {}),
+        "id": public_id(event.message_id),
+        **(_entry(event.type, event.entry) if event.entry else {}),
         "to": message and message.to,
         "client_reference": message and message.client_reference,
         "tags": message and message.tags,
         "created_at": message and rfc3339(message.created_at),
     }
-    return about | (told.data or {})
+    return about | (event.data or {})
 
 
-def _line(kind: str, line: HistoryEntry) -> dict[str, Any]:
-    """Return where the message stood after this line of its history."""
+def _entry(kind: str, entry: HistoryEntry) -> dict[str, Any]:
+    """Return where the message stood after this entry of its history."""
     try:
-        status = Status(line.status)
+        status = Status(entry.status)
     except ValueError:
-        return {"status": line.status}  # a word that Twilio added; it says nothing of the message
-    outcome = _ANNOUNCED.get(kind) or outcome_told(status, line.reason)
-    failure = failure_of(status, line.error_code)
+        return {"status": entry.status}  # a word that Twilio added; it says nothing of the message
+    outcome = _ANNOUNCED.get(kind) or outcome_told(status, entry.reason)
+    failure = failure_of(status, entry.error_code)
     return {
         "status": status,
         "outcome": outcome,
         "explanation": explain_status(status, outcome, failure),
         "error": error_document(failure) if failure else None,
-        "twilio_sid": line.twilio_sid,
-        "attempt": line.attempt,
-        "source": line.source,
+        "twilio_sid": entry.twilio_sid,
+        "attempt": entry.attempt,
+        "source": entry.source,
     }
 
 
-def _received(text: Received) -> dict[str, Any]:
+def _received(text: InboundText) -> dict[str, Any]:
     return {
         "from": text.sender,
         "to": text.to,

@@ -18,7 +18,7 @@ from smsapp.messages.models import Message, MessageEvent
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """The line of a message's history that an event tells of."""
+    """The entry of a message's history that an event tells of."""
 
     status: str
     reason: str | None
@@ -39,7 +39,7 @@ class MessageSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class InboundText:
     """A text that somebody sent to us."""
 
     twilio_sid: str
@@ -60,9 +60,9 @@ class FeedEvent:
     occurred_at: datetime
     message_id: UUID | None
     data: dict[str, Any] | None
-    line: HistoryEntry | None
+    entry: HistoryEntry | None
     message: MessageSummary | None
-    received: Received | None
+    received: InboundText | None
 
 
 _OWN = (
@@ -73,7 +73,7 @@ _OWN = (
     OutboxEvent.message_id,
     OutboxEvent.data,
 )
-_LINE = (
+_ENTRY = (
     MessageEvent.status,
     MessageEvent.reason,
     MessageEvent.attempt,
@@ -81,7 +81,7 @@ _LINE = (
     MessageEvent.twilio_sid,
     MessageEvent.source,
 )
-_SUBJECT = (Message.to, Message.client_reference, Message.tags, Message.created_at)
+_SUMMARY = (Message.to, Message.client_reference, Message.tags, Message.created_at)
 _RECEIVED = (
     InboundMessage.twilio_sid,
     InboundMessage.sender,
@@ -120,12 +120,12 @@ def between(
         query = query.where(OutboxEvent.type.in_(types))
     if tags is not None:
         query = query.where(_has_any(session, tags))
-    return [_told(row) for row in session.execute(query)]
+    return [_feed_event(row) for row in session.execute(query)]
 
 
 def numbered(session: Session, seqs: Sequence[int]) -> list[FeedEvent]:
     """Return the events with these numbers that are still kept, in their order."""
-    return [_told(row) for row in session.execute(_joined().where(OutboxEvent.seq.in_(seqs)))]
+    return [_feed_event(row) for row in session.execute(_joined().where(OutboxEvent.seq.in_(seqs)))]
 
 
 def forget(session: Session, *, before: datetime, limit: int) -> int:
@@ -152,7 +152,7 @@ def _joined() -> Select[Any]:
         OutboxEvent.type == EventType.MESSAGE_RECEIVED, InboundMessage.id == OutboxEvent.message_id
     )
     return (
-        select(*_OWN, *_LINE, *_SUBJECT, *_RECEIVED)
+        select(*_OWN, *_ENTRY, *_SUMMARY, *_RECEIVED)
         .outerjoin(
             MessageEvent,
             and_(
@@ -165,15 +165,15 @@ def _joined() -> Select[Any]:
     )
 
 
-def _told(row: Row[Any]) -> FeedEvent:
-    line_at, subject_at = len(_OWN), len(_OWN) + len(_LINE)
-    received_at = subject_at + len(_SUBJECT)
-    line, subject, received = row[line_at:subject_at], row[subject_at:received_at], row[received_at:]
+def _feed_event(row: Row[Any]) -> FeedEvent:
+    entry_at, summary_at = len(_OWN), len(_OWN) + len(_ENTRY)
+    received_at = summary_at + len(_SUMMARY)
+    entry, summary, received = row[entry_at:summary_at], row[summary_at:received_at], row[received_at:]
     parts: list[Any] = [
-        *row[:line_at],
-        HistoryEntry(*line) if line[0] is not None else None,
-        MessageSummary(*subject) if subject[0] is not None else None,
-        Received(*received) if received[0] is not None else None,
+        *row[:entry_at],
+        HistoryEntry(*entry) if entry[0] is not None else None,
+        MessageSummary(*summary) if summary[0] is not None else None,
+        InboundText(*received) if received[0] is not None else None,
     ]
     return FeedEvent(*parts)
 

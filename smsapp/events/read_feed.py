@@ -69,7 +69,7 @@ def read_feed(rt: Runtime, after: int | None, wanted: FeedFilter) -> FeedPage:
     if after is not None and after < kept_after:
         raise CursorExpiredError(kept_after)
     full = len(found) == wanted.limit
-    return FeedPage([render_event(told) for told in found], found[-1].seq if full else until, latest)
+    return FeedPage([render_event(event) for event in found], found[-1].seq if full else until, latest)
 
 
 def _before(oldest: int | None, latest: int) -> int:

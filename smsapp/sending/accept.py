@@ -58,7 +58,7 @@ WriteAlongside = Callable[[Session, list[PendingInsert]], None]
 def prepare(draft: Draft, now: datetime) -> PendingInsert:
     """Return the message that a draft is, ready to be stored, for a caller that waits for no answer."""
     message = _message(draft, now)
-    return PendingInsert(message, _accepted(message), {}, None)
+    return PendingInsert(message, _first_event(message), {}, None)
 
 
 def accept_message(
@@ -85,7 +85,7 @@ def accept_message(
             return before
         raise UntimelyError(fault)
     message = _message(draft, now)
-    pending = PendingInsert(message, _accepted(message), render(message), request)
+    pending = PendingInsert(message, _first_event(message), render(message), request)
     if group:
         group.add(pending)
     else:
@@ -125,7 +125,7 @@ def _store(rt: Runtime, inserts: list[PendingInsert], alongside: WriteAlongside 
         )
         new = [p for p in wanted if p.request is None or _is_first(p, first_of_key, won)]
         messages.insert(tx.session, [(p.message, p.event) for p in new])
-        tx.emit_all(_told(p) for p in new)
+        tx.emit_all(_accepted_event(p) for p in new)
         for pending in wanted:
             # One whose answer was removed since must not get a 202: its message is not stored.
             repeated = pending.request and not _is_first(pending, first_of_key, won)
@@ -135,7 +135,7 @@ def _store(rt: Runtime, inserts: list[PendingInsert], alongside: WriteAlongside 
             alongside(tx.session, inserts)
 
 
-def _told(pending: PendingInsert) -> PendingEvent:
+def _accepted_event(pending: PendingInsert) -> PendingEvent:
     event = pending.event
     return PendingEvent(
         EventType.MESSAGE_ACCEPTED, event.receipt_id, event.received_at, pending.message.id, event_seq=1
@@ -207,7 +207,7 @@ def _message(draft: Draft, now: datetime) -> NewMessage:
     )
 
 
-def _accepted(message: NewMessage) -> Event:
+def _first_event(message: NewMessage) -> Event:
     return Event(
         source=Source.REQUEST,
         raw_status=Status.PENDING,
