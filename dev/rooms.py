@@ -129,6 +129,12 @@ def main() -> None:
     print(
         f"{len(arrows)} arrows between rooms ({sum(arrows.values())} imports), {len(upward(arrows, floor))} upward"
     )
+    reading = {room: len(own) + len(foreign(room, known)) for room, own in size.items() if room != "(top)"}
+    worst = max(reading, key=lambda room: reading[room])
+    mean = sum(reading.values()) / len(reading)
+    print(
+        f"to read a room with what it imports: {mean:.1f} modules on average, at most {reading[worst]} ({worst})"
+    )
     print(*faults, sep="\n") if faults else print("no fault")
     sys.exit(bool(faults))
 

@@ -87,7 +87,7 @@ def singleton_lock(rt: Process, job: Task) -> Iterator[bool]:
 
 
 def _renew(lock: TaskLock, ended: threading.Event) -> None:
-    while not ended.wait(LOCK_TTL_S / 3):
+    while not ended.wait((lock.timeout or LOCK_TTL_S) / 3):
         with suppress(RedisError):  # while Redis is away, nobody else can take it either
             lock.reacquire()
 

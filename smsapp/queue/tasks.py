@@ -80,7 +80,9 @@ SENDING: Mapping[Lane, Task] = {
 
 
 class TaskLock(Protocol):
-    """A lock with an owner: redis-py's, as far as it is used."""
+    """A lock with an owner, as redis-py has it. `timeout` is how many seconds it lives without renewal."""
+
+    timeout: float | None
 
     def acquire(self) -> bool:
         """Take the lock, or return False at once when another owner has it."""
@@ -122,9 +124,10 @@ class TaskQueue(Protocol):
 class CeleryTaskQueue:
     """The real one: flags in Redis, jobs on Celery. Slots let a drain that falls behind call for help."""
 
-    def __init__(self, redis: Redis, celery: Celery) -> None:
+    def __init__(self, redis: Redis, celery: Celery, *, lock_ttl_s: float = LOCK_TTL_S) -> None:
         self._redis = redis
         self._celery = celery
+        self._lock_ttl_s = lock_ttl_s
         self._paused_until = 0.0
 
     def wake(self, job: Task, slot: int = 0) -> bool:
@@ -155,7 +158,9 @@ class CeleryTaskQueue:
 
     def lock(self, job: Task) -> TaskLock:
         """Return the lock of a task that runs in one worker at a time, not acquired yet."""
-        return Lock(self._redis, f"smsapp:lock:{job}", timeout=LOCK_TTL_S, blocking=False, thread_local=False)
+        return Lock(
+            self._redis, f"smsapp:lock:{job}", timeout=self._lock_ttl_s, blocking=False, thread_local=False
+        )
 
     def keep(self, job: Task, slot: int = 0) -> None:
         """Say that this slot's job is still at work."""

@@ -385,3 +385,19 @@ def test_less_is_told_at_a_higher_level(written: tuple[io.StringIO, Settings]) -
     structlog.get_logger("smsapp.test").warning("warned")
 
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["warned"]
+
+
+def test_the_next_attempt_of_a_plan_is_logged_like_any_change(
+    rt: Runtime, twilio: FakeTwilio, accept: Accept, lines: Lines
+) -> None:
+    message_id = accept(on_failure={"steps": [{"on": ["any"], "do": "resend", "from": "+15005550001"}]})
+    twilio.behaviours = [refuse(21610, 400)]
+
+    send_messages(rt)
+
+    logged = [
+        (line["was"], line["status"], line["attempt"])
+        for line in lines.named("status_changed")
+        if line["message_id"] == public_id(message_id)
+    ]
+    assert logged == [("failed", "pending", 2)]

@@ -34,6 +34,7 @@ class FakeLock:
     """A lock that somebody else has, or that nobody else wants."""
 
     taken: bool
+    timeout: float | None = None
 
     def acquire(self) -> bool:
         """Take it."""
