@@ -1,7 +1,7 @@
-"""The one door to a message's status: whoever changes one comes through here, so no step is forgotten.
+"""The one door to a message's status: every change goes through here, so that no step is forgotten.
 
-A change is saved with a compare-and-set, appended to the history, told to consumers, followed by the next step of the
-message's failure plan, and logged once it is committed.
+A change is saved with a compare-and-set, appended to the history, emitted to consumers, followed by the next step of
+the message's failure plan, and logged after the commit.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,10 +25,10 @@ from smsapp.suppressions.record import record_refusals
 log = structlog.get_logger(__name__)
 
 Decide = Callable[[MessageState], tuple[MessageState, Event] | None]
-"""What is to become of a locked message, and the entry of its history; None to leave it alone. Pure."""
+"""Returns the new state of a locked message and its history entry, or None to leave it unchanged. Pure."""
 
 News = Callable[[Change], Iterable[PendingEvent]]
-"""Events about a change beside those that every change of status brings."""
+"""Returns events about a change in addition to those that every status change emits."""
 
 
 def apply(
@@ -36,10 +36,10 @@ def apply(
 ) -> list[Change]:
     """Change messages as `decide` says, and return every change, follow-ups included.
 
-    The messages are locked in the order of their ids, so two batches never wait for each other.
+    The messages are locked in the order of their ids, so two batches cannot deadlock.
 
     Raises:
-        StaleMessageError: another transaction was faster; nothing may be committed.
+        StaleMessageError: another transaction changed a message first; nothing may be committed.
     """
     locked = messages.lock(tx.session, ids)
     changes = [
@@ -53,23 +53,23 @@ def apply(
 def conclude(
     rt: Runtime, tx: Transaction, changes: Sequence[Change], *, news: News | None = None
 ) -> list[Change]:
-    """Save changes of locked messages and do what follows; return them with the follow-ups.
+    """Save changes of locked messages and apply their follow-ups; return both.
 
-    Only for this room: others come through `apply` or `record_reports`.
+    Only for this room: other rooms call `apply` or `record_reports`.
     """
     _write(tx, changes, news)
     record_refusals(rt, tx, changes)
     failed = [change for change in changes if has_just_failed(change.before, change.after)]
     if not failed:
         return list(changes)
-    # By itself: a SID that came with the bad news is known to belong to the attempt that it ended.
+    # A write of its own, so that a SID that arrived with the failure is recorded for the attempt that failed.
     resent = resends(rt, failed)
     _write(tx, resent)
     return [*changes, *resent, *_take(tx, plan_steps(rt, tx.session, failed))]
 
 
 def follow_late_ones(rt: Runtime, tx: Transaction, changes: Sequence[Change]) -> list[Change]:
-    """Take the next step of plans whose message is at Twilio while its deadline has passed."""
+    """Take the next plan step of messages that are still at Twilio after their deadline."""
     return _take(tx, late_steps(rt, tx.session, changes))
 
 
@@ -82,7 +82,7 @@ def _take(tx: Transaction, followed: Sequence[tuple[Change, Followed]]) -> list[
 
 
 def _write(tx: Transaction, changes: Sequence[Change], news: News | None = None) -> None:
-    """Save, tell of what was recorded now, and log after the commit; an event that was there before is not told."""
+    """Save, emit events for the entries recorded now (not for those recorded before), and log after the commit."""
     if not changes:
         return
     recorded = messages.save(tx.session, changes)
@@ -98,9 +98,9 @@ def _write(tx: Transaction, changes: Sequence[Change], news: News | None = None)
 def _log(changes: Sequence[Change]) -> None:
     """Write one line for each message whose status or outcome changed.
 
-    What Twilio answered to a submission is not told again: `message_submitted` says it, with more.
+    Twilio's answer to a submission is not logged here: `message_submitted` already says it, in more detail.
     """
-    tell = log.bind().info  # once for all: each use of the unbound logger makes a bound one
+    tell = log.bind().info  # bound once: each use of the unbound logger would create a bound one
     for change in changes:
         before, after = change.before, change.after
         source = change.events[-1].source

@@ -1,4 +1,4 @@
-"""What a deadline that has passed means for a message."""
+"""What a missed deadline means for a message."""
 
 from datetime import datetime
 from uuid import UUID
@@ -16,9 +16,10 @@ _OF_THE_DEADLINE = frozenset({int(OwnCode.DEADLINE_MISSED), _EXPIRED_AT_TWILIO})
 
 
 def was_missed(message: MessageState) -> bool:
-    """Return whether a message whose deadline is over did not arrive in time.
+    """Return whether a message whose deadline has passed did not arrive in time.
 
-    Not of one that was canceled, or that had failed before for another reason: that was told when it happened.
+    A message that was canceled, or that failed earlier for another reason, does not count: consumers heard of that when
+    it happened.
     """
     if message.deliver_by is None or message.status is Status.CANCELED:
         return False
@@ -29,7 +30,7 @@ def was_missed(message: MessageState) -> bool:
 
 
 def miss(message: MessageState, *, now: datetime, receipt_id: UUID) -> tuple[MessageState, Event]:
-    """Return the message after its deadline, and the event: what waits here fails, what is at Twilio goes on."""
+    """Return the message after its deadline and the history entry: a pending one fails, one at Twilio continues."""
     step = Step(
         source=Source.SYSTEM,
         status=message.status,
@@ -41,7 +42,7 @@ def miss(message: MessageState, *, now: datetime, receipt_id: UUID) -> tuple[Mes
     )
     if message.status is not Status.PENDING:
         return record_only(message, step)
-    # What Twilio refused it for says more than that the time was over; the reason has that.
+    # Twilio's error code is more specific than "too late", which the reason records anyway.
     known = message.error_code if message.error_code not in {None, *OWN_FAILURES} else None
     failed = Step(
         source=Source.SYSTEM,

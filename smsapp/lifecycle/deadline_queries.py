@@ -1,4 +1,4 @@
-"""Messages whose deadline is still to be looked at; each is looked at once."""
+"""Messages whose deadline is still to be processed; each is processed once."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,13 +11,13 @@ from smsapp.messages.models import Message
 
 
 def passed(session: Session, *, now: datetime, limit: int) -> Sequence[UUID]:
-    """Return messages whose deadline is over and has not been looked at, the earliest first."""
+    """Return messages whose deadline has passed and was not processed yet, the earliest first."""
     query = select(Message.id).where(Message.deadline_at <= now).order_by(Message.deadline_at).limit(limit)
     return session.scalars(query).all()
 
 
 def close(session: Session, ids: Sequence[UUID]) -> None:
-    """Remember that nobody needs to look at these again."""
+    """Mark the deadlines of these messages as processed."""
     session.execute(
         update(Message)
         .where(Message.id.in_(ids))

@@ -32,21 +32,22 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 _NEVER_AGAIN = frozenset(
     {int(OwnCode.ANSWER_LOST), int(OwnCode.NOT_FOUND_AT_TWILIO), int(OwnCode.TEXT_REMOVED)}
 )
-"""Twilio may have it, which only `on_unconfirmed` may risk; or there is nothing left to send."""
+"""Failures that no plan may resend: Twilio may have the message, a risk that only `on_unconfirmed` may take, or there
+is nothing left to send."""
 
 
 class Do(StrEnum):
-    """What a step does."""
+    """The action of a plan step."""
 
     RESEND = "resend"
-    REQUEST_FALLBACK = "request_fallback"  # tell the consumer, who has other ways: mail, voice, a person
+    REQUEST_FALLBACK = "request_fallback"  # the consumer has other channels: mail, voice, a person
 
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
     """One step. `on` holds failure classes, Twilio's codes, `any` or `deadline_missed`.
 
-    `sender` and `messaging_service_sid` are those of the new attempt, both None for those of the one before.
+    `sender` and `messaging_service_sid` apply to the new attempt; both None keeps those of the previous one.
     """
 
     on: frozenset[str]
@@ -57,26 +58,26 @@ class PlanStep:
 
     @property
     def readdresses(self) -> bool:
-        """Whether the new attempt has another sender than the one before."""
+        """Whether the new attempt has a different sender from the previous one."""
         return self.sender is not None or self.messaging_service_sid is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in the order of preference. `max_segments` bounds what all attempts may cost, the first one included."""
+    """Steps in order of preference. `max_segments` bounds the cost of all attempts together, the first included."""
 
     steps: tuple[PlanStep, ...]
     max_segments: int | None = None
 
     @property
     def all_left(self) -> int:
-        """Return the set of steps, as bits."""
+        """Return the set of all steps, as bits."""
         return (1 << len(self.steps)) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What a plan makes of a failure: `step` is its number, from 1."""
+    """The result of following a plan after a failure: `step` is the number of the step taken, from 1."""
 
     message: MessageState
     event: Event
@@ -88,7 +89,7 @@ def parse_span(text: str) -> timedelta:
     """Return a span such as `30s`, `5m` or `2h`.
 
     Raises:
-        ValueError: it is none, or longer than MAX_WAIT.
+        ValueError: not a span, or longer than MAX_WAIT.
     """
     match = _SPAN.fullmatch(text)
     span = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
@@ -125,9 +126,10 @@ def follow_plan(
     receipt_id: UUID,
     rng: Callable[[], float],
 ) -> Followed | None:
-    """Return what the first step that fits and is left makes of a message that has just failed; None without one.
+    """Return the result of the first remaining step that fits a message that has just failed; None if no step fits.
 
-    A step that fits but cannot be taken (too late, too dear, not to be sent again at all) gives way to the next.
+    A step that fits but cannot be taken (too late, too expensive, or a failure that must never be resent) is skipped
+    for the next.
     """
     if not has_just_failed(before, after):
         return None
@@ -159,7 +161,7 @@ def follow_plan(
 
 
 def follow_late(message: MessageState, plan: Plan, *, now: datetime, receipt_id: UUID) -> Followed | None:
-    """Return what the plan makes of a message whose deadline has passed while Twilio has it; None for nothing."""
+    """Return the result of the plan for a message that is still at Twilio after its deadline; None if no step fits."""
     if message.status in FINAL:
         return None
     for number, step in _left(plan, message):
@@ -182,16 +184,17 @@ def _without(message: MessageState, number: int) -> MessageState:
 
 
 def _words(message: MessageState, failure: Failure, now: datetime) -> frozenset[str]:
-    """Return everything by which a step can mean this failure."""
+    """Return every term by which a step's `on` can name this failure."""
     late = message.error_code == OwnCode.DEADLINE_MISSED or (message.deliver_by and message.deliver_by <= now)
     words = {ANY, str(failure.failure_class), str(failure.code)}
     return frozenset(words | {LATE} if late else words)
 
 
 def _may_resend(step: PlanStep, message: MessageState, failure: Failure) -> bool:
-    """Return whether another attempt may be made at all: never at who opted out, nor where it may be a second text.
+    """Return whether another attempt is allowed: never to a recipient who opted out, nor where it might send twice.
 
-    What failed for reasons unknown may have arrived, so that must be named, and is not part of `any`.
+    A message that failed for unknown reasons may have arrived, so a step must name that failure: `any` does not include
+    it.
     """
     if failure.failure_class is FailureClass.OPT_OUT or message.error_code in _NEVER_AGAIN:
         return False

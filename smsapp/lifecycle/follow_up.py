@@ -1,4 +1,4 @@
-"""What is to be done about messages that have failed: the caller's plan, or sending again by the error table."""
+"""What follows when messages fail: the next step of the caller's plan, or a resend by the error table."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from smsapp.runtime import Runtime, Transaction
 
 
 def resends(rt: Runtime, failed: Sequence[Change]) -> list[Change]:
-    """Return the new attempts of messages that have just failed and are to be sent again by the error table."""
+    """Return new attempts for the messages that have just failed and that the error table says to resend."""
     return [again for change in failed if change.after.resends_left and (again := _resend(rt, change))]
 
 
@@ -41,7 +41,7 @@ def plan_steps(rt: Runtime, session: Session, failed: Sequence[Change]) -> list[
 
 
 def late_steps(rt: Runtime, session: Session, changes: Sequence[Change]) -> list[tuple[Change, Followed]]:
-    """Return the next steps of plans whose message is at Twilio while its deadline has passed."""
+    """Return the next plan steps of messages that are still at Twilio after their deadline."""
     under_way = {c.after.id: c.after for c in changes if c.after.steps_left and c.after.outcome is None}
     followed = []
     for message_id, (document, _) in plans.of(session, list(under_way)).items() if under_way else ():
@@ -53,7 +53,7 @@ def late_steps(rt: Runtime, session: Session, changes: Sequence[Change]) -> list
 
 
 def write_step(tx: Transaction, change: Change, taken: Followed) -> None:
-    """Write what a step changes beside the status, and tell of it."""
+    """Write what a step changes besides the status, and emit its event."""
     step = taken.step
     if step.readdresses:
         plans.readdress(

@@ -1,4 +1,4 @@
-"""End what can no longer arrive in time, also while sending is parked, and tell that it did not."""
+"""End messages that can no longer arrive in time, even while sending is parked, and notify consumers."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _BATCH = 500
 
 
 def miss_deadlines(rt: Runtime) -> int:
-    """Look at every message whose deadline has passed since, once; return how many had not arrived."""
+    """Process every deadline that has passed, once each; return how many messages had not arrived."""
     missed = 0
     while not rt.stopping.is_set():
         seen, found = _miss_some(rt)
@@ -44,7 +44,7 @@ def _miss_some(rt: Runtime) -> tuple[int, int]:
 
 
 def _missed(change: Change) -> Iterator[PendingEvent]:
-    """Return the event of its own: failing for it, if it did, is told as any failure is."""
+    """Return the deadline's own event; a failure that it causes is emitted separately, as any failure is."""
     yield PendingEvent(
         EventType.MESSAGE_DEADLINE_MISSED,
         new_id(),

@@ -1,4 +1,4 @@
-"""The plans of messages that have failed, and what following them changes beside the status."""
+"""The plans of failed messages, and the columns besides the status that a step changes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 
 
 def of(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[dict[str, Any], int]]:
-    """Return the plan of each message that has one, as its document, and how many segments its text has."""
+    """Return the plan document of each message that has one, with the number of segments of its text."""
     query = select(_MESSAGES.c.id, _MESSAGES.c.on_failure, _MESSAGES.c.segments).where(
         _MESSAGES.c.id.in_(ids), _MESSAGES.c.steps_left > 0
     )
@@ -23,7 +23,7 @@ def of(session: Session, ids: Sequence[UUID]) -> dict[UUID, tuple[dict[str, Any]
 def readdress(
     session: Session, message_id: UUID, *, sender: str | None, messaging_service_sid: str | None
 ) -> None:
-    """Let the message's next attempt have this sender."""
+    """Set the sender of the message's next attempt."""
     session.execute(
         update(_MESSAGES)
         .where(_MESSAGES.c.id == message_id)

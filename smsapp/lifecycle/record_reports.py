@@ -18,7 +18,7 @@ from smsapp.twilio.gateway import TwilioMessage
 
 
 class TargetedReport(NamedTuple):
-    """A report and the message it names; None when only its SID can tell."""
+    """A report and the message it names; None when only its SID identifies it."""
 
     message_id: UUID | None
     report: Report
@@ -29,10 +29,10 @@ def record_reports(
 ) -> tuple[list[Change], list[TargetedReport]]:
     """Store the reports in the histories of their messages and move those messages forward.
 
-    Returns what changed, and the reports whose message is not known. The caller's transaction commits.
+    Returns the changes, and the reports whose message is unknown. The caller's transaction commits.
 
     Raises:
-        StaleMessageError: another transaction was faster; try the whole again.
+        StaleMessageError: another transaction changed a message first; retry the whole transaction.
     """
     ids = {item.message_id for item in reports if item.message_id}
     sids = {item.report.twilio_sid for item in reports if item.report.twilio_sid}
@@ -63,9 +63,9 @@ def _return_sids(
     messages_by_id: dict[UUID, MessageState],
     owners: dict[str, tuple[UUID, int | None]],
 ) -> list[Change]:
-    """Give SIDs back that were adopted by guess: callbacks and answers say for certain whose a SID is.
+    """Remove SIDs that were adopted by a guess: callbacks and answers prove which message a SID belongs to.
 
-    Only of identical texts to one number, all with lost answers, can the listing mistake one for another.
+    The listing can confuse only identical texts to one number whose answers were all lost.
     """
     returned = []
     for item in reports:
@@ -96,7 +96,7 @@ def _return_sids(
 def report_of(
     found: TwilioMessage, source: Source, *, attempt: int, now: datetime, poll_at: datetime
 ) -> Report:
-    """Return what an answer of Twilio's says as a report."""
+    """Return Twilio's answer as a report."""
     return Report(
         source=source,
         raw_status=found.status,

@@ -1,4 +1,4 @@
-"""Whether a text that failed goes out again, as a new attempt of the same message: by the error table alone."""
+"""Whether a failed text is resent as a new attempt of the same message: the error table alone decides."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,16 +10,16 @@ from smsapp.messages.status import BAD_NEWS, Status
 from smsapp.twilio.error_codes import explain
 
 MAX_RESENDS = 2
-"""How often in all; each is a new text at Twilio, billed again."""
+"""The most resends of one message; each is a new text at Twilio, billed again."""
 
 
 def resend(
     before: MessageState, after: MessageState, *, now: datetime, receipt_id: UUID, rng: Callable[[], float]
 ) -> tuple[MessageState, Event] | None:
-    """Return the message as it waits for its next attempt and the event, or None when it stays as it is.
+    """Return the message pending its next attempt and the history entry, or None when it stays failed.
 
-    Only at the moment of failing, only for reasons that pass by themselves, as often as the caller allowed and the
-    reason permits, and never past the caller's deadline.
+    A message is resent only at the moment it fails, only for transient reasons, as often as both the caller and the
+    reason allow, and never past the caller's deadline.
     """
     if not has_just_failed(before, after) or not after.resends_left:
         return None
@@ -34,7 +34,7 @@ def resend(
 
 
 def has_just_failed(before: MessageState, after: MessageState) -> bool:
-    """Return whether this is the moment of failing, which comes once for each attempt."""
+    """Return whether this change is the failure itself, which happens once per attempt."""
     return after.status in BAD_NEWS and before.status not in BAD_NEWS
 
 
@@ -48,7 +48,7 @@ def attempt_again(
     rng: Callable[[], float],
     payload: dict[str, object] | None = None,
 ) -> tuple[MessageState, Event] | None:
-    """Return the message as it waits so long, and somewhat longer, for a new attempt; None when that is too late."""
+    """Return the message pending a new attempt after this wait plus jitter; None when that is too late."""
     due_at = now + delay + backoff(1, base=delay / 5, cap=delay / 5, rng=rng)
     if failed.deliver_by and due_at > failed.deliver_by:
         return None

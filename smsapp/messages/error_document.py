@@ -1,4 +1,4 @@
-"""Parts of documents that callers see, the same in an answer and in an event."""
+"""Parts of documents that API responses and events share."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _WAITING = frozenset({Status.PENDING, Status.UNCONFIRMED})
 
 
 def failure_of(status: Status, code: int | None) -> Failure | None:
-    """Return why it failed, or why it waits; a message that goes well has no error, whatever it met on its way."""
+    """Return why the message failed or waits; None for one that goes well, whatever errors its earlier attempts met."""
     if status in BAD_NEWS:
         return explain(code, status=status)
     return explain(code, status=status) if status in _WAITING and code is not None else None

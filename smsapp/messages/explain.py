@@ -1,4 +1,4 @@
-"""What became of a message, in one plain sentence for the person who is asked."""
+"""Explain what became of a message, in one plain sentence that support staff can pass on."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -30,7 +30,7 @@ _EXPLAINED = BAD_NEWS | {Status.PENDING}
 
 
 def explain_status(status: Status, outcome: Outcome | None, failure: Failure | None) -> str:
-    """Return one sentence, with the reason where there is one."""
+    """Return one sentence that explains the status, with the reason of a failure if there is one."""
     if outcome is Outcome.UNCONFIRMED:
         if status is Status.UNCONFIRMED:
             return "Twilio's answer was lost and its records do not show the message; it may or may not have gone out."

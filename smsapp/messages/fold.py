@@ -1,8 +1,8 @@
 """How one piece of evidence changes one message: the only code that decides a status.
 
-Everything here is pure. Callbacks, Twilio's answers and polls are `Report`s and can only move a message forward;
-our own steps (claim, retry, give up) are `Step`s and are taken under the row's lock. What there is one of for each
-callback is a named tuple: made at a fifth of the cost of a frozen dataclass.
+Everything here is pure. Callbacks, Twilio's answers and polls are `Report`s and can only move a message forward; our
+own steps (claim, retry, give up) are `Step`s and are applied under the row's lock. Types that are allocated for each
+callback are named tuples: creating one costs a fifth of a frozen dataclass.
 """
 
 from dataclasses import dataclass
@@ -39,22 +39,22 @@ class Source(StrEnum):
 class Reason(StrEnum):
     """Why a report changed nothing."""
 
-    DUPLICATE = "duplicate"  # this callback was there before
+    DUPLICATE = "duplicate"  # this callback is already recorded
     CONFIRMS = "confirms"  # the status was known already, from another source
-    LATE = "late"  # the message is further than that
+    LATE = "late"  # the message has already moved past this status
     UNKNOWN_STATUS = "unknown_status"
     EARLIER_ATTEMPT = "earlier_attempt"
     OTHER_SID = "other_sid"  # the attempt is bound to another Twilio message
 
 
 class MessageState(NamedTuple):
-    """The part of a message that evidence can change, and what tells whose it is.
+    """The part of a message that evidence can change, and the fields that identify it.
 
-    `attempt` is the number of the present one, from 1, also before it is made; `resends_left` is how often a text
-    that failed after Twilio had accepted it may be tried again; `steps_left` is the set of steps of the caller's plan
-    that are left, as bits; `reported` is the set of statuses called back for
-    it, as bits; `version` is the number of events in the history; `due_at` is when the message next needs one of
-    us, None when it never does again.
+    `attempt` is the number of the current attempt, from 1, even before it is made. `resends_left` is how often a text
+    that failed after Twilio had accepted it may be sent again. `steps_left` is the set of steps that remain of the
+    caller's failure plan, as bits. `reported` is the set of statuses called back for the current attempt, as bits.
+    `version` is the number of history entries. `due_at` is when a worker must next look at the message, None when no
+    worker must.
     """
 
     id: UUID
@@ -81,11 +81,11 @@ class MessageState(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What Twilio said of a message: in a callback, in an answer, or when asked.
+    """What Twilio reported about a message: in a callback, in a response, or when polled.
 
-    `word` is the status as Twilio spelled it. `attempt` is the submission that it concerns, None when only the SID
-    tells. `received_at` is our clock at receipt: callbacks carry no time of their own. `poll_at` is when to ask Twilio
-    next should this not be final, None to leave that as it is.
+    `raw_status` is the status as Twilio spelled it. `attempt` is the submission that it concerns, None when only the
+    SID identifies it. `received_at` is our clock at receipt: callbacks carry no time of their own. `poll_at` is when to
+    poll Twilio next if this status is not final, None to leave the schedule as it is.
     """
 
     source: Source
@@ -104,7 +104,7 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that we did to a message: claimed it, gave it back, gave it up, or an operator's decision."""
+    """Something that we did to a message: claimed it, requeued it, gave up on it, or applied an operator's decision."""
 
     source: Source
     status: Status
@@ -120,7 +120,7 @@ class Step:
 
 
 class Event(NamedTuple):
-    """One line of a message's history. `reason` tells why it was not applied, or why a step was taken."""
+    """One entry of a message's history. `reason` says why a report was not applied, or why a step was taken."""
 
     source: Source
     raw_status: str
@@ -135,7 +135,7 @@ class Event(NamedTuple):
 
 
 def apply_report(message: MessageState, report: Report) -> tuple[MessageState, Event]:
-    """Return the message as this report leaves it, and the event to keep.
+    """Return the message as this report leaves it, and the history entry to append.
 
     Order does not matter and repetition is harmless: a report only ever moves the status to a higher rank.
     """
@@ -162,10 +162,10 @@ def apply_report(message: MessageState, report: Report) -> tuple[MessageState, E
 
 
 def apply_step(message: MessageState, step: Step) -> tuple[MessageState, Event]:
-    """Return the message after our own step, and the event to keep.
+    """Return the message after our own step, and the history entry to append.
 
-    The caller holds the row and has checked that the step is still due. A new attempt forgets the SID and what was
-    called back for the attempt before it; a step that leaves the status leaves the outcome, unless it brings one.
+    The caller holds the row's lock and has checked that the step is still due. A new attempt clears the SID and the
+    statuses reported for the previous attempt. A step that keeps the status keeps the outcome, unless it sets one.
     """
     new_attempt = step.attempt != message.attempt
     kept = message.outcome if step.status is message.status and not new_attempt else outcome_of(step.status)
@@ -190,7 +190,8 @@ def apply_step(message: MessageState, step: Step) -> tuple[MessageState, Event]:
         reason=step.reason,
         attempt=step.attempt,
         error_code=step.error_code,
-        # What we made of an answer without a SID; with one, it would read as Twilio's word on that SID.
+        # This is our reading of an answer without a SID. With a SID, the entry would look like Twilio's own report on
+        # it.
         twilio_sid=None if step.source is Source.API else after.twilio_sid,
         received_at=step.at,
         receipt_id=step.receipt_id,
@@ -200,7 +201,7 @@ def apply_step(message: MessageState, step: Step) -> tuple[MessageState, Event]:
 
 
 def record_only(message: MessageState, step: Step) -> tuple[MessageState, Event]:
-    """Return the message with a step of ours in its history that changes nothing of it, say one that came too late."""
+    """Return the message with a step in its history that changes nothing else, such as one that came too late."""
     after, event = apply_step(message, step)
     return message._replace(version=after.version), event._replace(applied=False)
 
@@ -209,7 +210,7 @@ def _why_not(message: MessageState, report: Report, status: Status | None) -> Re
     if status is None:
         return Reason.UNKNOWN_STATUS
     if _foreign(message, report):
-        # Whatever became of a former attempt, a text that reached the phone reached the phone.
+        # A text that reached the phone counts as delivered, even if it belongs to an earlier attempt.
         if status in GOOD_NEWS and supersedes(status, message.status):
             return None
         return Reason.EARLIER_ATTEMPT if _earlier(message, report) else Reason.OTHER_SID
@@ -225,7 +226,7 @@ def _earlier(message: MessageState, report: Report) -> bool:
 
 
 def _foreign(message: MessageState, report: Report) -> bool:
-    """Return whether the report is about another Twilio message than the current attempt's."""
+    """Return whether the report is about a Twilio message other than the current attempt's."""
     if _earlier(message, report):
         return True
     return bool(message.twilio_sid and report.twilio_sid and message.twilio_sid != report.twilio_sid)
@@ -247,9 +248,9 @@ def _advance(message: MessageState, report: Report, status: Status) -> dict[str,
 def _enrich(
     message: MessageState, report: Report, status: Status | None, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what a report on the current attempt knows beside the status, whether or not it moved the message.
+    """Return what a report on the current attempt adds besides the status, whether or not it moved the message.
 
-    Also with an unknown word: it proves that Twilio has the message, and under which SID.
+    An unknown status counts too: it proves that Twilio has the message, and under which SID.
     """
     reached: Status = changes.get("status", message.status)
     code: int | None = changes.get("error_code", message.error_code)
@@ -270,8 +271,9 @@ def _enrich(
 def _error_code(code: int | None, report: Report, status: Status | None, reached: Status) -> int | None:
     """Return the code that explains the status that the message has reached.
 
-    It counts only with bad news (Twilio puts codes on other callbacks too), is never erased by a report without one,
-    and of several one wins whatever their order: Twilio's before our own, and the lowest.
+    A code counts only with a failure (Twilio puts codes on other callbacks too), and a report without a code never
+    erases one. Among several codes the winner does not depend on their order: Twilio's take precedence over our own,
+    then the lowest wins.
     """
     if report.error_code is None or status not in BAD_NEWS or reached not in BAD_NEWS:
         return code

@@ -20,16 +20,16 @@ from smsapp.db.base import Base
 HANDED_OVER_AND_SENSITIVE = (
     "redact_at IS NOT NULL AND status <> 'pending' AND status <> 'submitting' AND status <> 'unconfirmed'"
 )
-"""The condition of an index, word for word: only so do queries find it."""
+"""The condition of a partial index. A query must repeat it verbatim, or the planner does not use the index."""
 
 
 class Message(Base):
-    """One text and how far it provably came.
+    """One text and how far it has provably come.
 
-    `due_at` is when the message next needs one of us: its next attempt while pending, the end of its lease while
-    submitting, the next question to Twilio later; NULL when it needs nobody. `version` counts its events and is
-    the compare-and-set of every change. `deadline_at` is `deliver_by` until it has passed and was looked at.
-    `redact_at` is when to see next whether a sensitive text can be removed; its body is empty once it was.
+    `due_at` is when a worker must next act on the message: its next attempt while pending, the end of its lease while
+    submitting, the next poll of Twilio later; NULL when nothing is left to do. `version` counts its history entries,
+    and every change compares and sets it. `deadline_at` equals `deliver_by` until that deadline has passed and was
+    processed. `redact_at` is when to check next whether a sensitive text can be removed; its body is empty once it was.
     """
 
     __tablename__ = "messages"
@@ -106,7 +106,7 @@ class Message(Base):
             postgresql_where=text("job_id IS NOT NULL"),
             sqlite_where=text("job_id IS NOT NULL"),
         ),
-        # Only rows that still need somebody are in these, so they stay small however many messages are stored.
+        # These indexes hold only rows with work left to do, so they stay small however many messages are stored.
         Index(
             "ix_messages_pending_lane_due_at",
             "lane",
@@ -114,7 +114,7 @@ class Message(Base):
             postgresql_where=text("status = 'pending'"),
             sqlite_where=text("status = 'pending'"),
         ),
-        # Who waits in a lane: one look per sender and API key, however many messages each of them has.
+        # Finds the queues of a lane with one index lookup per sender and API key, however many messages each has.
         Index(
             "ix_messages_pending_queue",
             "lane",
@@ -146,7 +146,7 @@ class Message(Base):
 
 
 class FormerSid(Base):
-    """A Twilio message of an attempt that was followed by another: its callbacks still find their message."""
+    """The SID of an attempt that was followed by another, so that its late callbacks still find their message."""
 
     __tablename__ = "former_sids"
 
@@ -156,7 +156,7 @@ class FormerSid(Base):
 
 
 class MessageEvent(Base):
-    """One line of a message's history; append-only. `receipt_id` makes a repeated delivery of the same job harmless."""
+    """One entry of a message's history; append-only. `receipt_id` makes a redelivered report harmless."""
 
     __tablename__ = "message_events"
 

@@ -1,4 +1,4 @@
-"""A message as it is on its way into the database, before anything has happened to it."""
+"""A message before it is inserted."""
 
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
@@ -9,7 +9,7 @@ from smsapp.queue.lanes import Lane
 
 
 class _Columns(NamedTuple):
-    """What is stored, by the names of the columns."""
+    """The values to insert, named like their columns."""
 
     id: UUID
     api_key_id: UUID
@@ -48,9 +48,9 @@ class _Columns(NamedTuple):
 
 
 class NewMessage(_Columns):
-    """A message about to be stored. A named tuple, since one is made for each request to send: see `messages.fold`.
+    """A message about to be stored; a named tuple, since one is allocated per send request (see `messages.fold`).
 
-    It can be shown like a stored message; what only a stored one can have is None.
+    It renders like a stored message; the fields that only a stored message can have are None.
     """
 
     __slots__ = ()
@@ -66,5 +66,5 @@ class NewMessage(_Columns):
     finished_at: ClassVar[None] = None
 
     def as_row(self) -> dict[str, Any]:
-        """Return what is stored, by column."""
+        """Return the values to insert, by column."""
         return self._asdict()

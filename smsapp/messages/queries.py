@@ -1,4 +1,4 @@
-"""Messages as they are written: inserted, locked and changed together with their histories; nothing here commits."""
+"""Insert, lock and change messages together with their histories; nothing here commits."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -19,17 +19,17 @@ _FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
 
 _TRACKED = MessageState._fields
 STATE_COLUMNS = tuple(_MESSAGES.c[name] for name in _TRACKED)
-"""What `tracked` makes a value of, in this order."""
+"""The columns that `state_of` takes, in this order."""
 
 _MUTABLE = tuple(name for name in _TRACKED if name not in {"id", "created_at", "deliver_by", "request_id"})
 
 
 class StaleMessageError(Exception):
-    """A message changed between reading and writing it; the transaction must be tried again."""
+    """A message changed between reading and writing it; the transaction must be retried."""
 
 
 class Change(NamedTuple):
-    """What evidence or a step did to one message: its state before and after, and the events in order."""
+    """What evidence or a step did to one message: its state before and after, and the history entries in order."""
 
     before: MessageState
     after: MessageState
@@ -37,7 +37,7 @@ class Change(NamedTuple):
 
 
 def state_of(row: Any) -> MessageState:
-    """Return a row of the tracked columns as a value."""
+    """Return a row of STATE_COLUMNS as a `MessageState`."""
     message_id, status, attempt, version, created_at, deliver_by, resends_left, outcome, *rest = row
     return MessageState(
         message_id,
@@ -59,16 +59,16 @@ def insert(session: Session, new: Sequence[tuple[NewMessage, Event]]) -> None:
 
 
 def addresses(session: Session, ids: Sequence[UUID]) -> Sequence[Any]:
-    """Return whom these messages go to and who sends them: rows of `id`, `to`, `sender`, `messaging_service_sid`."""
+    """Return the recipients and senders of these messages: rows of `id`, `to`, `sender`, `messaging_service_sid`."""
     columns = (_MESSAGES.c.id, _MESSAGES.c.to, _MESSAGES.c.sender, _MESSAGES.c.messaging_service_sid)
     return session.execute(select(*columns).where(_MESSAGES.c.id.in_(ids)).order_by(_MESSAGES.c.id)).all()
 
 
 def save(session: Session, changes: Sequence[Change]) -> set[UUID] | None:
-    """Write changed messages and append their events; an event whose receipt is there already is not written again.
+    """Write changed messages and append their events, skipping events whose receipt is already stored.
 
-    Returns the receipts of the events that were written now, None for all. Only `lifecycle.apply` may call this: what
-    else a change of status demands is done there.
+    Returns the receipts of the events that this call wrote, None for all of them. Only `lifecycle.apply` may call this:
+    it does everything else that a status change requires.
 
     Raises:
         StaleMessageError: a message is no longer at the version it was read at; nothing may be committed.
@@ -96,16 +96,16 @@ def save(session: Session, changes: Sequence[Change]) -> set[UUID] | None:
 
 
 def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, MessageState]:
-    """Return the messages, locked in the order of their ids: two batches can never wait for each other."""
+    """Return the messages, locked in the order of their ids so that two batches cannot deadlock."""
     return _locked(session, _MESSAGES.c.id.in_(list(ids)))
 
 
 def lock_for_reports(
     session: Session, ids: Sequence[UUID], sids: Sequence[str]
 ) -> tuple[dict[UUID, MessageState], dict[str, tuple[UUID, int | None]]]:
-    """Return the messages that reports with these ids and SIDs are about, locked, and whom each SID belongs to.
+    """Lock and return the messages with these ids and SIDs, and map each known SID to its message.
 
-    The second mapping gives, for a SID that is known, the message and the attempt; None stands for the current one.
+    The second mapping gives the message and the attempt of each known SID; None stands for the current attempt.
     """
     of_sids = select(_MESSAGES.c.id).where(bulk.among(session, _MESSAGES.c.twilio_sid, sids))
     messages = _locked(session, bulk.looked_up(bulk.is_postgres(session), _MESSAGES.c.id, of_sids, ids))

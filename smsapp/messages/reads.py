@@ -1,4 +1,4 @@
-"""Messages and their histories as they are read, by callers, by operators and by those who look for a lost one."""
+"""Read messages and their histories, for callers, operators and reconciliation."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ def find(
     created_from: datetime | None = None,
     created_until: datetime | None = None,
 ) -> Page[Message]:
-    """Return messages that match, newest first; `before` is the id after which the last page ended."""
+    """Return matching messages, newest first; `before` is the last id of the previous page."""
     query = select(Message)
     if created_from is not None:
         query = query.where(Message.created_at >= created_from)
@@ -50,7 +50,7 @@ def find(
 
 
 def history(session: Session, message_id: UUID, *, after: int = 0, limit: int = 1000) -> Page[MessageEvent]:
-    """Return the message's events in the order in which they were recorded, after the given number."""
+    """Return the message's history entries numbered above `after`, in the order of recording."""
     query = select(MessageEvent).where(MessageEvent.message_id == message_id)
     return page_after(session, query, MessageEvent.seq, after=after, limit=limit)
 
@@ -65,7 +65,7 @@ def histories(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[MessageE
 
 
 def page_by_id(session: Session, *, after: UUID | None, limit: int) -> list[MessageState]:
-    """Return messages in the order of their ids, after the given one."""
+    """Return messages in the order of their ids, starting behind `after`."""
     query = select(*STATE_COLUMNS).order_by(_MESSAGES.c.id).limit(limit)
     if after is not None:
         query = query.where(_MESSAGES.c.id > after)

@@ -13,12 +13,12 @@ NEVER_CONFIRMED = "never_confirmed"
 """Reasons of the two steps that end a message as unconfirmed."""
 
 SID_IS_ANOTHERS = "sid_is_anothers"
-"""The reason of the step that takes a wrongly adopted SID away."""
+"""The reason of the step that removes a wrongly adopted SID."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """A stored event, as far as it can have changed the message."""
+    """The fields of a stored event that can have changed the message."""
 
     source: Source
     raw_status: str
@@ -32,7 +32,7 @@ class PastEvent:
 
 
 def refold(message_id: UUID, events: Iterable[PastEvent]) -> MessageState | None:
-    """Return the message as its events say it must be, None without any event."""
+    """Return the state that the events imply, None without any event."""
     message: MessageState | None = None
     for event in events:
         if message is None:
@@ -47,7 +47,7 @@ def refold(message_id: UUID, events: Iterable[PastEvent]) -> MessageState | None
 
 
 def _is_step(event: PastEvent) -> bool:
-    """Return whether this was our own doing; an answer of Twilio's without a SID is what we made of a refusal."""
+    """Return whether the event was our own step; an API event without a SID is our reading of a refusal."""
     return event.source in {Source.REQUEST, Source.SYSTEM, Source.OPERATOR} or (
         event.source is Source.API and not event.twilio_sid
     )

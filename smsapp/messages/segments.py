@@ -1,4 +1,4 @@
-"""How many SMS a text takes, in which encoding, and where it is cut.
+"""How many SMS segments a text takes, in which encoding, and where it is split.
 
 Twilio bills by segment and decides the encoding from the text, so a single curly quote can more than double
 the price. Callers want to know before they send; Twilio's own `num_segments` comes later and wins.
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class Encoding(StrEnum):
-    """How the text travels; the words Twilio uses."""
+    """How the text is encoded, in Twilio's terms."""
 
     GSM_7 = "GSM-7"
     UCS_2 = "UCS-2"
@@ -32,7 +32,7 @@ _TWO_UNITS = {
     Encoding.GSM_7: re.compile(f"[{re.escape(_GSM_EXTENSION)}]"),
     Encoding.UCS_2: re.compile("[^\u0000-\uffff]"),  # beyond the BMP: a surrogate pair
 }
-# Room in a lone segment of 140 bytes, and in each of several, which lose 6 bytes to the concatenation header.
+# Capacity of a single segment of 140 bytes, and of each of several, which lose 6 bytes to the concatenation header.
 _ROOM = {Encoding.GSM_7: (160, 153), Encoding.UCS_2: (70, 67)}
 
 
@@ -70,7 +70,7 @@ def measure(body: str) -> Measure:
 
 @dataclass(frozen=True, slots=True)
 class Offender:
-    """A character that forces UCS-2, and where in the text it stands, counted in characters from 0."""
+    """A character that forces UCS-2, and its positions in the text, counted in characters from 0."""
 
     character: str
     positions: tuple[int, ...]

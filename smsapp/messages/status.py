@@ -1,9 +1,9 @@
 """The delivery status: a pure fold of evidence that no order, repetition or loss of callbacks can corrupt.
 
 Twilio promises no order of callbacks, repeats them, and may send two in the same second
-(https://www.twilio.com/docs/messaging/guides/track-outbound-message-status). So a status is never "the last
-word that arrived" but the furthest point that any evidence proves: a maximum over a total order, which is
-commutative, associative and idempotent.
+(https://www.twilio.com/docs/messaging/guides/track-outbound-message-status). So a status is never the last report that
+arrived but the furthest point that any evidence proves: a maximum over a total order, which is commutative, associative
+and idempotent.
 """
 
 from enum import StrEnum
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 
 class Status(StrEnum):
-    """Delivery status in order of progress: first ours, then Twilio's own words."""
+    """Delivery status in order of progress: first our own, then Twilio's."""
 
     PENDING = "pending"
     SUBMITTING = "submitting"
@@ -38,8 +38,8 @@ class Outcome(StrEnum):
     UNCONFIRMED = "unconfirmed"
 
 
-# No two are equal, or the order of arrival would decide between them. The final ones, where reports contradict each
-# other, are in the order of how far the message provably came: delivery overrules every refusal.
+# No two ranks are equal, or the order of arrival would decide between them. Final statuses, where reports contradict
+# each other, are ordered by how far the message provably came: delivery overrules every refusal.
 _ORDER = (
     Status.PENDING,
     Status.SUBMITTING,
@@ -61,7 +61,7 @@ FINAL = frozenset({Status.CANCELED, Status.FAILED, Status.UNDELIVERED, Status.DE
 BAD_NEWS = frozenset({Status.FAILED, Status.UNDELIVERED})
 GOOD_NEWS = frozenset({Status.DELIVERED, Status.READ})
 OURS = frozenset({Status.PENDING, Status.SUBMITTING, Status.UNCONFIRMED})
-"""Statuses from before Twilio is known to have the message; no report carries them."""
+"""Statuses before Twilio is known to have the message; no report carries them."""
 
 _REPORTABLE = MappingProxyType({str(status): status for status in Status if status not in OURS})
 _BIT = MappingProxyType({status: 1 << bit for bit, status in enumerate(_REPORTABLE.values())})
@@ -77,7 +77,7 @@ _OUTCOMES = MappingProxyType(
 
 
 def parse_status(raw_status: str) -> Status | None:
-    """Return Twilio's status word as a `Status`, or None for a word that Twilio did not have when this was written."""
+    """Return Twilio's raw status as a `Status`, or None for one that Twilio added after this was written."""
     return _REPORTABLE.get(raw_status)
 
 

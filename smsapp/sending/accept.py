@@ -1,4 +1,4 @@
-"""Take a message from a caller: once this returns, it is ours to deliver or to explain."""
+"""Accept a message from a caller: once this returns, we must deliver it or explain why not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from smsapp.twilio.error_codes import OwnCode
 
 
 class UntimelyError(Exception):
-    """The clock forbids a time of the request."""
+    """A time in the request has passed, or is too far ahead."""
 
     def __init__(self, fault: TimeFault) -> None:
         super().__init__(fault.sentence)
@@ -38,9 +38,9 @@ class UntimelyError(Exception):
 
 @dataclass(slots=True)
 class PendingInsert:
-    """A message on its way into the database with its first event, and what became of it there.
+    """A message to insert with its first history entry, and the result of the insert.
 
-    `answer` is kept with the Idempotency-Key of `request`; `replayed` is the answer that was there before.
+    `answer` is stored with the Idempotency-Key of `request`; `replayed` is the answer that was stored before.
     """
 
     message: NewMessage
@@ -52,11 +52,11 @@ class PendingInsert:
 
 
 WriteAlongside = Callable[[Session, list[PendingInsert]], None]
-"""Writes what must be true together with the messages, in their transaction."""
+"""Writes further rows in the transaction of the messages, so that both are stored or neither."""
 
 
 def prepare(draft: Draft, now: datetime) -> PendingInsert:
-    """Return the message that a draft is, ready to be stored, for a caller that waits for no answer."""
+    """Return a draft as a message ready to insert, for a caller that waits for no answer."""
     message = _message(draft, now)
     return PendingInsert(message, _first_event(message), {}, None)
 
@@ -69,15 +69,15 @@ def accept_message(
     request: IdempotentRequest | None = None,
     group: GroupCommit[PendingInsert] | None = None,
 ) -> Answered:
-    """Store the message and wake a sender; once this returns, we owe it a try.
+    """Store the message and wake a sender; once this returns, we owe it an attempt.
 
-    `render` makes the answer from the message; it is kept with the Idempotency-Key in the same transaction.
-    With a `group`, messages that come at the same time share one transaction.
+    `render` makes the answer from the message; it is stored with the Idempotency-Key in the same transaction. With a
+    `group`, concurrent messages share one transaction.
 
     Raises:
-        IdempotencyKeyReusedError: the key was used for another request.
-        RecipientOptedOutError: the recipient wants nothing of this sender.
-        UntimelyError: a time of the request has passed, and this is no repetition of one that came in time.
+        IdempotencyKeyReusedError: the key was used for a different request.
+        RecipientOptedOutError: the recipient has opted out of this sender.
+        UntimelyError: a time in the request has passed, and this is not the retry of a request that came in time.
     """
     now = rt.clock()
     if fault := time_fault(draft.send_at, draft.deliver_by, now):
@@ -98,7 +98,7 @@ def accept_message(
 def store_together(
     rt: Runtime, inserts: list[PendingInsert], *, alongside: WriteAlongside | None = None
 ) -> None:
-    """Store messages in one transaction; one that the database refuses costs only itself.
+    """Store messages in one transaction; a message that the database rejects fails alone.
 
     A sender is woken after the commit: a task must never look for a row that nobody can see.
     """
@@ -127,7 +127,7 @@ def _store(rt: Runtime, inserts: list[PendingInsert], alongside: WriteAlongside 
         messages.insert(tx.session, [(p.message, p.event) for p in new])
         tx.emit_all(_accepted_event(p) for p in new)
         for pending in wanted:
-            # One whose answer was removed since must not get a 202: its message is not stored.
+            # If the stored answer was removed meanwhile, this request must not get a 202: its message is not stored.
             repeated = pending.request and not _is_first(pending, first_of_key, won)
             if repeated and not _replay(tx.session, pending):
                 pending.error = IdempotencyKeyReusedError()
@@ -143,7 +143,7 @@ def _accepted_event(pending: PendingInsert) -> PendingEvent:
 
 
 def _wanted(rt: Runtime, session: Session, inserts: list[PendingInsert]) -> list[PendingInsert]:
-    """Return those whose recipients have not opted out; the others get an error, or the answer of before."""
+    """Return those whose recipients have not opted out; the others get an error, or the answer stored before."""
     sent = (pending.message for pending in inserts)
     refused = opted_out(rt, session, [Route(m.to, m.sender, m.messaging_service_sid) for m in sent])
     for pending, is_refused in zip(inserts, refused, strict=True):
@@ -161,7 +161,7 @@ def _is_first(
 
 
 def _replay(session: Session, pending: PendingInsert) -> bool:
-    """Return whether its key stands for an answer, which it then gets: that of before, or a refusal."""
+    """Return whether the key has a stored answer, and set that answer, or an error if the request differs."""
     if pending.request is None:
         return False
     try:

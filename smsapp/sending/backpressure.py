@@ -1,6 +1,6 @@
-"""Refuse new messages before memory runs out: what is accepted is owed, so a limit belongs before the promise.
+"""Refuse new messages before memory runs out: we owe what we accept, so the limit must apply before we accept.
 
-Callbacks are never refused for this: they are about messages that were promised already.
+Callbacks are never refused for this: they report on messages that we have already accepted.
 """
 
 import time
@@ -21,7 +21,7 @@ LOOK_EVERY = timedelta(seconds=5)
 
 
 class Backpressure:
-    """Looks at the queues every few seconds, not at every request."""
+    """Checks the queue lengths every few seconds, not on every request."""
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
@@ -29,10 +29,10 @@ class Backpressure:
         self._crowded: str | None = None
 
     def check(self) -> None:
-        """Let a new message pass.
+        """Return if a new message may be accepted.
 
         Raises:
-            OverloadedError: the callback stream or the messages that are due have reached their limit.
+            OverloadedError: the callback stream, or the number of due messages, has reached its limit.
         """
         now = time.monotonic()
         if now >= self._look_at:
@@ -48,12 +48,12 @@ class Backpressure:
                 log.warning("overloaded", what="callbacks")
                 return "callbacks"
         except (RedisError, OSError):
-            pass  # without Redis messages are still accepted, and callbacks kept in the spool
+            pass  # without Redis, messages are still accepted, and callbacks go to the spool
         try:
             with reading(self._rt.sessions) as session:
                 if due.has_more_due_than(session, limits.max_due_messages, now=self._rt.clock()):
                     log.warning("overloaded", what="messages")
                     return "messages"
         except SQLAlchemyError:
-            pass  # accepting will fail by itself, and say why
+            pass  # the insert will fail too, and report why
         return None

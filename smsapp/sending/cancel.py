@@ -1,4 +1,4 @@
-"""Cancel a message: certain until it is handed over, afterwards only as far as Twilio still lets go of it."""
+"""Cancel a message: this always works before it is submitted, afterwards only if Twilio can still cancel it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,8 +15,8 @@ from smsapp.twilio.gateway import TwilioMessage, TwilioUnavailableError
 CANCELED_BY_CALLER = "canceled_by_caller"
 
 _PERHAPS_AT_TWILIO = frozenset({Status.ACCEPTED, Status.SCHEDULED, Status.QUEUED})
-"""Only `scheduled` can be canceled there (https://www.twilio.com/docs/messaging/api/message-resource), but what we
-know may be older than what Twilio does."""
+"""Only `scheduled` can be canceled there (https://www.twilio.com/docs/messaging/api/message-resource), but our status
+may lag behind Twilio's."""
 
 
 class MessageNotFoundError(Exception):
@@ -24,7 +24,7 @@ class MessageNotFoundError(Exception):
 
 
 class TooLateToCancelError(Exception):
-    """The message is on its way, or has ended otherwise. `status` is what it has come to."""
+    """The message is on its way, or has ended otherwise. `status` is its current status."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(str(status))
@@ -32,14 +32,14 @@ class TooLateToCancelError(Exception):
 
 
 def cancel_message(rt: Runtime, message_id: UUID, *, request_id: str | None) -> None:
-    """Cancel the message; once this returns it is canceled, however often it is asked for.
+    """Cancel the message; once this returns it is canceled. Idempotent.
 
-    The row's lock decides between this and a sender that claims the message at the same moment.
+    The row's lock decides between this call and a worker that claims the message at the same moment.
 
     Raises:
-        MessageNotFoundError: there is none by this id.
+        MessageNotFoundError: no message has this id.
         TooLateToCancelError: it can no longer be stopped.
-        TwilioUnavailableError: Twilio has it and cannot be asked now.
+        TwilioUnavailableError: Twilio has the message and cannot be reached now.
     """
     message = _cancel_ours(rt, message_id, request_id)
     if message.status is Status.CANCELED:
@@ -58,7 +58,7 @@ def cancel_message(rt: Runtime, message_id: UUID, *, request_id: str | None) -> 
 
 
 def _cancel_ours(rt: Runtime, message_id: UUID, request_id: str | None) -> MessageState:
-    """Return the message, canceled if it was still ours to cancel."""
+    """Return the message, canceled if it had not been submitted yet."""
     now = rt.clock()
     seen: list[MessageState] = []
 
@@ -74,7 +74,7 @@ def _cancel_ours(rt: Runtime, message_id: UUID, request_id: str | None) -> Messa
 
 
 def cancel_pending(rt: Runtime, ids: Sequence[UUID]) -> int:
-    """Cancel those of the messages that nobody has begun to submit; return how many that was."""
+    """Cancel those of the messages that no worker has claimed; return how many were canceled."""
     now = rt.clock()
     with rt.transaction() as tx:
         return len(apply(rt, tx, ids, lambda message: _canceled(message, None, now)))
@@ -99,7 +99,7 @@ def _canceled(
 
 
 def _record(rt: Runtime, message: MessageState, found: TwilioMessage, request_id: str | None) -> Status:
-    """Store what Twilio made of it; return what the message has come to."""
+    """Record what Twilio did with the message; return its status."""
     now = rt.clock()
     report = report_of(
         found, Source.POLL, attempt=message.attempt, now=now, poll_at=now + rt.settings.poll_ages[0]

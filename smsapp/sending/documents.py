@@ -10,7 +10,7 @@ from smsapp.times import optional_rfc3339
 
 
 def dry_run_view(draft: Draft, preview: Preview) -> dict[str, Any]:
-    """Return what a request to send would come to."""
+    """Return the result of a dry run as callers see it."""
     measure, price = draft.measure, preview.price
     return {
         "dry_run": True,

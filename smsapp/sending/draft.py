@@ -1,4 +1,4 @@
-"""A request to send whose fields are well-formed, on its way to becoming a message."""
+"""A validated send request, before it becomes a message."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from smsapp.recipients.phone import Recipient
 from smsapp.recipients.quiet_hours import held_until
 
 MAX_AHEAD = timedelta(days=35)
-"""How far ahead a text may be scheduled; as far as Twilio's own schedule goes.
+"""How far ahead a text may be scheduled: Twilio's own limit.
 
 Source: https://www.twilio.com/docs/messaging/features/message-scheduling
 """
@@ -19,7 +19,7 @@ Source: https://www.twilio.com/docs/messaging/features/message-scheduling
 
 @dataclass(frozen=True, slots=True)
 class TimeFault:
-    """A time of the request that the clock forbids: by now it has passed, or it is too far away."""
+    """A time in the request that cannot be kept: it has passed, or it is too far ahead."""
 
     field: str
     code: str
@@ -27,7 +27,7 @@ class TimeFault:
 
 
 def time_fault(send_at: datetime | None, deliver_by: datetime | None, now: datetime) -> TimeFault | None:
-    """Return what is wrong with the times of a request, should it be taken now."""
+    """Return what is wrong with the times of a request that is accepted now; None if nothing is."""
     if send_at and send_at <= now:
         return TimeFault("send_at", "past", "This time has passed; without it the text goes out at once.")
     if send_at and send_at > now + MAX_AHEAD:
@@ -41,9 +41,9 @@ def time_fault(send_at: datetime | None, deliver_by: datetime | None, now: datet
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A valid request to send. `sender` and `messaging_service_sid` are as Twilio wants them, at least one is set.
+    """A valid send request. `sender` and `messaging_service_sid` are in Twilio's form, and at least one is set.
 
-    `on_failure` is a plan as `smsapp.lifecycle.failure_plan` reads it.
+    `on_failure` is a plan document that `smsapp.lifecycle.failure_plan` can parse.
     """
 
     recipient: Recipient
@@ -68,7 +68,7 @@ class Draft:
     job_id: UUID | None = None
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Return until when quiet hours hold it back; None when they do not, or `send_at` does for longer yet."""
+        """Return until when quiet hours hold the message; None when they do not, or when `send_at` is later still."""
         if self.send_at:
             return None
         return held_until(self.recipient.e164, self.quiet_hours, now=now, deliver_by=self.deliver_by)

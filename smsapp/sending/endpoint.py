@@ -1,4 +1,4 @@
-"""What `POST /sms/send` does with a request that is in order, however it came in."""
+"""What `POST /sms/send` does with a valid request, by Flask or by the fast path."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,12 +44,13 @@ class Sent:
 
 
 def identify_text(caller: Caller, key: str | None, body: bytes) -> IdempotentRequest | None:
-    """Return what a request to send is recognized by when it is repeated; None without a key. `body` is as it came."""
+    """Return the identity by which a retry of a send request is recognized; None without a key. `body` is the raw
+    body."""
     return identify(caller.key_id, key, PATH, body)
 
 
 class SendEndpoint:
-    """Takes texts; those that come at the same time share a transaction."""
+    """Accepts texts; concurrent requests share a transaction."""
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
@@ -57,7 +58,7 @@ class SendEndpoint:
         self._accepting = GroupCommit(partial(store_together, rt), limit=_MAX_TOGETHER)
 
     def preview(self, data: SendRequest, context: RequestContext) -> dict[str, Any]:
-        """Return what would become of a text; nothing is stored."""
+        """Return the dry run of a text; nothing is stored."""
         draft = self._draft(data, context)
         return dry_run_view(draft, preview_message(self._rt, draft))
 
@@ -65,12 +66,12 @@ class SendEndpoint:
         """Store a text and return the answer.
 
         Raises:
-            ProblemError: this request cannot be met.
-            OverloadedError: too much waits already.
+            ProblemError: this request cannot be fulfilled.
+            OverloadedError: the backlog has reached its limit.
         """
         self._backpressure.check()
         try:
-            # A template may be another one by the time that a request is repeated.
+            # The template may have changed by the time a request is retried, so look for the stored answer first.
             before = find_answer(self._rt.sessions, context.idempotent) if data.template else None
             accepted = before or self._accept(self._draft(data, context), context.idempotent)
         except RecipientOptedOutError:
@@ -124,7 +125,7 @@ class SendEndpoint:
             sensitive=data.sensitive,
             send_at=data.send_at,
             deliver_by=data.deliver_by,
-            # Whoever waits for a code is awake.
+            # A recipient who waits for a code is awake.
             quiet_hours=None
             if data.urgent or data.priority == "otp"
             else data.quiet_hours or context.caller.quiet_hours,

@@ -1,4 +1,4 @@
-"""Say what a request to send would come to, without doing any of it: nothing is stored, nobody is called."""
+"""Dry run: say what a send request would do, without doing it. Nothing is stored, and Twilio is not called."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from smsapp.times import rfc3339
 from smsapp.twilio.error_codes import OwnCode
 
 _AT_ONCE = timedelta(seconds=1)
-"""A sender's pace that delays a text by less is not worth a word."""
+"""A delay by the sender's pace that is shorter than this is not reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A draft to be judged, and when it comes to that: `now`, and `at`, when it is wanted to go out."""
+    """A draft to check. `now` is the time of the request, `at` the time at which the text is to be sent."""
 
     rt: Runtime
     session: Session
@@ -38,17 +38,17 @@ class Case:
 
     @property
     def sender(self) -> str:
-        """Return the sender whose limits and faults it shares with others."""
+        """Return the sender whose limits and breakers apply to it."""
         return self.draft.sender or self.draft.messaging_service_sid or ""
 
     @property
     def quiet_until(self) -> datetime | None:
-        """Return until when quiet hours hold it back; None when they do not."""
+        """Return until when quiet hours hold the message; None when they do not."""
         return held_until(self.draft.recipient.e164, self.draft.quiet_hours, now=self.at, deliver_by=None)
 
     @property
     def due(self) -> datetime:
-        """Return when it would be somebody's turn to send it."""
+        """Return when the message would become due."""
         return self.quiet_until or self.at
 
 
@@ -57,14 +57,14 @@ Check = Callable[[Case], Finding]
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would be done with a draft. `price` is None where the operator has set none."""
+    """The result of a dry run. `price` is None where the operator has configured none."""
 
     findings: Sequence[Finding]
     price: Price | None
 
 
 def preview_message(rt: Runtime, draft: Draft) -> Preview:
-    """Return what every check says of the draft now, and what it would cost."""
+    """Return the finding of every check on the draft as of now, and the estimated price."""
     now = rt.clock()
     with reading(rt.sessions) as session:
         case = Case(rt, session, draft, now, max(draft.send_at or now, now))
@@ -91,7 +91,7 @@ def check_number(case: Case) -> Finding:
 
 
 def check_times(case: Case) -> Finding:
-    """Say whether the request's times can be kept."""
+    """Say whether `send_at` and `deliver_by` can be kept."""
     fault = time_fault(case.draft.send_at, case.draft.deliver_by, case.now)
     if fault:
         return Finding("times", CheckVerdict.REFUSE, f"{fault.field}: {fault.sentence}", fault.code)
@@ -99,7 +99,7 @@ def check_times(case: Case) -> Finding:
 
 
 def check_opt_out(case: Case) -> Finding:
-    """Say whether the recipient wants texts of this sender."""
+    """Say whether the recipient has opted out of this sender."""
     draft, recipient = case.draft, case.draft.recipient.e164
     pairs = suppressions.among(case.session, [recipient])
     if suppressions.concerns(recipient, (draft.sender, draft.messaging_service_sid), pairs):
@@ -109,7 +109,7 @@ def check_opt_out(case: Case) -> Finding:
 
 
 def check_quiet_hours(case: Case) -> Finding:
-    """Say whether it is night at the recipient's when the text would go out."""
+    """Say whether quiet hours apply at the recipient's when the text would go out."""
     until, deliver_by = case.quiet_until, case.draft.deliver_by
     if until is None:
         return Finding("quiet_hours", CheckVerdict.PASS, "No quiet hours hold it back.")
@@ -120,7 +120,7 @@ def check_quiet_hours(case: Case) -> Finding:
 
 
 def check_caps(case: Case) -> Finding:
-    """Say whether as many as a day may have are out already, in all or to this country; nothing is counted."""
+    """Say whether a daily cap is reached, in total or for this country; the check itself counts nothing."""
     country, caps = case.draft.recipient.country, case.rt.settings.caps
     counted = tallies.read(case.session, day_of(case.due))
     with_it = {scope: counted.get(scope, 0) + 1 for scope in caps.of(country)}
@@ -134,7 +134,7 @@ def check_caps(case: Case) -> Finding:
 
 
 def check_country(case: Case) -> Finding:
-    """Say whether messages to this country are held, since hardly any were delivered of late."""
+    """Say whether this country is parked because hardly any recent messages to it were delivered."""
     country = case.draft.recipient.country
     until = breakers.parked_countries(case.session).get(country)
     if until is None:
@@ -144,7 +144,7 @@ def check_country(case: Case) -> Finding:
 
 
 def check_sending(case: Case) -> Finding:
-    """Say whether the account and the sender are open at present."""
+    """Say whether the account and the sender are open for sending now."""
     for scope in (breakers.ACCOUNT, case.sender):
         if breakers.is_closed(case.session, scope, now=case.now):
             what = "this account" if scope == breakers.ACCOUNT else "this sender"
@@ -158,7 +158,7 @@ def check_sending(case: Case) -> Finding:
 
 
 def check_pace(case: Case) -> Finding:
-    """Say roughly when its turn at its sender's pace would come; the pace is not used up by asking."""
+    """Say roughly when the sender's pace would let the message go; asking consumes none of that pace."""
     rate = case.rt.settings.paces.rate(case.sender)
     if rate is None:
         return Finding("pace", CheckVerdict.PASS, "Its sender has no pace to keep.")
@@ -190,4 +190,4 @@ CHECKS: tuple[Check, ...] = (
     check_sending,
     check_pace,
 )
-"""Asked in this order; each says of one thing what it would come to, and changes nothing."""
+"""The checks, in the order in which they run. Each covers one condition and has no side effects."""

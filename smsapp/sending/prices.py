@@ -1,11 +1,11 @@
-"""What a text will cost, as far as the operator has said: never a guess of ours."""
+"""Estimate the cost of a text from the operator's own price table: we never guess a price."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 ANYWHERE = "*"
-"""Stands for every country that the table does not name."""
+"""The key for every country that the table does not name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Price:
 def estimate(
     table: Mapping[str, Decimal], currency: str, *, region: str | None, segments: int
 ) -> Price | None:
-    """Return the price of so many segments to a country (ISO 3166-1 alpha-2), None when the table has none for it."""
+    """Return the price of this many segments to a country (ISO 3166-1 alpha-2), None when the table has no price for
+    it."""
     per_segment = table.get(region or ANYWHERE, table.get(ANYWHERE))
     if per_segment is None:
         return None

@@ -1,4 +1,4 @@
-"""Which of several senders a recipient hears from: always the same one."""
+"""Choose one of several senders for a recipient: always the same one."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from smsapp.limits import Paces
 def sender_for(
     settings: Settings, recipient: str, sender: str | None, service: str | None
 ) -> tuple[str | None, str | None]:
-    """Return sender and Messaging Service as a request has them, else the configured ones for this recipient."""
+    """Return the sender and Messaging Service that the request names, else the configured ones for this recipient."""
     if sender or service:
         return sender, service
     if settings.twilio_messaging_service_sid:
@@ -22,9 +22,9 @@ def sender_for(
 def choose_sender(pool: Sequence[str], recipient: str, paces: Paces) -> str:
     """Return the recipient's sender: the same one for as long as that is in the pool.
 
-    Weighted rendezvous hashing: each sender draws a number from its name and the recipient's, and the best wins. There
-    is nothing to store or to look up, and a sender that joins takes only its own share of the recipients, one that
-    leaves gives away only its own. Senders draw in proportion to their pace, if all have one.
+    Weighted rendezvous hashing: each sender draws a number from its name and the recipient's, and the best wins.
+    Nothing has to be stored or looked up. A sender that joins takes over only its own share of the recipients, and one
+    that leaves gives up only its own. If all senders have a pace, their shares are in proportion to it.
     """
     if len(pool) == 1:
         return pool[0]

@@ -1,4 +1,4 @@
-"""What would become of a request to send, said before it is made."""
+"""The findings of a dry run, and the verdict on the whole request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from enum import StrEnum
 
 
 class CheckVerdict(StrEnum):
-    """What a check says, from harmless to worst."""
+    """The verdict of a check, from harmless to worst."""
 
     PASS = "pass"  # noqa: S105 - no password
-    WARN = "warn"  # it would be sent, but look at this
+    WARN = "warn"  # it would be sent, but the caller should know
     HOLD = "hold"  # it would be accepted, and wait
     REFUSE = "refuse"
 
@@ -20,9 +20,9 @@ _ORDER = tuple(CheckVerdict)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. `code` is for programs, None where all is well; of a refusal it is the error's own.
+    """What one check found. `code` is for programs: None if nothing is wrong, and the error's own code for a refusal.
 
-    `until` is how long it would wait for this alone, as far as is known; None if not, or if it would not.
+    `until` is how long this check alone would hold the message; None if that is unknown, or if it would not.
     """
 
     check: str

@@ -1,7 +1,7 @@
-"""Stop sending where it cannot succeed, and find out by ourselves when it can again.
+"""Circuit breakers: stop sending where it cannot succeed; a probe finds out when it can again.
 
-An account that is suspended, or a sender that is not ours any more, would fail every message; so the queue is parked,
-somebody is alerted, and nothing is lost. Throttling only slows a scope down for a while.
+A suspended account, or a sender that we no longer own, would fail every message. So the queue is parked, an operator is
+alerted, and no message is lost. Throttling only slows a scope down for a while.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ _LONGEST_SLOWDOWN = timedelta(minutes=1)
 
 
 def is_callers_own_sender(rt: Runtime, outbound: Outbound, judgement: Judgement) -> bool:
-    """Return whether the fault is in a sender that the caller chose: that is the caller's mistake, not an outage."""
+    """Return whether the fault lies with a sender that the caller chose: that is the caller's mistake, not an
+    outage."""
     configured = {*rt.settings.twilio_phone_number, rt.settings.twilio_messaging_service_sid}
     return judgement.breaker is BreakerScope.SENDER and outbound.sender_key not in configured
 
@@ -32,7 +33,8 @@ def is_callers_own_sender(rt: Runtime, outbound: Outbound, judgement: Judgement)
 def trip_breakers(
     rt: Runtime, session: Session, results: Sequence[tuple[Outbound, Submission]], now: datetime
 ) -> None:
-    """Close the scopes that these refusals concern; each once, however many messages met it."""
+    """Trip the breakers of the scopes that these refusals concern, once per scope, however many messages were
+    refused."""
     for outbound, result in results:
         judgement = result.judgement
         if judgement is None or is_callers_own_sender(rt, outbound, judgement):

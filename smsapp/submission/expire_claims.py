@@ -15,7 +15,7 @@ _BATCH = 500
 
 
 def expire_claims(rt: Runtime) -> int:
-    """Turn messages whose worker died while submitting into unconfirmed ones: they may be at Twilio, or not."""
+    """Mark messages whose worker died during submission as unconfirmed: Twilio may have them."""
     now = rt.clock()
     with rt.transaction() as tx:
         expired = claims.expired_claims(tx.session, now=now, limit=_BATCH)

@@ -1,4 +1,4 @@
-"""Hold back what looks like abuse: more than a day may have, or a country to which hardly anything is delivered."""
+"""Hold messages that look like abuse: those over a daily cap, or to a country where hardly any are delivered."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,9 +29,10 @@ _KEEP_TALLIES = timedelta(days=8)
 
 
 def guard(rt: Runtime, session: Session, claimed: Sequence[Outbound]) -> list[Outbound]:
-    """Return the claimed messages, each that may not go out now with the reason and until when it is held.
+    """Return the claimed messages; those that may not go out now carry the reason and the time until which they are
+    held.
 
-    In the transaction of the claim: its count is exact whatever number of workers claim at once.
+    Runs in the transaction of the claim, so that the counts are exact however many workers claim at once.
     """
     now = rt.clock()
     guarded = list(claimed)
@@ -56,7 +57,7 @@ def _hold_parked(session: Session, claimed: list[Outbound]) -> list[Outbound]:
 
 def _hold_capped(rt: Runtime, session: Session, claimed: list[Outbound], now: datetime) -> list[Outbound]:
     caps = rt.settings.caps
-    # A later attempt was counted with the first, and what will not be tried now is counted when it is.
+    # A later attempt was counted with the first. A message that is not attempted now is counted when it is.
     places = [n for n, each in enumerate(claimed) if each.attempt == 1 and each.may_go(now)]
     countries = [claimed[place].country or "" for place in places]
     amounts = Counter(scope for country in countries for scope in caps.of(country))
@@ -73,7 +74,7 @@ def _hold_capped(rt: Runtime, session: Session, claimed: list[Outbound], now: da
 
 
 def check_delivery(rt: Runtime) -> int:
-    """Park countries to which too little of what ended was delivered; return how many were parked."""
+    """Park countries where too few of the finished messages were delivered; return how many were parked."""
     least, now = rt.settings.min_delivery_ratio, rt.clock()
     if not least:
         return 0
@@ -103,7 +104,7 @@ def check_delivery(rt: Runtime) -> int:
 
 
 def open_country(rt: Runtime, country: str) -> bool:
-    """Open a parked country for at least as long as what was judged counts; return whether it was parked."""
+    """Open a parked country for the length of the delivery window, or longer; return whether it was parked."""
     now = rt.clock()
     with rt.transaction() as tx:
         opened = breakers.open_by_hand(
@@ -115,9 +116,9 @@ def open_country(rt: Runtime, country: str) -> bool:
 
 
 def release_held(rt: Runtime, country: str | None = None) -> int:
-    """Let messages that a guard holds go now, to one country or all; return how many.
+    """Release the messages that a guard holds, to one country or to all; return how many.
 
-    The caps of the day rise by as many.
+    Today's caps rise by that number.
     """
     total = 0
     while released := _release_some(rt, country):

@@ -10,7 +10,8 @@ from smsapp.twilio.error_codes import OwnCode
 
 MAX_VALIDITY_S = 36_000
 MIN_VALIDITY_S = 6
-"""Twilio takes 1 to 36000 seconds and advises more than 5 (https://www.twilio.com/docs/messaging/api/message-resource)."""
+"""Twilio accepts 1 to 36000 seconds and recommends more than 5
+(https://www.twilio.com/docs/messaging/api/message-resource)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """What Twilio needs to know of one attempt. `attempt` counts submissions of this message from 1.
+    """What Twilio needs to know about one attempt. `attempt` counts submissions of this message from 1.
 
-    `opted_out`: the recipient was to be spared by this sender when the message was claimed.
+    `opted_out`: the recipient had opted out of this sender when the message was claimed.
     """
 
     id: UUID
@@ -47,24 +48,24 @@ class Outbound:
 
     @property
     def wanted_at(self) -> datetime:
-        """Return since when it could have gone out; its patience is counted from there."""
+        """Return the earliest time at which it could have gone out; the age limit for retries counts from there."""
         return self.send_at or self.created_at
 
     @property
     def sender_key(self) -> str:
-        """Return the sender whose limits and faults this attempt shares with others."""
+        """Return the sender whose limits and breakers apply to this attempt."""
         return self.sender or self.messaging_service_sid or ""
 
     def is_late(self, now: datetime) -> bool:
-        """Return whether the time by which the caller wanted it delivered is over."""
+        """Return whether `deliver_by` has passed."""
         return self.deliver_by is not None and self.deliver_by <= now
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Return until when quiet hours hold it back; None when they do not."""
+        """Return until when quiet hours hold the message; None when they do not."""
         return held_until(self.to, self.quiet_hours, now=now, deliver_by=self.deliver_by)
 
     def may_go(self, now: datetime) -> bool:
-        """Return whether nothing of its own keeps it from being tried now."""
+        """Return whether the message itself allows an attempt now: not late, not opted out, not held."""
         return not (self.hold or self.is_late(now) or self.opted_out or self.held_until(now))
 
     def validity_period_s(self, now: datetime) -> int | None:

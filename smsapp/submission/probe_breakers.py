@@ -1,4 +1,4 @@
-"""Find out whether what was closed to sending works again."""
+"""Probe parked scopes to find out whether they work again."""
 
 from smsapp.backoff import POLICIES, Wait
 from smsapp.pacing import breaker_queries as breakers
@@ -16,7 +16,7 @@ from smsapp.twilio.judgement import SubmissionVerdict
 
 
 def probe_breakers(rt: Runtime) -> int:
-    """Try parked scopes whose time has come: the account by asking for it, a sender with one waiting message.
+    """Probe the parked scopes that are due: the account by fetching it, a sender with one pending message.
 
     Returns how many were opened.
     """
@@ -50,7 +50,7 @@ def _shown(scope: str) -> str:
 
 def _works_again(rt: Runtime, scope: str) -> bool:
     if breakers.country_of(scope):
-        return True  # what was judged is too old to count; what goes out now tells
+        return True  # the deliveries that parked it are too old to count; new ones will tell
     if scope == breakers.ACCOUNT:
         answer = rt.gateway.probe()
         return answer.judgement is None and answer.cause is None
@@ -58,7 +58,7 @@ def _works_again(rt: Runtime, scope: str) -> bool:
 
 
 def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
-    """Submit one waiting message of the sender; without one, nothing shows that the sender still fails."""
+    """Submit one pending message of the sender; without one, assume that the sender works again."""
     now = rt.clock()
     with rt.transaction() as tx:
         claimed = claims.claim_probe(tx.session, sender, now=now, lease=rt.settings.send_lease)
@@ -70,7 +70,7 @@ def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
 
 
 def _shows_that_it_works(result: Submission) -> bool:
-    """Return whether Twilio took the message, or refused it for a fault of the message's own."""
+    """Return whether Twilio accepted the message, or refused it for a fault of that message alone."""
     judgement = result.judgement
     if judgement is None:
         return result.message is not None

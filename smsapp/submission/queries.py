@@ -1,4 +1,4 @@
-"""Messages that need somebody now: claiming what is due, and counting what waits."""
+"""Claim due messages, and find claims whose lease has expired."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -52,10 +52,11 @@ def claim_due(
     limit: int,
     lane: Lane = Lane.NORMAL,
 ) -> list[Outbound]:
-    """Take up to `limit` pending messages of a lane that are due for one attempt each, oldest first.
+    """Claim up to `limit` due pending messages of a lane for one attempt each, oldest first.
 
-    One conditional UPDATE: of two workers that want the same row, one gets it. The claim ends with the lease; what is
-    then still submitting was left by a worker that died. Messages whose sender, or account, is closed at present stay.
+    One conditional UPDATE: of two workers that want the same row, one gets it. The claim ends with the lease; a message
+    that is still submitting then was left by a worker that died. Messages whose sender or account has a tripped breaker
+    stay pending.
     """
     parameters = {"of_lane": int(lane), "most": limit}
     return _claim(session, _claim_oldest(bulk.is_postgres(session)), parameters, now=now, lease=lease)
@@ -64,7 +65,7 @@ def claim_due(
 def claim_shares(
     session: Session, shares: Sequence[Share], *, lane: Lane, now: datetime, lease: timedelta
 ) -> list[Outbound]:
-    """Take what each share grants of its queue, oldest first, all in one statement."""
+    """Claim the granted number of messages from each queue, oldest first, all in one statement."""
     parts = [
         select(
             _oldest(
@@ -73,7 +74,7 @@ def claim_shares(
                     _MESSAGES.c.sender_key == share.queue.sender,
                     _MESSAGES.c.api_key_id == share.queue.api_key_id,
                     is_due(now),
-                    is_open(now),  # it may have been closed since somebody looked who waits
+                    is_open(now),  # a breaker may have tripped since the look at the queues
                 ),
                 share.count,
             ).subquery()
@@ -85,7 +86,7 @@ def claim_shares(
 
 
 def claim_probe(session: Session, sender: str, *, now: datetime, lease: timedelta) -> list[Outbound]:
-    """Take one due message of a sender, closed or not: it shows whether the sender works again."""
+    """Claim one due message of a sender, even while its breaker is tripped, to probe whether it works again."""
     due = select(_MESSAGES.c.id).where(is_due(now), _MESSAGES.c.sender_key == sender)
     taking = _taking(bulk.is_postgres(session), _oldest(due, 1))
     return _claim(session, taking, {}, now=now, lease=lease)
@@ -93,7 +94,7 @@ def claim_probe(session: Session, sender: str, *, now: datetime, lease: timedelt
 
 @cache
 def _claim_oldest(postgres: bool) -> ReturningUpdate[Any]:
-    """Return the statement that is executed most often, made once."""
+    """Return the statement that is executed most often, built once."""
     due = select(_MESSAGES.c.id).where(
         _MESSAGES.c.lane == bindparam("of_lane", type_=_MESSAGES.c.lane.type), is_due(_NOW), is_open(_NOW)
     )
@@ -105,7 +106,7 @@ def _oldest(due: Select[UUID], limit: int | BindParameter[int]) -> Select[UUID]:
 
 
 def _taking(postgres: bool, due: Select[UUID] | CompoundSelect[UUID]) -> ReturningUpdate[Any]:
-    """Return the statement that takes the messages which a query chooses, for `now` until `leased_until`."""
+    """Return the statement that claims the messages that a query selects, from `now` until `leased_until`."""
     return (
         update(_MESSAGES)
         .where(bulk.looked_up(postgres, _MESSAGES.c.id, due))

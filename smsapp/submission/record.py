@@ -1,4 +1,4 @@
-"""Write down what became of attempts at Twilio: accepted, refused, to be tried again, or not known."""
+"""Record the outcomes of attempts: accepted, refused, to be retried, or unknown."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,12 +29,12 @@ SubmissionResult = tuple[Outbound, Submission]
 
 
 def submit(rt: Runtime, message: Outbound) -> Submission:
-    """Hand the message to Twilio, unless that is too late, not wanted, or to be done later."""
+    """Submit the message to Twilio, unless it is late, the recipient opted out, or it is held."""
     return _kept_back(message, rt.clock()) or rt.gateway.submit(message)
 
 
 def _kept_back(message: Outbound, now: datetime) -> Submission | None:
-    """Return what becomes of a message that is not handed to Twilio, or not yet; None for one that is."""
+    """Return the outcome of a message that is not submitted, or not yet; None for one to submit."""
     if message.is_late(now):
         return Submission(judgement=Judgement.too_late(), cause="too_late", requested=False)
     if message.opted_out:
@@ -48,7 +48,7 @@ def _kept_back(message: Outbound, now: datetime) -> Submission | None:
             held_until=hold.until,
             requested=False,
         )
-    if not message.body:  # callers cannot send an empty one: it was sensitive and is gone
+    if not message.body:  # callers cannot send an empty body: this one was sensitive and is redacted
         return Submission(judgement=Judgement.removed(), cause="text_removed", requested=False)
     return None
 
@@ -56,7 +56,7 @@ def _kept_back(message: Outbound, now: datetime) -> Submission | None:
 def record_submissions(rt: Runtime, results: Sequence[SubmissionResult]) -> None:
     """Store the outcomes of attempts; one transaction for what Twilio accepted, one for the rest.
 
-    A callback may have overtaken an answer: then the answer is only evidence, and the status stays where it is.
+    A callback may have overtaken an answer. The answer is then recorded as evidence, and the status stays.
     """
     accepted = [(message, result.message) for message, result in results if result.message]
     others = [item for item in results if item[1].message is None]
@@ -93,7 +93,7 @@ def _record_others(rt: Runtime, tx: Transaction, results: Sequence[SubmissionRes
 
 
 def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) -> Step:
-    """Return what to do with a message that Twilio did not accept for all we know."""
+    """Return the step for a message that Twilio has not accepted, as far as we know."""
     judgement = result.judgement
     assert judgement is not None
     step = Step(
@@ -108,7 +108,7 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
     )
     if judgement.verdict is SubmissionVerdict.REFUSED or is_callers_own_sender(rt, outbound, judgement):
         return step
-    if result.held_until:  # nothing was tried, so the number of the attempt stays
+    if result.held_until:  # nothing was submitted, so the attempt number stays
         return replace(step, status=Status.PENDING, due_at=result.held_until)
     if judgement.verdict is SubmissionVerdict.UNKNOWN:
         look_at = now + rt.settings.unconfirmed_lookup_after
@@ -127,13 +127,13 @@ def _step(rt: Runtime, outbound: Outbound, result: Submission, now: datetime) ->
     if due_at is None:
         hurried = outbound.deliver_by and outbound.deliver_by < outbound.wanted_at + max_age
         ended = OwnCode.DEADLINE_MISSED if hurried else OwnCode.GAVE_UP
-        # Twilio's own reason says more than that the time was over; the event has both.
+        # Twilio's error code is more specific than "too late"; the history entry records both.
         return replace(step, error_code=judgement.twilio_code or ended, reason=ended.name.lower())
     return replace(step, status=Status.PENDING, attempt=outbound.attempt + 1, due_at=due_at)
 
 
 def _log(message: Outbound, result: Submission) -> None:
-    """Say what happened; only what was asked of Twilio is a submission."""
+    """Log the outcome; only a request made to Twilio counts as a submission."""
     tell = partial(
         log.info,
         message_id=public_id(message.id),

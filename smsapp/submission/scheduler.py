@@ -1,4 +1,5 @@
-"""Which messages of a lane a drain takes next: the oldest, or, when more wait than it can take, everybody's in turn."""
+"""Which messages of a lane a drain claims next: the oldest, or, if more wait than it can take, each API key's in
+turn."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,13 +25,13 @@ from smsapp.submission.outbound import Outbound
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 0.1
-"""How long a drain with enough to do relies on what it knows of who waits."""
+"""How long a busy drain relies on its last look at the waiting queues."""
 
 _PAUSE_WITHOUT_REDIS_S = 1.0
 
 
 class Scheduler:
-    """Claims for one drain. Where nobody is paced and nothing piles up, that is one statement and nothing else."""
+    """Claims messages for one drain. Without paced senders and without a backlog, a claim is a single statement."""
 
     def __init__(self, rt: Runtime, lane: Lane) -> None:
         self._rt = rt
@@ -43,12 +44,12 @@ class Scheduler:
         self._ask_at = 0.0
         self._last_key: UUID | None = None
         self.waits = False
-        """Whether something due waits for nothing but its sender's pace."""
+        """Whether a due message waits only for its sender's pace."""
         self.stuck = False
-        """Whether something due waits because its sender's pace cannot be asked for."""
+        """Whether a due message waits because Redis, which keeps the senders' clocks, cannot be reached."""
 
     def claim(self, free: int) -> list[Outbound]:
-        """Take up to `free` messages."""
+        """Claim up to `free` messages."""
         self.waits = self.stuck = False
         if not self._paces and not self._crowded:
             return self._oldest(free)
@@ -75,7 +76,7 @@ class Scheduler:
         if granted:
             self._settle(asks, granted, claimed)
         if len(claimed) < sum(share.count for share in shares) or not self._waiting:
-            self._look_at = 0.0  # somebody's queue is empty by now
+            self._look_at = 0.0  # at least one queue is empty by now
         self._crowded = bool(self._waiting)
         return claimed
 
@@ -103,7 +104,7 @@ class Scheduler:
         try:
             granted = self._rt.pacer.take(self._lane, asks)
         except (RedisError, OSError) as error:
-            # Sending without a clock would break the pace as many times over as there are workers.
+            # Without the shared clock, every worker would send at the full pace.
             log.warning("pace_unknown", error=type(error).__name__)
             self._ask_at = time.monotonic() + _PAUSE_WITHOUT_REDIS_S
             self.stuck = True
@@ -114,7 +115,8 @@ class Scheduler:
     def _settle(
         self, asks: Sequence[PaceRequest], granted: dict[str, int], claimed: Sequence[Outbound]
     ) -> None:
-        """Correct what was granted by guess: messages differ in size, and another drain may have been faster."""
+        """Correct the grants, which were estimates: messages differ in size, and another drain may have claimed
+        some."""
         for ask in asks:
             used = sum(message.segments for message in claimed if message.sender_key == ask.sender)
             difference = used - granted.get(ask.sender, 0)

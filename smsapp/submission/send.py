@@ -1,4 +1,4 @@
-"""Submit what is due: claim, call Twilio with no transaction open, write down what became of it."""
+"""Submit due messages: claim them, call Twilio with no transaction open, record the outcomes."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -26,30 +26,30 @@ from smsapp.twilio.judgement import Judgement
 log = structlog.get_logger(__name__)
 
 _MAX_SLOTS: Mapping[Lane, int] = {Lane.OTP: 2, Lane.NORMAL: 4, Lane.BULK: 2}
-"""Drains of a lane at work at the same time, over all processes; together fewer than a worker has threads."""
+"""Concurrent drains of a lane over all processes; in total fewer than a worker has threads."""
 
 _TICK_S: Mapping[Lane, float] = {Lane.OTP: 0.01, Lane.NORMAL: 0.025, Lane.BULK: 0.025}
-"""How long a drain waits for answers before it looks what else there is to do."""
+"""How long a drain waits for answers before it looks for other work."""
 
 _GATHER_S = 0.05
-"""How long answers wait for others to be written down with: a transaction costs as much as dozens of its rows."""
+"""How long an answer waits for others to be recorded with: a transaction costs as much as dozens of its rows."""
 
 _SLOW_S = 0.05
-"""When a third of the calls has not ended after so long while others wait, another drain is called."""
+"""If a third of the calls take longer than this while other messages wait, the drain wakes another one."""
 
 _IDLE_S = 0.2
-"""A drain that finds nothing for so long ends: waking one costs more than looking a few times."""
+"""A drain ends after finding nothing for this long: waking a new one costs more than a few looks."""
 
 _RECORD_PATIENCE = timedelta(seconds=60)
 _PATIENCE_AFTER_STOP = timedelta(seconds=45)  # within the 60 s that docker-compose.yml gives a worker to end
-"""Twilio's answers are worth a longer wait for the database: without them the messages must be looked up."""
+"""Twilio's answers are worth a longer wait for the database: without them we must look the messages up at Twilio."""
 
 
 def send_messages(rt: Runtime, slot: int = 0, lane: Lane = Lane.NORMAL) -> int:
-    """Submit every message of a lane that is due and return how many that was.
+    """Submit every due message of a lane and return how many were submitted.
 
-    The row decides: a message is submitted by whoever changes it from pending to submitting, once. A job that is
-    delivered twice, or two jobs at once, find nothing left to claim.
+    The row decides: the worker that changes a message from pending to submitting submits it, once. A task that is
+    delivered twice, or a second concurrent task, finds nothing left to claim.
     """
     total = 0
     while True:
@@ -83,11 +83,11 @@ class _Drain:
 
     @property
     def stuck(self) -> bool:
-        """Whether what is due cannot be taken now: the sweep wakes another drain for it."""
+        """Whether due messages cannot be claimed now: the sweep wakes another drain for them."""
         return self._claimer.stuck
 
     def run(self, keep_going: Callable[[], bool]) -> int:
-        """Return how many messages were submitted; however it ends, what Twilio answered is written down."""
+        """Return how many messages were submitted; however the run ends, Twilio's answers are recorded."""
         with (
             pin_to_cpu() as come_here,
             ThreadPoolExecutor(self._capacity, "twilio", initializer=come_here) as pool,
@@ -116,7 +116,7 @@ class _Drain:
             self._record(recorder)
 
     def _finish(self) -> None:
-        """Wait for the last answers and for their record: without them the messages must be looked up."""
+        """Wait for the last answers and record them: without them we must look the messages up at Twilio."""
         while self._in_flight:
             self._gather()
         wait([self._recording])
@@ -125,7 +125,7 @@ class _Drain:
         self._recording.result()
 
     def _write_down(self, results: list[SubmissionResult]) -> None:
-        """Record answers, also while the process ends: a text that Twilio took must not become unconfirmed."""
+        """Record answers, even while the process ends: a text that Twilio accepted must not become unconfirmed."""
         work = partial(record_submissions, self._rt, results)
         retry_while_db_down(self._rt, work, patience=_RECORD_PATIENCE, after_stop=_PATIENCE_AFTER_STOP)
 
@@ -150,7 +150,7 @@ class _Drain:
             self._rt.tasks.wake(SENDING[self._lane], self._slot + 1)
 
     def _submit(self, message: Outbound) -> None:
-        """Call Twilio, in a thread of the pool; whatever happens, the drain hears of it."""
+        """Call Twilio in a thread of the pool; the drain always gets a result, whatever happens."""
         result = Submission(judgement=Judgement.unknown(), cause="internal_error")
         try:
             result = submit(self._rt, message)
@@ -160,7 +160,7 @@ class _Drain:
             self._answers.put((message, result))
 
     def _gather(self) -> None:
-        """Wait for answers of one tick, or until enough calls have ended for those who wait to take their place."""
+        """Wait for answers for one tick, or until enough calls have ended to make room for waiting messages."""
         until = time.monotonic() + _TICK_S[self._lane]
         gathered = 0
         while self._in_flight or not gathered:
@@ -173,16 +173,16 @@ class _Drain:
             self._in_flight -= 1
             gathered += 1
             if self._more_waits and self._capacity - self._in_flight >= self._enough:
-                until = 0.0  # take along what is there already
+                until = 0.0  # also collect the answers that are already there
 
     def _record(self, recorder: Executor) -> None:
-        """Write down together what was answered, while others are claimed and submitted.
+        """Record answers in batches while other messages are claimed and submitted.
 
-        A refusal is not left to wait, and nothing is claimed until it is written: it may close the sender.
+        A refusal is recorded at once, and nothing is claimed until it is: it may trip the sender's breaker.
         """
         refused, self._refused = self._refused, False
         if refused or self._recording.done():
-            self._recording.result()  # raises what went wrong
+            self._recording.result()  # raises the error of the recording, if any
             enough = refused or len(self._answered) >= self._capacity or not self._in_flight
             if self._answered and (enough or time.monotonic() >= self._record_at):
                 results, self._answered = self._answered, []
@@ -193,6 +193,6 @@ class _Drain:
 
 
 def _anything_due(rt: Runtime, lane: Lane) -> bool:
-    """Look once more after the flag fell: what came before that woke nobody."""
+    """Look once more after the flag was cleared: messages that came before that woke no drain."""
     with reading(rt.sessions) as session:
         return due.has_due(session, lane, now=rt.clock())
