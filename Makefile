@@ -43,7 +43,11 @@ check: lint  ## Run lint, types and unit tests: less than a minute, for between 
 # `auto` is twice the cores: tests wait for processes and timeouts half of the time.
 .PHONY: test
 test: lint  ## Run lint, types, unit, integration (SQLite and PostgreSQL) and end-to-end tests
-	@exec $(RUN) pytest -n $(or $(WORKERS),auto) tests/unit tests/integration tests/e2e
+	@exec $(RUN) pytest -n $(or $(WORKERS),auto) -m 'not deep' tests/unit tests/integration tests/e2e
+
+.PHONY: test-deep
+test-deep: lint  ## Run all of them with many more generated examples, and those that take minutes: before a release
+	@TEST_DEEP=1 exec $(RUN) pytest -n $(or $(WORKERS),auto) --timeout 3600 tests/unit tests/integration tests/e2e
 
 .PHONY: lint
 lint: .dev  ## Check style, types, layers and spelling

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from dev.servers import PostgresServer, RedisServer
 from smsapp.config import Settings
 from smsapp.db.engine import make_sessions
+from tests.support.budget import load_hypothesis_profile
 from tests.support.databases import PostgresDatabases, SqliteDatabases, quick_postgres
 from tests.support.distribution import ON_DATABASE, GroupScheduling, place_of, workers
 from tests.support.environment import make_settings
@@ -18,7 +19,8 @@ from tests.support.stack import DATABASES
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put temporary folders into memory, unless somebody says where they go."""
+    """Choose the examples of properties, and put temporary folders into memory unless somebody says where they go."""
+    load_hypothesis_profile()
     memory = folder_in_memory()
     if memory and not config.option.basetemp:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))

@@ -36,7 +36,7 @@ def copy_tree(folder: Path) -> Path:
     for name in _NEEDED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name)  # with its bytecode, so that nothing is compiled anew
         else:
             shutil.copy(source, folder / name)
     (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)

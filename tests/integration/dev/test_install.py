@@ -71,6 +71,7 @@ def oldest_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("lock_file", ["requirements.txt", "requirements-dev.txt"])
 def test_the_lock_files_install_with_the_oldest_pip(oldest_pip: Path, lock_file: str) -> None:
     """A dry run downloads, compares the hashes and resolves; only the copying is left out."""
@@ -143,6 +144,7 @@ def test_the_package_holds_whatever_the_service_needs(wheel: Path) -> None:
     assert packed == {*code, *moved}
 
 
+@pytest.mark.deep
 def test_the_installed_package_prepares_a_database_and_serves(installed: Path, tmp_path: Path) -> None:
     port = free_port()
     environment = clean_environment() | service_environment(port)

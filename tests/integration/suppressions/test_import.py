@@ -193,8 +193,8 @@ def test_whatever_is_noted_an_export_can_be_imported_without_a_loss(api: Api, no
 def test_an_export_keeps_also_those_who_are_no_numbers(api: Api) -> None:
     """A short code texted STOP; nobody can text it, but who reads the list shall see it."""
     stopped = OptOutEvidence("68849", ["+15005550006"], True, OptOutSource.INBOUND, api.rt.clock())
-    with api.rt.sessions.begin() as session:
-        record_opt_outs(api.rt, session, [stopped])
+    with api.rt.transaction() as tx:
+        record_opt_outs(api.rt, tx, [stopped])
     exported = api.get("/sms/suppressions/export.csv").data
 
     assert counts(upload(api, exported)) == (1, 0, 1, 0)

@@ -22,6 +22,7 @@ from smsapp.messages.fold import (
 from smsapp.messages.refold import HELD, NEVER_CONFIRMED, SID_IS_ANOTHERS, PastEvent, refold
 from smsapp.messages.status import FINAL, GOOD_NEWS, OURS, Outcome, Status, outcome_of, supersedes
 from smsapp.twilio.error_codes import OwnCode
+from tests.support.budget import examples
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 COMPARED = ("status", "outcome", "error_code", "attempt", "twilio_sid")
@@ -252,7 +253,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+TestLife.settings = settings(max_examples=examples(100), stateful_step_count=25)
 
 
 def test_without_events_there_is_no_message() -> None:

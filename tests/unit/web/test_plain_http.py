@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsapp.web.plain_http import MAX_BODY_BYTES, Head, parse_head
+from tests.support.budget import examples
 
 BODY = b"MessageSid=SM1&MessageStatus=sent"
 SIGNED = {
@@ -150,7 +151,7 @@ def requests(draw: st.DrawFn) -> bytes:
     return buffer
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(600))
 @given(requests())
 def test_what_is_read_is_what_gunicorn_reads(buffer: bytes) -> None:
     head = parse_head(buffer)
