@@ -391,7 +391,7 @@ def test_the_next_attempt_of_a_plan_is_logged_like_any_change(
     rt: Runtime, twilio: FakeTwilio, accept: Accept, lines: Lines
 ) -> None:
     message_id = accept(on_failure={"steps": [{"on": ["any"], "do": "resend", "from": "+15005550001"}]})
-    twilio.behaviours = [refuse(21610, 400)]
+    twilio.behaviours = [refuse(21211, 400)]
 
     send_messages(rt)
 
