@@ -1,4 +1,4 @@
-"""Examples of events, for consumers that want to see one before the first real one comes."""
+"""Example events, for consumers that want to see one before the first real event."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,7 +7,7 @@ from typing import Any
 from smsapp.events.types import EventType
 from smsapp.messages.status import Status
 
-_TO = "+15005550006"  # a number of Twilio's that nobody has
+_TO = "+15005550006"  # one of Twilio's test numbers, which nobody has
 _STATUS: Mapping[EventType, Status] = MappingProxyType(
     {
         EventType.MESSAGE_ACCEPTED: Status.PENDING,
@@ -22,7 +22,7 @@ _STATUS: Mapping[EventType, Status] = MappingProxyType(
 
 
 def example_of(event_type: EventType) -> dict[str, Any]:
-    """Return what the `data` of such an event may look like; the numbers in it belong to nobody."""
+    """Return example `data` of this event type; the phone numbers in it belong to nobody."""
     if event_type.startswith("message."):
         status = _STATUS.get(event_type, Status.SENT)
         return {

@@ -16,11 +16,11 @@ from smsapp.db.base import Base
 
 
 class OutboxEvent(Base):
-    """One event for consumers, of one feed; `seq` has no gaps and is the order of the commits.
+    """One event of the feed for consumers; `seq` has no gaps and follows the order of commits.
 
-    The payload is made when it is read, of the message and of the line of its history that `event_seq` names
-    (`data` where there is none). No foreign key: what is told stays told, also when a message is removed.
-    `written_at` is the database's clock, `occurred_at` that of the evidence, which may be days older.
+    The payload is rendered when it is read, from the message and the history entry that `event_seq` names (`data` where
+    there is none). There is no foreign key: an event outlives its message. `written_at` is the database's clock;
+    `occurred_at` is the time of the evidence, which may be days older.
     """
 
     __tablename__ = "outbox"
@@ -36,7 +36,7 @@ class OutboxEvent(Base):
 
 
 class OutboxHead(Base):
-    """The last number given in the outbox: one row, locked by each writer from its last statement to its commit."""
+    """The last number assigned in the outbox: one row that each writer locks from its last statement to its commit."""
 
     __tablename__ = "outbox_head"
 

@@ -1,8 +1,8 @@
-"""The outbox: events for consumers, written in the transaction of the change they tell of, numbered without gaps.
+"""The outbox: events for consumers, written in the transaction of the change they describe, numbered without gaps.
 
-Events are written as the last statement before the commit, with numbers from one row that stays locked until then. So
-numbers follow the order of commits, a rollback gives its numbers back, and a reader that has seen a number has seen
-every smaller one (see docs/decisions/0018-events-numbered-at-commit.md).
+Events are written by the last statement before the commit, with numbers from one row that stays locked until then. So
+numbers follow the order of commits, a rollback returns its numbers, and a reader that has seen a number has seen every
+smaller one (see docs/decisions/0018-events-numbered-at-commit.md).
 """
 
 import time
@@ -23,11 +23,12 @@ _HEAD: Table = OutboxHead.__table__  # type: ignore[assignment]
 _ENDS = frozenset({*OF_OUTCOME.values(), EventType.MESSAGE_REVISED})
 
 _LOOK_EVERY_S = 5.0
-"""How long a process may not know of the first consumer; until then, the sweep wakes in its place."""
+"""How long a process may miss that there is a first consumer; until it notices, the sweep wakes the pushing in its
+place."""
 
 
 class DatabaseOutbox:
-    """The real one. `anyone_listens` asks whether there are consumers: without any, events wake nobody."""
+    """The real outbox. `anyone_listens` returns whether there are consumers: without any, events wake no worker."""
 
     def __init__(self, anyone_listens: Callable[[Session], bool]) -> None:
         self._anyone_listens = anyone_listens
@@ -35,9 +36,9 @@ class DatabaseOutbox:
         self._wanted = False
 
     def write(self, session: Session, events: Sequence[PendingEvent]) -> bool:
-        """Number and write events; return whether anybody listens.
+        """Number and write events; return whether there are consumers to wake a worker for.
 
-        Nothing may be locked after this, or two transactions could wait in a circle.
+        Nothing may be locked after this, or two transactions could deadlock.
         """
         told = without_taken_back(events)
         if not told:
@@ -51,10 +52,10 @@ class DatabaseOutbox:
 
 
 def without_taken_back(events: Sequence[PendingEvent]) -> list[PendingEvent]:
-    """Return what to tell of a transaction in which messages ended and were taken up again.
+    """Return the events to emit for a transaction in which messages ended and were reopened.
 
-    An end that nobody has heard of yet is not told, nor that it was taken back; one that an earlier transaction told of
-    is followed by its revision.
+    If a message ended in this same transaction, neither the end nor its revision is emitted: no consumer has heard of
+    it. An end that an earlier transaction emitted is followed by its revision.
     """
     kept: list[PendingEvent] = []
     for event in events:
@@ -82,6 +83,6 @@ def _rows(events: Sequence[PendingEvent]) -> list[dict[str, Any]]:
         }
         for position, each in enumerate(events, start=1)
     ]
-    if any(each.data is not None for each in events):  # seldom, and a column less is a quarter less to do
+    if any(each.data is not None for each in events):  # rare: leaving the column out saves a quarter
         rows = [row | {"data": each.data} for row, each in zip(rows, events, strict=True)]
     return rows

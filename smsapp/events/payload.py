@@ -1,4 +1,4 @@
-"""Make the documents that consumers get, the same one each time: of rows that are only ever appended to."""
+"""Render the documents that consumers get, from append-only rows, so that each rendering gives the same document."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _ANNOUNCED: Mapping[str, Outcome] = {str(kind): outcome for outcome, kind in OF_
 
 
 def render_event(event: FeedEvent) -> dict[str, Any]:
-    """Return an event as consumers get it: pulled, pushed, today or after a week."""
+    """Return an event as consumers get it, the same whether pulled or pushed, today or in a week."""
     return {
         "id": f"evt_{event.id.hex}",
         "seq": event.seq,
@@ -47,7 +47,7 @@ def _entry(kind: str, entry: HistoryEntry) -> dict[str, Any]:
     try:
         status = Status(entry.status)
     except ValueError:
-        return {"status": entry.status}  # a word that Twilio added; it says nothing of the message
+        return {"status": entry.status}  # a status that Twilio added; it says nothing about the message
     outcome = _ANNOUNCED.get(kind) or outcome_told(status, entry.reason)
     failure = failure_of(status, entry.error_code)
     return {

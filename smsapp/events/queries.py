@@ -1,4 +1,4 @@
-"""Reading the outbox as one feed: what was told, and the rows that payloads are made of."""
+"""Read the outbox as one feed: the events, and the rows from which payloads are rendered."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from smsapp.messages.models import Message, MessageEvent
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """The entry of a message's history that an event tells of."""
+    """The history entry that an event reports."""
 
     status: str
     reason: str | None
@@ -30,7 +30,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class MessageSummary:
-    """What events say of their message: what never changes."""
+    """The fields of a message that its events include: those that never change."""
 
     to: str
     client_reference: str | None
@@ -40,7 +40,7 @@ class MessageSummary:
 
 @dataclass(frozen=True, slots=True)
 class InboundText:
-    """A text that somebody sent to us."""
+    """An inbound text."""
 
     twilio_sid: str
     sender: str
@@ -52,7 +52,7 @@ class InboundText:
 
 @dataclass(frozen=True, slots=True)
 class FeedEvent:
-    """One event of the outbox with the rows that it tells of; None for those that there are not (any more)."""
+    """One event of the outbox with the rows that it refers to; None for rows that never existed or were removed."""
 
     seq: int
     id: UUID
@@ -93,12 +93,12 @@ _RECEIVED = (
 
 
 def latest(session: Session) -> int:
-    """Return the number of the last event that was told, 0 before the first."""
+    """Return the number of the last event, 0 before the first."""
     return session.scalars(select(OutboxHead.seq)).one()
 
 
 def oldest(session: Session) -> int | None:
-    """Return the number of the oldest event that is kept, None without any."""
+    """Return the number of the oldest stored event, None without any."""
     return session.scalar(select(func.min(OutboxEvent.seq)))
 
 
@@ -111,9 +111,9 @@ def between(
     types: Collection[str] | None = None,
     tags: Collection[str] | None = None,
 ) -> list[FeedEvent]:
-    """Return up to `limit` events with numbers above `after` up to `until`, in their order.
+    """Return up to `limit` events with numbers above `after` and up to `until`, in order.
 
-    Of these types, about messages with at least one of these tags; None for any.
+    Only events of these types, about messages with at least one of these tags; None for any.
     """
     query = _joined().where(OutboxEvent.seq > after, OutboxEvent.seq <= until).limit(limit)
     if types is not None:
@@ -124,14 +124,14 @@ def between(
 
 
 def numbered(session: Session, seqs: Sequence[int]) -> list[FeedEvent]:
-    """Return the events with these numbers that are still kept, in their order."""
+    """Return the events with these numbers that are still stored, in order."""
     return [_feed_event(row) for row in session.execute(_joined().where(OutboxEvent.seq.in_(seqs)))]
 
 
 def forget(session: Session, *, before: datetime, limit: int) -> int:
     """Remove the oldest events, up to the first one written since `before`, at most `limit`; return how many.
 
-    Always from the beginning: what is kept has no gap.
+    It always removes from the beginning, so the stored events have no gap.
     """
     first = select(OutboxEvent.seq, OutboxEvent.written_at).order_by(OutboxEvent.seq).limit(limit).subquery()
     young = select(func.min(first.c.seq)).where(first.c.written_at >= before).scalar_subquery()
@@ -143,7 +143,7 @@ def forget(session: Session, *, before: datetime, limit: int) -> int:
 
 
 def oldest_written_at(session: Session) -> datetime | None:
-    """Return when the oldest event that is kept was written, None without any."""
+    """Return when the oldest stored event was written, None without any."""
     return session.scalar(select(OutboxEvent.written_at).order_by(OutboxEvent.seq).limit(1))
 
 

@@ -1,4 +1,4 @@
-"""Give consumers the feed in pages: every event once, in order, however far behind they are."""
+"""Serve the feed to consumers in pages: every event once, in order, however far behind they are."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from smsapp.events.payload import render_event
 from smsapp.runtime import Runtime
 
 _SEARCHED = 10_000
-"""How many numbers one page covers at most: a filter that matches nothing must not read the whole feed at once."""
+"""The most numbers that one page covers: a filter that matches nothing must not read the whole feed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedFilter:
-    """Which events a consumer wants: of these types, about messages with one of these tags; None for any."""
+    """Which events a consumer wants: those of these types, about messages with one of these tags; None for any."""
 
     limit: int
     types: Collection[str] | None = None
@@ -24,7 +24,7 @@ class FeedFilter:
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Some events. `next_after` is where the next page begins, also after a page without any; `latest` is the end."""
+    """A page of events. `next_after` is where the next page begins, even after an empty one; `latest` is the end."""
 
     events: list[dict[str, Any]]
     next_after: int
@@ -32,13 +32,13 @@ class FeedPage:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is more to read already."""
+        """Whether more events can be read now."""
         return self.next_after < self.latest
 
 
 @dataclass(slots=True)
 class CursorExpiredError(Exception):
-    """Events after the cursor are not kept any more. `oldest` is the cursor before the oldest one that is."""
+    """Events after the cursor were removed. `oldest` is the cursor just before the oldest stored event."""
 
     oldest: int
 
@@ -49,14 +49,14 @@ class CursorUnknownError(Exception):
 
 
 def read_feed(rt: Runtime, after: int | None, wanted: FeedFilter) -> FeedPage:
-    """Return the events after a number, or the oldest ones.
+    """Return the events after a number, or the oldest ones if it is None.
 
     Raises:
-        CursorExpiredError: some of them are gone.
-        CursorUnknownError: the number was not given yet.
+        CursorExpiredError: some of these events were removed.
+        CursorUnknownError: no event has this number yet.
     """
     with reading(rt.sessions) as session:
-        latest = feed.latest(session)  # before the events, so that all up to here are seen
+        latest = feed.latest(session)  # before the events, so that all up to here are visible
         begin = _before(feed.oldest(session), latest) if after is None else after
         if begin > latest:
             raise CursorUnknownError
@@ -64,7 +64,7 @@ def read_feed(rt: Runtime, after: int | None, wanted: FeedFilter) -> FeedPage:
         found = feed.between(
             session, after=begin, until=until, limit=wanted.limit, types=wanted.types, tags=wanted.tags
         )
-        # After the events: what was removed before or between is noticed.
+        # Read after the events, so that a removal before or in between is noticed.
         kept_after = _before(feed.oldest(session), latest)
     if after is not None and after < kept_after:
         raise CursorExpiredError(kept_after)

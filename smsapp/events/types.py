@@ -1,4 +1,4 @@
-"""Which changes consumers hear of, and under which name: every event of the feed begins here."""
+"""Which changes emit an event, and of which type: every event of the feed originates here."""
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -11,7 +11,7 @@ from smsapp.ports import PendingEvent
 
 
 class EventType(StrEnum):
-    """What can be heard of. Consumers must expect new words."""
+    """The types of events. Consumers must tolerate types that are added later."""
 
     MESSAGE_ACCEPTED = "message.accepted"
     MESSAGE_SENT = "message.sent"
@@ -20,7 +20,7 @@ class EventType(StrEnum):
     MESSAGE_FAILED = "message.failed"
     MESSAGE_CANCELED = "message.canceled"
     MESSAGE_UNCONFIRMED = "message.unconfirmed"
-    MESSAGE_REVISED = "message.revised"  # what was told as final has turned out otherwise
+    MESSAGE_REVISED = "message.revised"  # an outcome that was reported as final has changed
     MESSAGE_DEADLINE_MISSED = "message.deadline_missed"
     MESSAGE_RECEIVED = "message.received"
     RECIPIENT_OPTED_OUT = "recipient.opted_out"
@@ -42,9 +42,9 @@ OF_OUTCOME = MappingProxyType(
 
 
 def events_for(before: MessageState, after: MessageState, events: Sequence[Event]) -> Iterator[PendingEvent]:
-    """Return what to tell of a message that these events brought from one state to another.
+    """Return the events to emit for a message that these history entries brought from one state to another.
 
-    Each event counts by itself, so that what consumers hear does not depend on which callbacks came in one batch.
+    Each entry is judged by itself, so that what consumers get does not depend on how callbacks were batched.
     """
     status, outcome = before.status, before.outcome
     last = len(events)
@@ -69,7 +69,7 @@ def events_for(before: MessageState, after: MessageState, events: Sequence[Event
 
 
 def outcome_told(event_status: Status, reason: str | None) -> Outcome | None:
-    """Return the outcome that a line of a history brought, None while the message was under way after it."""
+    """Return the outcome that a history entry brought, None if the message was still in flight after it."""
     return Outcome.UNCONFIRMED if reason in {HELD, NEVER_CONFIRMED} else outcome_of(event_status)
 
 

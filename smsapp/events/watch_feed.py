@@ -1,4 +1,4 @@
-"""Wait for new events: one look at the database for all who wait in this process, and none while nobody does."""
+"""Wait for new events: one database query serves all waiters of this process, and none runs while nobody waits."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ _LOOK_EVERY_S = 0.2
 
 
 class FeedWatch:
-    """Wakes those who wait for the feed to grow. They hold neither a connection nor a transaction meanwhile.
+    """Wakes requests that wait for new events. Waiters hold neither a connection nor a transaction.
 
     Works in threads and, through gevent's patches, in greenlets.
     """
@@ -29,13 +29,14 @@ class FeedWatch:
         self._looks = False
         self._places = rt.settings.max_event_streams
         self.ending = False
-        """Set when the process was asked to end: nobody waits any longer. A plain flag, since a signal sets it."""
+        """Set when the process was asked to stop, which ends all waiting. A plain flag, since a signal handler sets
+        it."""
 
     def take_place(self) -> None:
-        """Count one more who waits; each must give the place back.
+        """Reserve a place for one more waiter, who must give it back.
 
         Raises:
-            OverloadedError: too many do already.
+            OverloadedError: too many requests wait already.
         """
         with self._grown:
             if not self._places:
@@ -43,7 +44,7 @@ class FeedWatch:
             self._places -= 1
 
     def give_place_back(self) -> None:
-        """Count one less."""
+        """Give back a place that `take_place` reserved."""
         with self._grown:
             self._places += 1
 
@@ -57,7 +58,7 @@ class FeedWatch:
             self.give_place_back()
 
     def wait(self, after: int, *, seconds: float) -> None:
-        """Return once there is an event after this number, or when the time is over or the process ends."""
+        """Return once there is an event after this number, the time is over, or the process stops."""
         with self._grown:
             self._waiting += 1
             if not self._looks:
@@ -84,4 +85,4 @@ class FeedWatch:
             with reading(self._rt.sessions) as session:
                 return feed.latest(session)
         except SQLAlchemyError:
-            return 0  # whoever waits will ask by itself in the end, and say that the database is away
+            return 0  # each waiter queries the database itself in the end, and reports the outage

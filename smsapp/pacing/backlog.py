@@ -1,4 +1,4 @@
-"""Which senders and API keys wait in a lane, found without reading the backlog."""
+"""Find the senders and API keys that wait in a lane, without reading the whole backlog."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from smsapp.pacing.fairness import MessageQueue
 from smsapp.queue.lanes import Lane
 
 MAX_QUEUES = 256
-"""Each costs one look into an index. The walk goes on where it ended, so more than these take turns."""
+"""Each queue costs one index lookup. The walk resumes where it ended, so that more queues than this take turns."""
 
 MOST_COUNTED = 20_000
 
@@ -23,15 +23,15 @@ START = MessageQueue("", UUID(int=0))
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A queue with something due, and the size of its oldest message in segments."""
+    """A queue with a due message, and the size of its oldest one in segments."""
 
     queue: MessageQueue
     head_segments: int
 
 
 # A walk along the index from one queue to the next: the cost follows the number of queues, not of messages. Neither
-# database does that for DISTINCT. The literal 'pending' lets both use the partial index; a comparison of rows with
-# columns SQLite would only half look up, hence two steps: the sender's next key, else the next sender.
+# database does that for DISTINCT. The literal 'pending' lets both use the partial index. SQLite would use the index for
+# only part of a row-value comparison, hence two steps: the sender's next key, else the next sender.
 _HEADS = text(
     """
     WITH RECURSIVE heads (id, sender_key, api_key_id, due_at, segments, walked) AS (
@@ -67,9 +67,9 @@ _COLUMNS = [
 def waiting(
     session: Session, lane: Lane, *, now: datetime, after: MessageQueue = START
 ) -> tuple[list[Waiting], MessageQueue]:
-    """Return queues of a lane that have a message due, and after which one to go on looking.
+    """Return queues of a lane that have a due message, and the position from which the next walk resumes.
 
-    Without those whose sender, or account, is closed.
+    Queues whose sender or account is closed are left out.
     """
     closed = set(session.scalars(breakers.closed_scopes(now=now)))
     if breakers.ACCOUNT in closed:
@@ -86,9 +86,9 @@ def waiting(
 
 
 def backlog(session: Session, sender: str, lane: Lane, *, until: datetime) -> dict[tuple[Lane, UUID], int]:
-    """Return how many segments of a sender are due by then, in this lane and those that go before it, by API key.
+    """Return a sender's segments that are due by then, in this lane and the higher ones, by lane and API key.
 
-    Of at most `MOST_COUNTED` messages: beyond that it matters little how many there are.
+    It counts at most `MOST_COUNTED` messages: beyond that the exact number matters little.
     """
     due = (
         select(Message.lane, Message.api_key_id, Message.segments)

@@ -11,7 +11,7 @@ from smsapp.pacing.models import Breaker
 
 ACCOUNT = "account"
 POLLING = "polling"
-"""Not sending, but asking about what was sent."""
+"""The scope of polling Twilio for sent messages, as opposed to sending."""
 
 _COUNTRY = "country:"
 
@@ -22,7 +22,7 @@ def country_scope(country: str) -> str:
 
 
 def country_of(scope: str) -> str | None:
-    """Return the country of a scope, None if it is not one's."""
+    """Return the country of a scope, None for another kind of scope."""
     return scope.removeprefix(_COUNTRY) if scope.startswith(_COUNTRY) else None
 
 
@@ -36,16 +36,16 @@ def trip(
     now: datetime,
     probe_at: datetime,
 ) -> bool:
-    """Close a scope, or keep it closed for longer; return whether that is news: it was open, or only slowed.
+    """Close a scope, or keep it closed for longer; return whether it was open or only slowed before.
 
-    What is parked stays so, for the reason it was: throttling does not soften that.
+    A parked scope stays parked, with its reason: later throttling does not replace it.
     """
     values = {"parked": parked, "error_code": error_code, "reason": reason, "probe_at": probe_at}
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     insert = dialect.insert(Breaker).values(scope=scope, opened_at=now, failures=1, **values)
     if session.execute(insert.on_conflict_do_nothing().returning(Breaker.scope)).first():
         return True
-    # Not `failures`: many messages may meet one fault, but only a probe shows that it lasts.
+    # `failures` stays as it is: many messages may meet one fault, but only a failed probe shows that it lasts.
     softer = update(Breaker).where(Breaker.scope == scope, Breaker.parked.is_(False))
     if not parked:
         softer = softer.where(Breaker.probe_at < probe_at)
@@ -54,7 +54,7 @@ def trip(
 
 
 def closed_scopes(*, now: datetime | BindParameter[datetime]) -> Select[str]:
-    """Return the query for the scopes in which nothing may be submitted now."""
+    """Return the query for the scopes that are closed to submission now."""
     return select(Breaker.scope).where(or_(Breaker.parked, Breaker.probe_at > now))
 
 
@@ -64,12 +64,12 @@ def is_closed(session: Session, scope: str, *, now: datetime) -> bool:
 
 
 def due_for_probe(session: Session, *, now: datetime) -> Sequence[Breaker]:
-    """Return parked scopes that may be tried again."""
+    """Return parked scopes that are due for a probe."""
     return session.scalars(select(Breaker).where(Breaker.parked, Breaker.probe_at <= now)).all()
 
 
 def all_of(session: Session) -> Sequence[Breaker]:
-    """Return every breaker there is, for people to see."""
+    """Return every breaker, for display."""
     return session.scalars(select(Breaker).order_by(Breaker.scope)).all()
 
 
@@ -79,18 +79,18 @@ def release(session: Session, scope: str) -> bool:
 
 
 def postpone(session: Session, scope: str, *, probe_at: datetime) -> None:
-    """Keep a scope closed after a probe that failed."""
+    """Keep a scope closed after a failed probe."""
     statement = update(Breaker).where(Breaker.scope == scope)
     session.execute(statement.values(probe_at=probe_at, failures=Breaker.failures + 1))
 
 
 def forget_slowed(session: Session, *, now: datetime) -> None:
-    """Remove scopes that were only slowed and whose time is over."""
+    """Remove slowed scopes whose time is over."""
     session.execute(delete(Breaker).where(Breaker.parked.is_(False), Breaker.probe_at <= now))
 
 
 def parked_countries(session: Session) -> dict[str, datetime]:
-    """Return the countries that are parked, each with the time at which it is opened again."""
+    """Return the parked countries, each with the time at which it reopens."""
     query = select(Breaker.scope, Breaker.probe_at).where(
         Breaker.parked, Breaker.scope.startswith(_COUNTRY, autoescape=True)
     )
@@ -98,7 +98,7 @@ def parked_countries(session: Session) -> dict[str, datetime]:
 
 
 def open_by_hand(session: Session, scope: str, *, until: datetime) -> bool:
-    """Open a scope and keep a note of that until then; return whether it was parked."""
+    """Open a scope and keep its row until then, so that it is not parked again; return whether it was parked."""
     statement = update(Breaker).where(Breaker.scope == scope, Breaker.parked)
     opened = statement.values(parked=False, probe_at=until, reason="Opened by an operator.")
     return bool(session.connection().execute(opened).rowcount)

@@ -1,5 +1,7 @@
-"""How many messages may go out in a day, in all and to each country: a guard against pumping, where bots have codes
-sent to numbers that earn by receiving them. What is over a cap waits; it is not dropped.
+"""Daily caps on messages, in total and to each country: a guard against SMS pumping.
+
+In pumping, bots request codes for numbers that earn money by receiving them. A message over a cap waits; it is not
+dropped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +12,10 @@ from smsapp.twilio.error_codes import OwnCode
 
 
 def hold_over(countries: Sequence[str], counted: Mapping[str, int], caps: Caps) -> list[tuple[int, OwnCode]]:
-    """Return which of a batch are over a cap, by place, and which cap it is.
+    """Return which messages of a batch are over a cap, by index, and which cap that is.
 
-    `counted` has each scope's count of the day with the whole batch in it. The first of the batch go first.
+    `counted` has each scope's count of the day, including the whole batch. Earlier messages of the batch take
+    precedence.
     """
     scopes = [caps.of(country) for country in countries]
     used = dict(counted)
@@ -31,7 +34,7 @@ def hold_over(countries: Sequence[str], counted: Mapping[str, int], caps: Caps) 
 
 
 def day_of(now: datetime) -> str:
-    """Return the day that caps count for."""
+    """Return the UTC day to which the caps apply."""
     return now.astimezone(UTC).date().isoformat()
 
 

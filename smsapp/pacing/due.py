@@ -1,4 +1,4 @@
-"""Which pending messages are due, and whether anything keeps them back."""
+"""Which pending messages are due, and whether a breaker holds them."""
 
 from datetime import datetime
 
@@ -26,7 +26,7 @@ Time = datetime | BindParameter[datetime]
 
 
 def due_lanes(session: Session, *, now: datetime) -> list[Lane]:
-    """Return the lanes in which any pending message is due that may be submitted now."""
+    """Return the lanes that have a due message which may be submitted now."""
     looks = [
         select(literal(int(lane))).where(exists().where(_MESSAGES.c.lane == lane, is_due(now), is_open(now)))
         for lane in Lane
@@ -35,20 +35,20 @@ def due_lanes(session: Session, *, now: datetime) -> list[Lane]:
 
 
 def has_due(session: Session, lane: Lane, *, now: datetime) -> bool:
-    """Return whether any pending message of the lane is due that may be submitted now."""
+    """Return whether the lane has a due message that may be submitted now."""
     query = select(_MESSAGES.c.id).where(_MESSAGES.c.lane == lane, is_due(now), is_open(now)).limit(1)
     return session.execute(query).first() is not None
 
 
 def has_pending(session: Session, *, sender: str) -> bool:
-    """Return whether any message of this sender waits, due or not."""
+    """Return whether any message of this sender is pending, due or not."""
     pending = _MESSAGES.c.status == Status.PENDING
     query = select(_MESSAGES.c.id).where(pending, _MESSAGES.c.sender_key == sender).limit(1)
     return session.execute(query).first() is not None
 
 
 def has_more_due_than(session: Session, limit: int, *, now: datetime) -> bool:
-    """Return whether more than so many pending messages are due; looks at no more rows than that."""
+    """Return whether more than `limit` pending messages are due, reading no more rows than necessary."""
     query = select(_MESSAGES.c.id).where(is_due(now)).offset(limit).limit(1)
     return session.execute(query).first() is not None
 
@@ -59,7 +59,7 @@ def count_due(session: Session, *, now: datetime) -> int:
 
 
 def oldest_due(session: Session, *, now: datetime) -> datetime | None:
-    """Return since when the longest-waiting pending message has been due, or None."""
+    """Return since when the longest-waiting message has been due, None when no message is due."""
     oldest: datetime | None = session.scalar(select(func.min(_MESSAGES.c.due_at)).where(is_due(now)))
     return oldest
 

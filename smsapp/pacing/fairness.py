@@ -1,4 +1,4 @@
-"""Who is served next when more waits than there is room for: every API key in turn, within what each sender may."""
+"""Fair sharing when more messages wait than there is room for: each API key in turn, within each sender's pace."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from smsapp.queue.lanes import Lane
 
 @dataclass(frozen=True, slots=True, order=True)
 class MessageQueue:
-    """The messages of one lane that go out by the same sender for the same API key."""
+    """The messages of one lane with the same sender and the same API key."""
 
     sender: str
     api_key_id: UUID
@@ -18,7 +18,7 @@ class MessageQueue:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many messages of a queue may be taken now."""
+    """How many messages of a queue may be claimed now."""
 
     queue: MessageQueue
     count: int
@@ -27,9 +27,9 @@ class Share:
 def deal(queues: Sequence[MessageQueue], free: int, room: Mapping[str, int]) -> list[Share]:
     """Divide `free` places among the queues: one to each API key in turn, and among a key's senders in turn.
 
-    `room` says how many messages each paced sender may hand over now; one that it does not name is not paced. So ten
-    thousand messages of one key take as many places as ten of another, until those ten are gone. Keys come in the
-    order of `queues`: whoever calls repeatedly with fewer places than keys must rotate them (`rotate`).
+    `room` says how many messages each paced sender may submit now; a sender that it does not name is not paced. So ten
+    thousand messages of one key take as many places as ten of another, until those ten are gone. Keys are served in the
+    order of `queues`: a caller that has fewer places than keys must rotate them between calls (`rotate`).
     """
     left = dict(room)
     rings: dict[UUID, deque[MessageQueue]] = {}
@@ -58,17 +58,17 @@ def rotate(queues: Sequence[MessageQueue], last: UUID | None) -> list[MessageQue
 
 
 def ahead_of(backlog: Mapping[tuple[Lane, UUID], int], lane: Lane, key: UUID) -> int:
-    """Return about how many segments one sender hands over before the next message of a key in a lane.
+    """Return roughly how many segments a sender submits before the next message of a key in a lane.
 
-    `backlog` has the segments that wait by lane and key, in this lane and those that go before it. Within the lane keys
-    take turns, so of another key hardly more goes first than of this one.
+    `backlog` has the waiting segments by lane and key, in this lane and the higher ones. Within the lane keys take
+    turns, so another key gets hardly more segments in first than this key has waiting.
     """
     own = backlog.get((lane, key), 0)
     return sum(min(count, own + 1) if at == lane else count for (at, _), count in backlog.items())
 
 
 def _next(ring: deque[MessageQueue], left: Mapping[str, int]) -> MessageQueue | None:
-    """Return a key's next queue whose sender has room, and put it last; None when there is none."""
+    """Return a key's next queue whose sender has room, and rotate it to the end; None when there is none."""
     for _ in range(len(ring)):
         queue = ring.popleft()
         if left.get(queue.sender, 1) > 0:

@@ -13,7 +13,8 @@ from smsapp.db.base import Base
 class Breaker(Base):
     """A scope (`account`, or one sender) in which nothing is submitted for now.
 
-    `parked`: until a probe succeeds or an operator releases it; else only slowed, until `probe_at`.
+    If `parked`, it stays closed until a probe succeeds or an operator releases it; else it is only slowed, until
+    `probe_at`.
     """
 
     __tablename__ = "breakers"

@@ -1,4 +1,4 @@
--- One sender's clock, shared by all workers: the generic cell rate algorithm for whole messages, by Redis's own time.
+-- One sender's clock, shared by all workers: the generic cell rate algorithm for whole messages, on Redis's own clock.
 -- The next message may go as soon as the sender has caught up, however large it is; the clock then runs that much ahead.
 -- KEYS: the clock; one "waits" flag for this lane; those of the lanes that go before it, if any.
 -- ARGV: rate in segments/s, tolerance in us, size of the next message, most segments wanted, life of the flag in ms.

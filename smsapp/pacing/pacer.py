@@ -1,4 +1,4 @@
-"""The clocks of paced senders in Redis: one for each, whatever number of workers share it."""
+"""The clocks of paced senders in Redis: one per sender, shared by all workers."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -10,7 +10,7 @@ from smsapp.ports import PaceRequest
 from smsapp.queue.lanes import Lane
 
 _WAITS_MS = 250
-"""How long a lane that was refused keeps the lower ones back; it asks again ten times as often."""
+"""How long a refused lane keeps the lower lanes back; it asks again ten times as often."""
 
 _SETTLE = """
 local time = redis.call('TIME')
@@ -25,7 +25,7 @@ end
 
 
 class RedisPacer:
-    """The real one. Without Redis nothing is granted: it raises, and paced messages stay where they are."""
+    """The real pacer. Without Redis it raises and grants nothing, so paced messages stay pending."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -33,10 +33,10 @@ class RedisPacer:
         self._settle = redis.register_script(_SETTLE)
 
     def take(self, lane: Lane, asks: Sequence[PaceRequest]) -> dict[str, int]:
-        """Return the segments that each sender may hand over now; they count as handed over.
+        """Return the segments that each sender may submit now; they count as submitted.
 
         Raises:
-            RedisError: nobody can say now.
+            RedisError: Redis cannot be reached.
         """
         if not asks:
             return {}
@@ -52,18 +52,18 @@ class RedisPacer:
         return {ask.sender: int(granted) for ask, granted in zip(asks, pipe.execute(), strict=True)}
 
     def settle(self, sender: str, rate: float, segments: int) -> None:
-        """Count so many segments more than were granted; fewer than zero gives some back.
+        """Charge this many segments beyond the grant; a negative number gives some back.
 
         Raises:
-            RedisError: not counted, so the sender is that much too early or too late once.
+            RedisError: not charged, so the sender runs early or late by that much, once.
         """
         self._settle(keys=[_clock(sender)], args=[round(segments * 1_000_000 / rate)])
 
     def behind_s(self, sender: str) -> float:
-        """Return for how many seconds what was handed over already fills the sender's pace; nothing is taken.
+        """Return for how many seconds the granted segments use up the sender's pace; this grants nothing.
 
         Raises:
-            RedisError: nobody can say now.
+            RedisError: Redis cannot be reached.
         """
         pipe = self._redis.pipeline(transaction=False)
         pipe.time()

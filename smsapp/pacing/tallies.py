@@ -1,4 +1,4 @@
-"""What went out today, by scope: in the transaction that claims it, so a claim that fails is not counted."""
+"""Messages sent today, by scope; counted in the transaction of the claim, so a claim that fails is not counted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _NEWEST = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """How messages to a country ended of late."""
+    """How recent messages to a country ended."""
 
     country: str
     delivered: int
@@ -29,7 +29,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Messages that wait for a guard."""
+    """Messages that a guard holds."""
 
     code: int
     country: str | None
@@ -40,7 +40,7 @@ class Held:
 def add(session: Session, day: str, amounts: Mapping[str, int]) -> dict[str, int]:
     """Count messages and return each scope's total; the scopes stay locked until the transaction ends."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    # In one order, so that two claims never wait for each other.
+    # In a fixed order, so that two claims cannot deadlock.
     rows = [{"day": day, "scope": scope, "count": amount} for scope, amount in sorted(amounts.items())]
     insert = dialect.insert(Tally).values(rows)
     counted = insert.on_conflict_do_update(
@@ -60,7 +60,7 @@ def forget(session: Session, *, before: str) -> None:
 
 
 def delivered_by_country(session: Session, *, since: datetime) -> list[Delivered]:
-    """Return how messages accepted after that ended, by country; of the newest ones only, so the cost is bounded."""
+    """Return how messages accepted after `since` ended, by country; reads only the newest, so the cost is bounded."""
     newest = select(Message).order_by(Message.id.desc()).limit(_NEWEST).subquery()
     query = (
         select(
@@ -80,7 +80,7 @@ def delivered_by_country(session: Session, *, since: datetime) -> list[Delivered
 
 
 def held(session: Session) -> list[Held]:
-    """Return what waits for a guard, by reason and country."""
+    """Return what the guards hold, by reason and country."""
     query = (
         select(Message.error_code, Message.country, func.count(), func.min(Message.due_at))
         .where(Message.status == Status.PENDING, Message.error_code.in_(HOLDS))
@@ -97,7 +97,7 @@ def held(session: Session) -> list[Held]:
 def held_messages(
     session: Session, *, country: str | None, now: datetime, limit: int
 ) -> dict[UUID, str | None]:
-    """Return messages that wait for a guard with their countries, to one country or to any, oldest first."""
+    """Return messages that a guard holds with their countries, to one country or to any, oldest first."""
     query = select(Message.id, Message.country).where(
         Message.status == Status.PENDING, Message.error_code.in_(HOLDS), Message.due_at > now
     )

@@ -7,7 +7,7 @@ from smsapp.runtime import Runtime
 
 
 def wake_senders(rt: Runtime) -> int:
-    """Return how many drains were woken; one that is at work already sees the messages by itself."""
+    """Wake the drains of lanes with due messages and return how many; a running drain finds the messages by itself."""
     with reading(rt.sessions) as session:
         lanes = due.due_lanes(session, now=rt.clock())
     return sum(rt.tasks.wake(SENDING[lane]) for lane in lanes)

@@ -44,8 +44,7 @@ class Sent:
 
 
 def identify_text(caller: Caller, key: str | None, body: bytes) -> IdempotentRequest | None:
-    """Return the identity by which a retry of a send request is recognized; None without a key. `body` is the raw
-    body."""
+    """Return what identifies a retry of a send request, None without a key. `body` is the raw request body."""
     return identify(caller.key_id, key, PATH, body)
 
 

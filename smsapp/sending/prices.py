@@ -20,8 +20,7 @@ class Price:
 def estimate(
     table: Mapping[str, Decimal], currency: str, *, region: str | None, segments: int
 ) -> Price | None:
-    """Return the price of this many segments to a country (ISO 3166-1 alpha-2), None when the table has no price for
-    it."""
+    """Return the price of this many segments to a country (ISO 3166-1 alpha-2), None when the table has none."""
     per_segment = table.get(region or ANYWHERE, table.get(ANYWHERE))
     if per_segment is None:
         return None

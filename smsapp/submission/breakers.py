@@ -24,8 +24,7 @@ _LONGEST_SLOWDOWN = timedelta(minutes=1)
 
 
 def is_callers_own_sender(rt: Runtime, outbound: Outbound, judgement: Judgement) -> bool:
-    """Return whether the fault lies with a sender that the caller chose: that is the caller's mistake, not an
-    outage."""
+    """Return whether the fault lies with a sender that the caller chose: the caller's mistake, not an outage."""
     configured = {*rt.settings.twilio_phone_number, rt.settings.twilio_messaging_service_sid}
     return judgement.breaker is BreakerScope.SENDER and outbound.sender_key not in configured
 
@@ -33,8 +32,7 @@ def is_callers_own_sender(rt: Runtime, outbound: Outbound, judgement: Judgement)
 def trip_breakers(
     rt: Runtime, session: Session, results: Sequence[tuple[Outbound, Submission]], now: datetime
 ) -> None:
-    """Trip the breakers of the scopes that these refusals concern, once per scope, however many messages were
-    refused."""
+    """Trip the breaker of each scope that these refusals concern, once however many messages were refused."""
     for outbound, result in results:
         judgement = result.judgement
         if judgement is None or is_callers_own_sender(rt, outbound, judgement):

@@ -29,8 +29,7 @@ _KEEP_TALLIES = timedelta(days=8)
 
 
 def guard(rt: Runtime, session: Session, claimed: Sequence[Outbound]) -> list[Outbound]:
-    """Return the claimed messages; those that may not go out now carry the reason and the time until which they are
-    held.
+    """Return the claimed messages; one that may not go out now carries the reason and how long it is held.
 
     Runs in the transaction of the claim, so that the counts are exact however many workers claim at once.
     """

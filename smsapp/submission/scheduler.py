@@ -1,5 +1,4 @@
-"""Which messages of a lane a drain claims next: the oldest, or, if more wait than it can take, each API key's in
-turn."""
+"""Which messages of a lane a drain claims next: the oldest, or with a backlog, those of each API key in turn."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -115,8 +114,7 @@ class Scheduler:
     def _settle(
         self, asks: Sequence[PaceRequest], granted: dict[str, int], claimed: Sequence[Outbound]
     ) -> None:
-        """Correct the grants, which were estimates: messages differ in size, and another drain may have claimed
-        some."""
+        """Correct the grants, which are estimates: messages differ in size, and another drain may claim some."""
         for ask in asks:
             used = sum(message.segments for message in claimed if message.sender_key == ask.sender)
             difference = used - granted.get(ask.sender, 0)
