@@ -6,9 +6,9 @@ the number's zones.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,12 @@ SPAN = r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])"
 
 _SPAN = re.compile(SPAN)
 _DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+_SAMPLED = timedelta(hours=6)
+
+
+Night = tuple[datetime, datetime]
+"""When quiet hours begin and end once, in UTC."""
 
 
 class InvalidQuietHours(ValueError):
@@ -51,11 +57,22 @@ class QuietHours:
             raise InvalidQuietHours(text)
         return hours
 
-    def cover(self, local: time) -> bool:
-        """Return whether this time of day is a quiet one; the end is not."""
-        if self.begin < self.until:
-            return self.begin <= local < self.until
-        return local >= self.begin or local < self.until
+    def night(self, day: date, zone: ZoneInfo) -> Night:
+        """Return when the quiet hours that begin on this day begin and end in a zone; the end is not one of them.
+
+        Of a time that the clocks show twice the first begins them and the last ends them: once quiet, it stays so. A
+        time that the clocks skip is the moment at which they do.
+        """
+        return _night(self.begin, self.until, day, zone)
+
+    def nights(self, around: datetime, zone: ZoneInfo) -> list[Night]:
+        """Return the nights in a zone from the one before a moment to the second after it."""
+        today = around.astimezone(zone).date()
+        return [self.night(today + days * _DAY, zone) for days in (-1, 0, 1, 2)]
+
+    def cover(self, at: datetime, zone: ZoneInfo) -> bool:
+        """Return whether it is quiet in a zone at this moment."""
+        return _is_in(self.nights(at, zone), at)
 
 
 def held_until(
@@ -78,15 +95,20 @@ def quiet_until(number: str, hours: QuietHours, *, now: datetime) -> datetime | 
     is no such moment all day (an American toll-free number, from Guam to the Caribbean), it is the next one at which it
     is quiet in the fewest: waiting for ever would spare nobody.
     """
-    zones = _distinct(zones_of(number), now)
-    quiet_now = _quiet_in(zones, hours, now)
+    return quiet_until_in(zones_of(number), hours, now=now)
+
+
+def quiet_until_in(zones: tuple[ZoneInfo, ...], hours: QuietHours, *, now: datetime) -> datetime | None:
+    """Return when somebody who may be in any of these zones may be texted again, as `quiet_until` does."""
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    nights = {zone: hours.nights(now, zone) for zone in _distinct(zones, this_hour)}
+    quiet_now = _quiet_in(nights, now)
     if not quiet_now:
         return None
-    ends = sorted({_end_after(zone, hours, now) for zone in zones})
-    fewest = min(_quiet_in(zones, hours, end) for end in ends)
-    if quiet_now <= fewest:
-        return None
-    return next(end for end in ends if _quiet_in(zones, hours, end) == fewest)
+    ends = sorted({_end_after(each, now) for each in nights.values()})
+    quiet = {end: _quiet_in(nights, end) for end in ends}
+    fewest = min(quiet.values())
+    return next(end for end in ends if quiet[end] == fewest) if fewest < quiet_now else None
 
 
 @lru_cache(maxsize=4096)
@@ -104,22 +126,50 @@ def zones_of(number: str) -> tuple[ZoneInfo, ...]:
     return tuple(ZoneInfo(name) for name in names)
 
 
-def _distinct(zones: Collection[ZoneInfo], now: datetime) -> list[ZoneInfo]:
-    """Return one zone for each that shows another time today: forty zones show a dozen times."""
-    by_offset = {
-        (now.astimezone(zone).utcoffset(), (now + _DAY).astimezone(zone).utcoffset()): zone for zone in zones
-    }
-    return list(by_offset.values())
+@lru_cache(maxsize=1024)
+def _distinct(zones: tuple[ZoneInfo, ...], now: datetime) -> Collection[ZoneInfo]:
+    """Return one zone for each that shows another time within a day or two: forty zones show a dozen times."""
+    moments = [now + step * _SAMPLED for step in range(-4, 9)]
+    shown = {tuple(moment.astimezone(zone).utcoffset() for moment in moments): zone for zone in zones}
+    return list(shown.values())
 
 
-def _quiet_in(zones: Collection[ZoneInfo], hours: QuietHours, at: datetime) -> int:
-    return sum(hours.cover(at.astimezone(zone).time()) for zone in zones)
+def _quiet_in(nights: Mapping[ZoneInfo, Sequence[Night]], at: datetime) -> int:
+    """Return how many different times are shown in zones where it is quiet at a moment."""
+    return len({at.astimezone(zone).utcoffset() for zone, each in nights.items() if _is_in(each, at)})
 
 
-def _end_after(zone: ZoneInfo, hours: QuietHours, now: datetime) -> datetime:
-    """Return the next end of the quiet hours in a zone; one that the clocks skip is as much later."""
-    local = now.astimezone(zone)
-    end = datetime.combine(local.date(), hours.until, zone).astimezone(UTC)
-    if end <= now:
-        end = datetime.combine(local.date() + _DAY, hours.until, zone).astimezone(UTC)
-    return end
+def _is_in(nights: Sequence[Night], at: datetime) -> bool:
+    return any(begin <= at < end for begin, end in nights)
+
+
+def _end_after(nights: Sequence[Night], now: datetime) -> datetime:
+    """Return the next end of a night that is not within another."""
+    return next(end for _, end in nights if end > now and not _is_in(nights, end))
+
+
+@lru_cache(maxsize=4096)
+def _night(begin: time, until: time, day: date, zone: ZoneInfo) -> Night:
+    last_day = day if begin < until else day + _DAY
+    return _moments(day, begin, zone)[0], _moments(last_day, until, zone)[1]
+
+
+def _moments(day: date, shown: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the first and the last moment at which clocks show a time of a day: one, unless they are set back."""
+    wall = datetime.combine(day, shown, zone)
+    first, last = wall.astimezone(UTC), wall.replace(fold=1).astimezone(UTC)
+    if first > last:  # skipped, by https://peps.python.org/pep-0495/#mind-the-gap
+        first = last = _change_between(last, first, zone)
+    return first, last
+
+
+def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """Return the moment, to the second, at which the clocks of a zone are set."""
+    offset = after.astimezone(zone).utcoffset()
+    while after - before > _SECOND:
+        middle = before + (after - before) // 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
