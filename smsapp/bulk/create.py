@@ -1,6 +1,5 @@
 """Take an upload of many texts: check every row, store them all, and send none before somebody says so."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -16,15 +15,13 @@ from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk.draft import JobDraft
 from smsapp.bulk.models import BulkJob, BulkRow
-from smsapp.bulk.queries import JobState
-from smsapp.bulk.rows import CheckedRow, RowState, check_rows
+from smsapp.bulk.rows import CheckedRow, RowState, RowTotals, check_rows
 from smsapp.db.idempotency import Answered, IdempotentRequest, answer_once
 from smsapp.ids import new_id
 from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import UntimelyError
 from smsapp.sending.draft import time_fault
-from smsapp.sending.prices import ANYWHERE
 from smsapp.sending.sender_pool import sender_for
 from smsapp.suppressions.check import Route, opted_out
 from smsapp.uploads.rows import RawRow
@@ -65,9 +62,10 @@ def create_job(
     with rt.transaction() as tx:
         sms_jobs.add(tx.session, job_id, draft, now=now)
     try:
-        values = _store_rows(rt, job_id, draft, rows)
-        publish = partial(_publish, job_id=job_id, values=values | _state(draft, rt.clock()), render=render)
-        answered = answer_once(rt.sessions, request, publish, now=rt.clock())
+        totals = _store_rows(rt, job_id, draft, rows)
+        now = rt.clock()
+        publish = partial(_publish, job_id=job_id, totals=totals, start=draft.start, render=render, now=now)
+        answered = answer_once(rt.sessions, request, publish, now=now)
     except BaseException:
         _try_to_discard(rt, job_id)
         raise
@@ -91,23 +89,17 @@ def discard_upload(rt: Runtime, job_id: UUID) -> None:
         sms_jobs.remove(tx.session, job_id)
 
 
-def _store_rows(rt: Runtime, job_id: UUID, draft: JobDraft, rows: Iterable[RawRow]) -> dict[str, Any]:
-    """Store every row and return the job's counts."""
-    states, segments = Counter[str](), Counter[str]()
+def _store_rows(rt: Runtime, job_id: UUID, draft: JobDraft, rows: Iterable[RawRow]) -> RowTotals:
+    """Store every row and count them."""
+    totals = RowTotals()
     checked = check_rows(rows, draft.template, allow_duplicates=draft.allow_duplicates)
     for batch in _in_batches(checked):
         with rt.transaction() as tx:
             known = _without_opted_out(rt, tx.session, draft, batch)
-            job_rows.insert(tx.session, job_id, known, first=states.total() + 1)
+            job_rows.insert(tx.session, job_id, known, first=totals.states.total() + 1)
         for row in known:
-            states[row.state.value] += 1
-            segments[row.region or ANYWHERE] += row.segments
-    return {
-        "rows": states.total(),
-        "segments": segments.total(),
-        "segments_by_country": dict(+segments),
-        **{state.value: states[state.value] for state in RowState},
-    }
+            totals.add(row)
+    return totals
 
 
 def _without_opted_out(
@@ -124,14 +116,11 @@ def _route(rt: Runtime, draft: JobDraft, to: str) -> Route:
     return Route(to, *sender_for(rt.settings, to, draft.sender, draft.messaging_service_sid))
 
 
-def _state(draft: JobDraft, now: datetime) -> dict[str, Any]:
-    state = JobState.RUNNING if draft.start else JobState.READY
-    return {"state": state.value, "started_at": now if draft.start else None, "updated_at": now}
-
-
-def _publish(session: Session, *, job_id: UUID, values: dict[str, Any], render: Render) -> dict[str, Any]:
+def _publish(
+    session: Session, *, job_id: UUID, totals: RowTotals, start: bool, render: Render, now: datetime
+) -> dict[str, Any]:
     """Make the job visible and return its answer."""
-    sms_jobs.change(session, job_id, values)
+    sms_jobs.publish(session, job_id, totals, start=start, now=now)
     job = sms_jobs.get(session, job_id)
     assert job is not None
     return render(job, job_rows.faulty(session, job_id, limit=MAX_FAULTS))

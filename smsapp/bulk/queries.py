@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from smsapp.bulk.draft import JobDraft
 from smsapp.bulk.models import BulkJob
-from smsapp.bulk.rows import RowState
+from smsapp.bulk.rows import RowState, RowTotals
 from smsapp.db.pages import Page, page_before
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
@@ -74,6 +74,20 @@ def add(session: Session, job_id: UUID, draft: JobDraft, *, now: datetime) -> No
         **dict.fromkeys(("rows", "segments", *(state.value for state in RowState)), 0),
     }
     session.execute(insert(_JOBS).values(values))
+
+
+def publish(session: Session, job_id: UUID, totals: RowTotals, *, start: bool, now: datetime) -> None:
+    """Show a job, all of whose rows are stored, and let it run if it shall start at once."""
+    values = {
+        "state": (JobState.RUNNING if start else JobState.READY).value,
+        "started_at": now if start else None,
+        "updated_at": now,
+        "rows": totals.states.total(),
+        "segments": totals.segments.total(),
+        "segments_by_country": dict(+totals.segments),
+        **{state.value: totals.states[state] for state in RowState},
+    }
+    change(session, job_id, values)
 
 
 def change(session: Session, job_id: UUID, values: dict[str, Any]) -> None:

@@ -2,14 +2,16 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
 from smsapp.messages.segments import MAX_BODY_CHARS, measure
 from smsapp.recipients.phone import PHONE_FAULTS, InvalidPhoneNumber, Recipient, parse_recipient
+from smsapp.sending.prices import ANYWHERE
 from smsapp.templates.rules import FILLING_FAULTS, MISSING_VALUE, TEXT_TOO_LONG, MissingValue, Template
 from smsapp.text import normalize
 from smsapp.uploads.rows import MAX_ROWS, RawRow, UnreadableUpload
@@ -61,6 +63,19 @@ class CheckedRow:
     def refused(self, state: RowState, reason: str) -> "CheckedRow":
         """Return the row as one that is not sent."""
         return replace(self, state=state, reason=reason, body=None, segments=0)
+
+
+@dataclass(frozen=True, slots=True)
+class RowTotals:
+    """How many rows are in each state, and how many segments go to each country; ANYWHERE is numbers of none."""
+
+    states: Counter[RowState] = field(default_factory=Counter)
+    segments: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: CheckedRow) -> None:
+        """Count one more."""
+        self.states[row.state] += 1
+        self.segments[row.region or ANYWHERE] += row.segments
 
 
 @dataclass(frozen=True, slots=True)
