@@ -1,4 +1,4 @@
-"""What all tables share: metadata, names of constraints, and times that are always aware."""
+"""What all tables share: metadata, constraint names, and a column type for aware times."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,7 +31,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a naive time: it would be read as another instant."""
+        """Reject a naive time: it would be read back as a different instant."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -41,14 +41,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         )
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Return the time aware and in UTC, whatever zone the session has."""
+        """Return an aware time in UTC, whatever the session's time zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """Common metadata: constraint names are fixed, so that migrations can name them on both databases."""
+    """Common metadata. Constraint names are fixed, so that migrations can refer to them on both databases."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this class attribute

@@ -1,7 +1,7 @@
 """Writing many rows in one statement, on both databases.
 
-PostgreSQL gets the rows as one JSON document and unfolds it itself: one parameter, one prepared statement, a third of
-the client's cost of `executemany`. SQLite has no round trips to save, so there `executemany` is the fastest.
+PostgreSQL receives the rows as one JSON document and expands it itself: one parameter, one prepared statement, and a
+third of the client-side cost of `executemany`. SQLite has no round trips to save, so there `executemany` is fastest.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,10 +53,10 @@ def looked_up(
     chosen: Select[Any] | CompoundSelect[Any],
     others: Sequence[Any] = (),
 ) -> ColumnElement[bool]:
-    """Return the condition that a column has one of the few values that a query chooses, or one of some others.
+    """Return the condition that a column has one of the few values that a query selects, or one of `others`.
 
-    On PostgreSQL they are gathered first, once, and then looked up one by one; its planner, which guesses how large a
-    table is and how much of it waits, may otherwise read all of it to join the two.
+    On PostgreSQL the values are collected once into an array and then looked up by the index. Otherwise its planner,
+    which must estimate how many rows match, may scan the whole table for the join.
     """
     if postgres:
         gathered = func.array(chosen.scalar_subquery())
@@ -66,7 +66,7 @@ def looked_up(
 
 
 def compare_and_set(session: Session, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
-    """Update the rows that are still at their `old_version`, found by `id`; return how many were."""
+    """Update the rows, found by `id`, that are still at their `old_version`; return how many were updated."""
     connection = session.connection()
     if is_postgres(session):
         found = {"doc": _document(rows), "ids": [row["id"] for row in rows]}
@@ -81,7 +81,7 @@ def compare_and_set(session: Session, table: Table, columns: tuple[str, ...], ro
 
 
 def insert(session: Session, table: Table, rows: Sequence[Row]) -> None:
-    """Insert rows, which all have the same keys."""
+    """Insert rows; all rows must have the same keys."""
     if not rows:
         return
     connection = session.connection()
@@ -92,10 +92,10 @@ def insert(session: Session, table: Table, rows: Sequence[Row]) -> None:
 
 
 def insert_numbered(session: Session, table: Table, head: Table, rows: Sequence[Row]) -> None:
-    """Insert rows whose `seq`, 1 for the first, goes on from the number in the only row of `head`.
+    """Insert rows whose `seq`, counted from 1 in `rows`, is offset by the number in the only row of `head`.
 
-    That row stays locked until the commit. On PostgreSQL all in one statement, so that it is not held for one more
-    round trip.
+    That row stays locked until the commit. On PostgreSQL this is one statement, so that the lock is not held for
+    another round trip.
     """
     connection = session.connection()
     if is_postgres(session):
@@ -110,7 +110,7 @@ def insert_numbered(session: Session, table: Table, head: Table, rows: Sequence[
 def insert_new(
     session: Session, table: Table, unique: tuple[str, ...], rows: Sequence[Row]
 ) -> list[tuple[Any, ...]]:
-    """Insert rows, skipping those whose unique columns have their values already; all rows have the same keys.
+    """Insert rows, skipping those that conflict in the unique columns; all rows must have the same keys.
 
     Returns the unique columns of the rows that were inserted.
     """
@@ -167,7 +167,7 @@ def _insert_numbered_from_json(table: Table, head: Table, columns: tuple[str, ..
 
 
 def _record(columns: Sequence[Column[Any]], *, extra: str = "") -> str:
-    """Return the document as a record set; the colons of a cast would be taken for parameters."""
+    """Return the document as a record set in SQL, without `::` casts, whose colons would be read as parameters."""
     types = [f"{_quoted(column.name)} {column.type.compile(_POSTGRES)}" for column in columns]
     return f"json_to_recordset(CAST(:doc AS json)) AS r({', '.join([*types, extra] if extra else types)})"
 

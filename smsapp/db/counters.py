@@ -1,4 +1,4 @@
-"""Numbers that count for all processes and survive restarts."""
+"""Counters that all processes share and that survive restarts."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Engines and sessions for both databases, so that one transaction means the same on each."""
+"""Engines and sessions for both databases, so that a transaction means the same on each."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
 READ_ONLY = {"read_only": True}
-"""Execution options of a transaction that only reads: on SQLite it then takes no write lock."""
+"""Execution options of a read-only transaction: on SQLite it then takes no write lock."""
 
 _BUSY_TIMEOUT_MS = 10_000
 _DATABASE_TIMEOUT_S = 5
 
 
 def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
-    """Return the `create_engine` options that suit the database; pass them on to Flask-SQLAlchemy as they are."""
-    # Errors are logged, and parameters are numbers and texts: personal data.
+    """Return the `create_engine` options for the database; they can be passed to Flask-SQLAlchemy unchanged."""
+    # Errors are logged, and their parameters include phone numbers and texts: personal data.
     common = {"pool_size": pool_size, "max_overflow": 0, "hide_parameters": True}
     if database_url.startswith("sqlite"):
         return {**common, "connect_args": {"check_same_thread": False}}
@@ -24,13 +24,13 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": _DATABASE_TIMEOUT_S,
             "application_name": "smsapp",
-            "client_encoding": "utf8",  # whatever the server's own is
-            # A peer that vanished without a word must not hold a worker for the two hours of the kernel's default.
+            "client_encoding": "utf8",  # whatever the server's default is
+            # A peer that vanished silently must not block a worker for the kernel's default of two hours.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
-            "tcp_user_timeout": 20_000,  # ms; keepalives are not sent while a request is on its way
-            # The server, too, must notice a peer that vanished: it may have held the row that numbers the events.
+            "tcp_user_timeout": 20_000,  # ms; keepalives are not sent while a request is in flight
+            # The server must also notice a vanished client: it may hold the lock on the row that numbers the events.
             "options": "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s "
             "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
         },
@@ -38,7 +38,7 @@ def engine_options(database_url: str, *, pool_size: int) -> dict[str, Any]:
 
 
 def prepare_engine(engine: Engine) -> Engine:
-    """Give SQLite the transactions that PostgreSQL has: real ones, in WAL mode, that take the write lock at the start.
+    """Give SQLite explicit transactions in WAL mode that take the write lock at the start, to match PostgreSQL's.
 
     pysqlite opens transactions late and silently; a transaction that reads first and writes later would then fail
     with SQLITE_BUSY at once when another process wrote in between.
@@ -52,7 +52,7 @@ def prepare_engine(engine: Engine) -> Engine:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
         cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")  # an answered 202 survives a power cut, too
+        cursor.execute("PRAGMA synchronous = FULL")  # a message answered with 202 survives a power cut
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 

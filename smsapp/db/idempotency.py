@@ -1,6 +1,6 @@
-"""Requests with an Idempotency-Key: carried out once, and answered alike however often they are repeated.
+"""Requests with an Idempotency-Key: executed once, and answered identically however often they are retried.
 
-The answer is stored in the transaction of the request's effect, so there is never one without the other.
+The answer is stored in the transaction of the request's effect, so neither exists without the other.
 """
 
 import hashlib
@@ -20,18 +20,18 @@ from smsapp.db.sessions import reading
 _KEYS: Table = IdempotencyKey.__table__  # type: ignore[assignment]
 
 Identity = tuple[UUID, str]
-"""Whose key it is, and the key."""
+"""The API key's id and the Idempotency-Key."""
 
 Document = dict[str, Any]
 
 
 class IdempotencyKeyReusedError(Exception):
-    """The Idempotency-Key was used before, with another request."""
+    """The Idempotency-Key was used before, for a different request."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A request that may be repeated: whose it is, the key the caller chose, and a digest of what it said."""
+    """A request that may be retried: its API key, the Idempotency-Key, and a digest of its content."""
 
     api_key_id: UUID
     key: str
@@ -45,14 +45,14 @@ class IdempotentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to a request; `replayed` when it was given before to the same Idempotency-Key."""
+    """The answer to a request; `replayed` if it is the stored answer of the same Idempotency-Key."""
 
     answer: Document
     replayed: bool
 
 
 def identify(api_key_id: UUID, key: str | None, path: str, content: bytes) -> IdempotentRequest | None:
-    """Return what a request is recognized by when it is repeated; None when it has no key."""
+    """Return what identifies a retry of a request; None when it has no key."""
     if key is None:
         return None
     digest = hashlib.sha256(path.encode() + b"\n" + content).hexdigest()
@@ -66,7 +66,7 @@ def answer_once(
     *,
     now: datetime,
 ) -> Answered:
-    """Act and store the answer in one transaction, or return the answer that the key stands for and do nothing.
+    """Act and store the answer in one transaction, or return the answer stored under the key and do nothing.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another request.
@@ -77,13 +77,13 @@ def answer_once(
             return Answered(answer, replayed=False)
         session.rollback()
     found = find_answer(sessions, request)
-    if found is None:  # removed since: what it was given for is not known any more
+    if found is None:  # removed meanwhile, so we no longer know which request it answered
         raise IdempotencyKeyReusedError
     return found
 
 
 def find_answer(sessions: sessionmaker[Session], request: IdempotentRequest | None) -> Answered | None:
-    """Return the answer that this request has had already; None when it is new, or has no key.
+    """Return the stored answer to this request; None when the request is new or has no key.
 
     Raises:
         IdempotencyKeyReusedError: the key stands for another request.
@@ -99,9 +99,9 @@ def remember(
 ) -> set[Identity]:
     """Store answers and return the identities that were free.
 
-    On PostgreSQL this waits for another transaction that is just using one of the keys, so of concurrent requests
-    exactly one proceeds and the others find its answer; all take the keys in the same order, so that none waits for
-    one that waits for it.
+    On PostgreSQL this waits for a concurrent transaction that inserts one of the keys. So exactly one of several
+    concurrent requests proceeds, and the others find its answer. All insert the keys in the same order, so they cannot
+    deadlock.
     """
     rows = [
         {
@@ -121,7 +121,7 @@ def recall(session: Session, request: IdempotentRequest) -> Answered | None:
     """Return the answer stored under the request's key, or None.
 
     Raises:
-        IdempotencyKeyReusedError: it was given to another request.
+        IdempotencyKeyReusedError: the key stands for another request.
     """
     kept = session.get(IdempotencyKey, request.identity)
     if kept is None:
@@ -132,11 +132,11 @@ def recall(session: Session, request: IdempotentRequest) -> Answered | None:
 
 
 def forget(session: Session, *, before: datetime) -> int:
-    """Remove answers older than that; return how many there were."""
+    """Remove answers older than `before`; return how many were removed."""
     statement = delete(IdempotencyKey).where(IdempotencyKey.created_at < before)
     return int(session.connection().execute(statement).rowcount)
 
 
 def oldest(session: Session) -> datetime | None:
-    """Return when the oldest kept answer was given."""
+    """Return when the oldest stored answer was given, None without any."""
     return session.scalar(select(IdempotencyKey.created_at).order_by(IdempotencyKey.created_at).limit(1))

@@ -15,7 +15,7 @@ from smsapp.db.base import Base
 
 
 class IdempotencyKey(Base):
-    """The answer once given to a request, for its repetition; written in the transaction of the request's effect."""
+    """The answer to a request, kept for its retries; written in the transaction of the request's effect."""
 
     __tablename__ = "idempotency_keys"
 
@@ -27,7 +27,7 @@ class IdempotencyKey(Base):
 
 
 class Counter(Base):
-    """A number that must survive restarts and count for all processes: what reconciliation repaired, and the like."""
+    """A counter that all processes share and that survives restarts, such as what reconciliation repaired."""
 
     __tablename__ = "counters"
 

@@ -1,4 +1,4 @@
-"""Transactions that only read."""
+"""Read-only transactions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from smsapp.db.engine import READ_ONLY
 
 @contextmanager
 def reading(sessions: sessionmaker[Session]) -> Iterator[Session]:
-    """Open a session that only reads; on SQLite it then waits for no writer, and no writer for it."""
+    """Open a read-only session; on SQLite it waits for no writer, and no writer waits for it."""
     with sessions() as session:
         session.connection(execution_options=READ_ONLY)
         yield session

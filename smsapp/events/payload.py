@@ -43,7 +43,7 @@ def _data(event: FeedEvent) -> dict[str, Any]:
 
 
 def _entry(kind: str, entry: HistoryEntry) -> dict[str, Any]:
-    """Return where the message stood after this entry of its history."""
+    """Return the state of the message after this history entry."""
     try:
         status = Status(entry.status)
     except ValueError:

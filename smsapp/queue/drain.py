@@ -1,4 +1,4 @@
-"""One drain per slot at a time, over all processes, and never a wake-up lost between its last look and its end."""
+"""One drain per slot at a time over all processes, without losing a wake-up between its last look and its end."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from smsapp.queue.tasks import FLAG_TTL_MS, LOCK_TTL_S, Task, TaskLock, TaskQueue
 
 MAX_SHIFT = timedelta(seconds=20)
-"""A drain ends after this long and publishes its own successor, so that a worker can be stopped between two."""
+"""A drain ends after this long and publishes its successor, so that a worker can be stopped between the two."""
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _LONGEST_PAUSE_S = 2.0
 
 
 class Process(Protocol):
-    """What a drain needs of its process: the runtime has it."""
+    """The part of the runtime that a drain needs."""
 
     @property
     def tasks(self) -> TaskQueue:
@@ -31,15 +31,15 @@ class Process(Protocol):
 
     @property
     def stopping(self) -> threading.Event:
-        """Set when the process was asked to end."""
+        """Set when the process was asked to stop."""
 
 
 @contextmanager
 def drain_slot(rt: Process, job: Task, slot: int) -> Iterator[Callable[[], bool]]:
-    """Hold the slot's flag while the body runs; the value tells whether to go on.
+    """Hold the slot's flag while the body runs; yield a function that returns whether to go on.
 
-    When the shift ends before the work does, the job is published once more. The caller takes one last look after the
-    flag fell: what came before that met a raised flag and woke nobody.
+    When the shift ends before the work does, the job is published once more. The caller must take one last look after
+    the flag is cleared: work that arrived earlier found the flag set and woke no worker.
     """
     began = kept = time.monotonic()
     expired = False
@@ -65,7 +65,7 @@ def drain_slot(rt: Process, job: Task, slot: int) -> Iterator[Callable[[], bool]
 
 @contextmanager
 def singleton_lock(rt: Process, job: Task) -> Iterator[bool]:
-    """Tell whether this task may run: it does in one worker at a time, however often the beat publishes it.
+    """Yield whether this task may run: it runs in one worker at a time, however often beat publishes it.
 
     The lock is renewed while the body runs, however long one step of it takes; a worker that dies holds it for
     LOCK_TTL_S.
@@ -88,7 +88,7 @@ def singleton_lock(rt: Process, job: Task) -> Iterator[bool]:
 
 def _renew(lock: TaskLock, ended: threading.Event) -> None:
     while not ended.wait((lock.timeout or LOCK_TTL_S) / 3):
-        with suppress(RedisError):  # while Redis is away, nobody else can take it either
+        with suppress(RedisError):  # while Redis is down, no other worker can take the lock either
             lock.reacquire()
 
 
@@ -99,12 +99,12 @@ def retry_while_db_down(
     patience: timedelta = MAX_SHIFT,
     after_stop: timedelta = timedelta(),
 ) -> T:
-    """Run the work, again and again while the database is away.
+    """Run the work, and retry with backoff while the database is down.
 
-    `after_stop` is the patience that is left once the process was asked to end: for what would be lost with it.
+    `after_stop` is how long to go on after the process was asked to stop, for work that would be lost with the process.
 
     Raises:
-        OperationalError: it still was when patience or the process ended; the work is left for another worker.
+        OperationalError: the database was still down when the patience ran out; the work is left for another worker.
     """
     deadline = time.monotonic() + patience.total_seconds()
     pause_s = _FIRST_PAUSE_S

@@ -1,4 +1,4 @@
-"""One write for all who wait: concurrent requests share a round trip to Redis, and a lonely one waits for nobody."""
+"""Group commit: concurrent requests share one round trip to Redis, and a single request does not wait for others."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class _Waiting(Generic[T]):
-    """An item on its way, and the lock that its owner sleeps on, if it does."""
+    """An item to be written, and the lock on which its owner sleeps, if it does."""
 
     __slots__ = ("error", "item", "leads", "woken")
 
@@ -23,9 +23,10 @@ class _Waiting(Generic[T]):
 class GroupCommit(Generic[T]):
     """Gathers items while a write is under way and writes them together in the next one.
 
-    Whoever comes while nobody writes does the writing, for everybody who has come by then; afterwards the first of
-    those who came meanwhile takes over. So there is no background thread, no delay to gather, and the size of a
-    batch follows the load. Works in threads and, through gevent's patched locks, in greenlets.
+    A thread that arrives while no write is under way leads: it writes every item that has arrived by then. Afterwards
+    the first thread that arrived in the meantime leads the next write. So there is no background thread and no
+    gathering delay, and the size of a batch follows the load. Works in threads and, through gevent's patched locks, in
+    greenlets.
     """
 
     def __init__(self, write: Callable[[list[T]], None], *, limit: int) -> None:
@@ -39,7 +40,7 @@ class GroupCommit(Generic[T]):
         """Return once the item is written.
 
         Raises:
-            Exception: what the write raised, for each item that was part of it.
+            Exception: the error that the write raised, to every caller whose item was in the batch.
         """
         mine = _Waiting(item)
         with self._mutex:
@@ -57,7 +58,7 @@ class GroupCommit(Generic[T]):
             raise mine.error
 
     def _lead(self) -> None:
-        time.sleep(0)  # whoever is ready by now comes along
+        time.sleep(0)  # lets threads that are ready join this batch
         with self._mutex:
             batch, self._queue = self._queue[: self._limit], self._queue[self._limit :]
         error: Exception | None = None

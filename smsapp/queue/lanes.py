@@ -1,4 +1,4 @@
-"""Which message goes first: a code that somebody waits for, before a text, before a campaign."""
+"""Lanes of priority: a code that somebody waits for goes before a text, and a text before a campaign."""
 
 from enum import IntEnum
 from typing import Literal
@@ -7,7 +7,7 @@ Priority = Literal["otp", "normal", "bulk"]
 
 
 class Lane(IntEnum):
-    """What `priority` is stored as; the lower goes first. Each has drains, jobs and a queue of its own."""
+    """The stored form of `priority`; lower values go first. Each lane has drains, a task and a queue of its own."""
 
     OTP = 0
     NORMAL = 1
@@ -20,5 +20,5 @@ class Lane(IntEnum):
 
     @property
     def priority(self) -> str:
-        """Return the word that callers use."""
+        """Return the name that callers use."""
         return self.name.lower()

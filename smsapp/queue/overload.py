@@ -1,4 +1,4 @@
-"""Too much waits already: nothing more is promised for now."""
+"""The error for a backlog at its limit: nothing more is accepted for now."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,7 +8,7 @@ RETRY_AFTER = timedelta(seconds=30)
 
 @dataclass(slots=True)
 class OverloadedError(Exception):
-    """Too much waits already. `what` is the crowded place, `retry_after` when to try again."""
+    """A backlog has reached its limit. `what` names the backlog, `retry_after` is when to retry."""
 
     what: str
     retry_after: timedelta = RETRY_AFTER

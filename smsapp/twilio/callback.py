@@ -1,18 +1,18 @@
-"""A verified request of Twilio's: defined once, for those who take, keep and process it."""
+"""A verified request from Twilio: the one definition for the code that receives, stores and processes it."""
 
 from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
 CallbackKind = Literal["status", "inbound"]
-"""What Twilio calls us for."""
+"""Why Twilio calls us: a message's status, or an inbound text."""
 
 
 class Callback(NamedTuple):
-    """One verified request of Twilio's.
+    """One verified request from Twilio.
 
-    `target` is the last part of the path (`msg_…`), None on the path without one; `body` is the form as it came;
-    `received_at` is our clock.
+    `target` is the last part of the path (`msg_…`), None on the path without one. `body` is the raw form. `received_at`
+    is our clock.
     """
 
     receipt_id: UUID

@@ -1,4 +1,4 @@
-"""Twilio's Messages API through the official client, with every reply turned into a fact about one message."""
+"""Twilio's Messages API through the official client, with each reply translated into a fact about one message."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ _UNREADABLE = (TwilioException, ValueError, KeyError, TypeError, AttributeError)
 
 
 class TwilioGateway:
-    """The real one. Built once per process before use; its methods may run in many threads."""
+    """The real gateway. Build it once per process, before use; its methods are thread-safe."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -67,7 +67,7 @@ class TwilioGateway:
         except _FAILURES as error:
             return _failure(error)
         except _UNREADABLE as error:
-            # A 2xx that cannot be read: the message was most likely accepted, but under a name we do not know.
+            # An unreadable 2xx: Twilio most likely accepted the message, but under a SID that we do not know.
             log.warning(
                 "twilio_answer_unreadable",
                 message_id=public_id(message.id),
@@ -100,12 +100,12 @@ class TwilioGateway:
         return self._list(limit, to=to)
 
     def list_sent(self, *, after: datetime, before: datetime, limit: int) -> Iterator[TwilioMessage]:
-        """Yield messages that were sent in a span of time, at most so many.
+        """Yield up to `limit` messages that were sent in a span of time.
 
         Raises:
             TwilioUnavailableError: it could not be asked.
         """
-        # The SDK writes a Z behind whatever zone it is given.
+        # The SDK appends a Z whatever the time zone of its argument.
         return self._list(
             limit, date_sent_after=after.astimezone(UTC), date_sent_before=before.astimezone(UTC)
         )
@@ -134,7 +134,7 @@ class TwilioGateway:
         self._update(sid, body="")
 
     def probe(self) -> Submission:
-        """Ask for the account itself: accepted credentials and an active account, or the judgement."""
+        """Fetch the account itself: without a judgement, the credentials work and the account is active."""
         try:
             account = self._client.api.accounts(self._account_sid).fetch()
             if not account.status:
@@ -172,7 +172,7 @@ def _message(instance: MessageInstance) -> TwilioMessage:
     """Translate the SDK's instance, whose numbers are strings.
 
     Raises:
-        ValueError: the reply lacks what makes it a message (the SDK returns an empty instance for an empty 2xx).
+        ValueError: the reply lacks required fields (the SDK returns an empty instance for an empty 2xx).
     """
     if not instance.sid or not instance.status:
         raise ValueError("no sid or status in Twilio's answer")

@@ -1,7 +1,7 @@
-"""Kept-alive HTTP/1.1 connections that tell what a failed request can have caused.
+"""Keep-alive HTTP/1.1 connections that tell whether a failed request can have reached the server.
 
-Whether a request can have reached Twilio decides whether it may be made again, and general clients do not say. Each
-call is one write and, as a rule, one read; llhttp parses the answer, by way of httptools. See docs/decisions/0020.
+That decides whether the request may be retried, and general-purpose clients do not say. Each call is one write and
+usually one read; httptools (llhttp) parses the answer. See docs/decisions/0020.
 """
 
 import socket
@@ -20,11 +20,11 @@ from urllib3.util import wait_for_read
 
 _CHUNK = 65_536
 _MAX_BODY = 16 * 1024 * 1024
-"""Twilio's longest list, 1,000 messages, takes about two."""
+"""Twilio's longest list, 1,000 messages, takes about 2 MiB."""
 
 
 class NotSentError(Exception):
-    """The request did not leave this machine, so nothing can have been accepted: sending again is safe."""
+    """The request did not leave this machine, so nothing can have been accepted: a retry is safe."""
 
 
 class NoAnswerError(Exception):
@@ -33,7 +33,7 @@ class NoAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A whole answer; names of headers are in lower case, and of one that repeats the last counts."""
+    """A complete answer. Header names are in lower case; of a repeated header the last value counts."""
 
     status: int
     headers: Mapping[str, str]
@@ -45,14 +45,14 @@ class _Origin:
     secure: bool
     host: str
     port: int
-    name: str  # as in the Host header
+    name: str  # as sent in the Host header
 
 
 class Connections:
-    """Makes requests; safe to share between threads. Nothing is repeated and no redirect is followed."""
+    """Makes requests; safe to share between threads. It never retries, and follows no redirects."""
 
     def __init__(self, *, connect_timeout: timedelta, read_timeout: timedelta, keep: int) -> None:
-        """`read_timeout` is the longest that a whole answer may take; `keep` idle connections stay open."""
+        """`read_timeout` limits the time for the whole answer; up to `keep` idle connections stay open."""
         self._connect_s = connect_timeout.total_seconds()
         self._read_s = read_timeout.total_seconds()
         self._keep = keep
@@ -72,8 +72,8 @@ class Connections:
             connection.settimeout(self._read_s)
             connection.sendall(_head(method, origin, target, headers, len(body)) + body)
             exchange.read(connection, time.monotonic() + self._read_s)
-        except BaseException as error:  # a greenlet's end, too
-            connection.close()  # what is left of an answer would be taken for the next one
+        except BaseException as error:  # includes a killed greenlet
+            connection.close()  # the rest of this answer would be read as the next one
             if isinstance(error, OSError | HttpParserError | HungUpError):
                 raise NoAnswerError(_name(error)) from error
             raise
@@ -85,7 +85,7 @@ class Connections:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Made when first needed: reading the system's authorities takes 20 ms, and many processes never call."""
+        """Build the context at first use: loading the system's CAs takes 20 ms, and many processes never call."""
         context = ssl.create_default_context()
         context.set_alpn_protocols(["http/1.1"])
         return context
@@ -94,18 +94,18 @@ class Connections:
         self.close()
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close the idle connections."""
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
 
     def _idle_one(self, origin: _Origin) -> socket.socket | None:
-        """Return an open connection; one that has something to say, such as its end, is of no use any more."""
+        """Return an open idle connection; one with unread data, such as an EOF, is unusable and is discarded."""
         idle = self._idle.setdefault(origin, deque())
         while idle:
             try:
                 connection = idle.pop()
-            except IndexError:  # another thread was faster
+            except IndexError:  # another thread took it
                 break
             if not wait_for_read(connection, timeout=0):
                 return connection
@@ -115,7 +115,7 @@ class Connections:
     def _connect(self, origin: _Origin) -> socket.socket:
         try:
             connection = socket.create_connection((origin.host, origin.port), self._connect_s)
-        except (OSError, UnicodeError) as error:  # the latter of a name that none can have
+        except (OSError, UnicodeError) as error:  # UnicodeError: the host name is invalid
             raise NotSentError(_name(error)) from error
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -134,11 +134,11 @@ class HungUpError(Exception):
 
 
 class TooLongError(Exception):
-    """The answer goes on and on; llhttp wraps this."""
+    """The answer exceeds the limit; llhttp wraps this error."""
 
 
 class _Exchange:
-    """Takes one answer in; the methods `on_…` are llhttp's."""
+    """Parses one answer; the `on_…` methods are llhttp's callbacks."""
 
     def __init__(self) -> None:
         self._parser = HttpResponseParser(self)
@@ -168,7 +168,7 @@ class _Exchange:
         except HttpParserError:
             if not self._complete:
                 raise
-            self.keeps_alive = False  # what follows a whole answer was not asked for
+            self.keeps_alive = False  # data after a complete answer was not requested
 
     def reply(self) -> HttpReply:
         """Return the answer."""
@@ -192,7 +192,7 @@ class _Exchange:
         self._body.append(part)
 
     def on_message_complete(self) -> None:
-        if self._status < 200:  # only interim, such as 100 Continue
+        if self._status < 200:  # interim, such as 100 Continue
             self._headers.clear()
             self._ends_with_connection = False
             return
@@ -222,5 +222,5 @@ def _head(method: str, origin: _Origin, target: str, headers: Mapping[str, Any],
 
 
 def _name(error: Exception) -> str:
-    """Return the kind of failure; its text may hold an address with a phone number."""
+    """Return the name of the failure only: its text may contain a URL with a phone number."""
     return type(error).__name__

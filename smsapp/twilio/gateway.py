@@ -1,4 +1,4 @@
-"""Twilio as services see it: what is asked of it, and what it answers."""
+"""Twilio as services see it: the requests they make and the answers they get."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class CreateRequest(Protocol):
 
     @property
     def media_urls(self) -> list[str] | None:
-        """What makes it an MMS."""
+        """The media that make it an MMS, None for an SMS."""
 
     @property
     def request_id(self) -> str | None:
@@ -68,10 +68,10 @@ class TwilioMessage:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What became of one attempt: `message` when accepted, else the judgement.
+    """The outcome of one attempt: `message` when accepted, else the judgement.
 
-    `retry_after` is Twilio's header as it came; `cause` names a network failure. Without `requested` nothing was asked
-    of Twilio, and with `held_until` nothing is to be earlier than that.
+    `retry_after` is Twilio's raw header; `cause` names a network failure. Without `requested` no request was made to
+    Twilio. With `held_until` none may be made before that time.
     """
 
     message: TwilioMessage | None = None
@@ -83,7 +83,7 @@ class Submission:
 
 
 class TwilioUnavailableError(Exception):
-    """Twilio could not be asked now. `retry_after` is its header as it came, `code` and `status` its refusal if any."""
+    """Twilio could not answer now. `retry_after` is its raw header; `code` and `status` are its refusal, if any."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class TwilioUnavailableError(Exception):
 
     @property
     def concerns_one(self) -> bool:
-        """Whether Twilio does answer, only not this question: another one may fare better at once."""
+        """Whether Twilio answers but refused this request: another request may succeed at once."""
         if self.status is None:
             return str(self) == UNREADABLE_ANSWER
         return 400 <= self.status < 500 and self.status not in {401, 403, 408, 429}
@@ -119,7 +119,7 @@ class Gateway(Protocol):
         """Yield the latest messages to a number."""
 
     def list_sent(self, *, after: datetime, before: datetime, limit: int) -> Iterator[TwilioMessage]:
-        """Yield messages that were sent in a span of time, at most so many."""
+        """Yield up to `limit` messages that were sent in a span of time."""
 
     def cancel(self, sid: str) -> TwilioMessage:
         """Cancel a scheduled message."""
@@ -128,4 +128,4 @@ class Gateway(Protocol):
         """Empty the body of a message that Twilio keeps."""
 
     def probe(self) -> Submission:
-        """Ask for the account itself: accepted credentials and an active account, or the judgement."""
+        """Fetch the account itself: without a judgement, the credentials work and the account is active."""

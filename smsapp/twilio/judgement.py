@@ -1,4 +1,4 @@
-"""What Twilio's refusal of one attempt means: for the message, and for the traffic around it."""
+"""What Twilio's refusal of one attempt means for the message, and for the traffic around it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,12 +49,12 @@ class Judgement:
 
     @classmethod
     def opted_out(cls) -> "Judgement":
-        """Judge a request that was not made, because the recipient wants nothing of this sender."""
+        """Judge a request that was not made, because the recipient has opted out of this sender."""
         return cls(SubmissionVerdict.REFUSED, OWN_FAILURES[OwnCode.RECIPIENT_OPTED_OUT])
 
     @classmethod
     def quiet(cls) -> "Judgement":
-        """Judge a request that was not made yet, because it is night at the recipient's."""
+        """Judge a request that was not made yet, because of the recipient's quiet hours."""
         return cls(SubmissionVerdict.RETRY, OWN_FAILURES[OwnCode.QUIET_HOURS])
 
     @classmethod
@@ -64,7 +64,7 @@ class Judgement:
 
     @classmethod
     def removed(cls) -> "Judgement":
-        """Judge a request that was not made, because its text is gone."""
+        """Judge a request that was not made, because its text was redacted."""
         return cls(SubmissionVerdict.REFUSED, OWN_FAILURES[OwnCode.TEXT_REMOVED])
 
     @property
@@ -79,7 +79,7 @@ class Judgement:
 
     @property
     def wait(self) -> Wait:
-        """Which schedule a repetition follows."""
+        """Which schedule a retry follows."""
         if self.breaker:
             return Wait.PARKED
         if self.slows is BreakerScope.SENDER:
@@ -87,12 +87,12 @@ class Judgement:
         return Wait.THROTTLED if self.slows else Wait.NOT_SENT
 
 
-# Every request of the account meets these until someone mends the account or our settings; the daily limit of
-# 63038 mends itself.
+# Every request of the account gets these until somebody fixes the account or our settings; the daily limit of 63038
+# resets by itself.
 _PARKS_ACCOUNT = frozenset({20003, 20005, 20006, 20008, 20010, 20403, 20404, 20426, 30002, 30037, 63038})
-# Every message of the sender meets these, wherever it goes. Not 21606, 21612 or 21703, which depend on the
-# destination, nor 21659, which a short code gets for a recipient abroad (its page: "Short Code country
-# mismatch"): parking would let one message stop all others.
+# Every message of the sender gets these, whatever its destination. Not 21606, 21612 or 21703, which depend on the
+# destination, nor 21659, which a short code gets for a recipient abroad (its page: "Short Code country mismatch"):
+# parking would let one message stop all others.
 _PARKS_SENDER = frozenset({21212, 21401, 21601, 21660, 21661, 21701, 21702, 21704, 21705})
 _SLOWS: Mapping[int, BreakerScope] = {
     20429: BreakerScope.ACCOUNT,
@@ -105,9 +105,9 @@ _SLOWS: Mapping[int, BreakerScope] = {
 def judge_refusal(code: int | None, http_status: int) -> Judgement:
     """Return what a create request's error answer means for the message and for the traffic around it.
 
-    A 4xx is never processed, so the message may wait for a fault that is not its own to be mended; a 5xx may
-    have been processed, and a blind retry would send twice. Both 429s are safe to retry.
-    Sources: https://www.twilio.com/docs/api/errors/20500, /20429 and /21611.
+    A 4xx is never processed, so the message may wait until a fault that is not its own is fixed. A 5xx may have been
+    processed, and a blind retry could send twice. Both 429s are safe to retry. Sources:
+    https://www.twilio.com/docs/api/errors/20500, /20429 and /21611.
     """
     failure = explain(code, http_status=http_status)
     if not 400 <= http_status < 500:
@@ -124,7 +124,7 @@ def judge_refusal(code: int | None, http_status: int) -> Judgement:
 def _breaker(code: int | None, http_status: int) -> BreakerScope | None:
     if code in _PARKS_SENDER:
         return BreakerScope.SENDER
-    # A create request names nothing but the account in its path, so an unexplained 404 is no message's fault.
+    # A create request names nothing but the account in its path, so an unexplained 404 is not the message's fault.
     unexplained = code not in FAILURES and http_status in {403, 404}
     if code in _PARKS_ACCOUNT or http_status == 401 or unexplained:
         return BreakerScope.ACCOUNT

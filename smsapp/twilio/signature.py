@@ -1,11 +1,11 @@
 """Twilio's request signature: who may change a message's status.
 
-Algorithm: https://www.twilio.com/docs/usage/security. The official validator is the authority; before it runs, its
-most common case (the exact URL, a form body) is computed here at a fifth of the cost. Nothing is accepted here that the
-validator would refuse, but for a URL that it tidies up before it looks (`/status?` becomes `/status`), which is taken
-as it was requested, too; a differential test holds that. Not supported, on purpose: JSON bodies (`bodySHA256`), which
-Twilio does not use for messages, and SharedKey signatures (HMAC-SHA256), whose secret we are not given. The header that
-announces those is not signed, so it may never choose how a request is checked.
+Algorithm: https://www.twilio.com/docs/usage/security. The official validator is the authority; before it runs, its most
+common case (the exact URL, a form body) is computed here at a fifth of the cost. This accepts nothing that the
+validator would refuse, except that the validator normalizes a URL first (`/status?` becomes `/status`), and here the
+URL as requested is accepted as well; a differential test checks that. Not supported, on purpose: JSON bodies
+(`bodySHA256`), which Twilio does not use for messages, and SharedKey signatures (HMAC-SHA256), whose secret we are not
+given. The header that announces those is not signed, so it may never choose how a request is checked.
 """
 
 import base64
@@ -38,7 +38,7 @@ class _Parameters:
 
 
 class SignatureVerifier:
-    """Checks callbacks against every token that is valid at present: rotation must not lose a single one."""
+    """Checks callbacks against every currently valid token: token rotation must not lose a single callback."""
 
     def __init__(self, base_url: str, tokens: Sequence[str]) -> None:
         parts = urlsplit(base_url)

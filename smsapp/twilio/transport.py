@@ -1,7 +1,7 @@
-"""The official client's HTTP layer, over connections of our own instead of requests.
+"""The official client's HTTP layer, over our own connections instead of the `requests` library.
 
-Three things decide a send that the SDK's own layer hides: separate connect and read timeouts (it takes one number, and
-has none by default), the reply's headers when Twilio refuses (`Retry-After`), and whether a failed request can have
+A send depends on three things that the SDK's own layer hides: separate connect and read timeouts (it takes one number,
+and has none by default), the reply's headers when Twilio refuses (`Retry-After`), and whether a failed request can have
 reached Twilio. See docs/decisions/0003-twilio-client.md.
 """
 
@@ -21,8 +21,7 @@ from smsapp.twilio.connections import Connections
 class RefusedError(Exception):
     """Twilio answered with an error.
 
-    `code` is Twilio's error code, None when the body has none (a gateway's HTML, say); `retry_after` is the header
-    as it came.
+    `code` is Twilio's error code, None when the body has none (a gateway's HTML, say); `retry_after` is the raw header.
     """
 
     def __init__(self, code: int | None, status: int, retry_after: str | None) -> None:
@@ -56,7 +55,7 @@ class Transport(HttpClient):
         timeout: float | None = None,  # noqa: ARG002
         allow_redirects: bool = False,  # noqa: ARG002
     ) -> Response:
-        """Perform one request; the timeouts are those of the connections, and redirects are refusals.
+        """Perform one request; the connections' timeouts apply, and a redirect counts as a refusal.
 
         Raises:
             NotSentError: DNS, connect or TLS failure; the request cannot have been processed.
@@ -79,7 +78,7 @@ def _basic(user: str, password: str) -> str:
 
 
 def _error_code(body: bytes) -> int | None:
-    """Return Twilio's code from an error body, which may also be anything else."""
+    """Return Twilio's code from an error body, None if the body is anything else."""
     with suppress(orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         return int(orjson.loads(body)["code"])
     return None
