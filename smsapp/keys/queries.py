@@ -1,4 +1,4 @@
-"""API keys: only digests are stored, so a stolen database opens nothing."""
+"""API keys: only digests are stored, so a stolen database contains no usable key."""
 
 import hashlib
 import secrets
@@ -33,24 +33,24 @@ def issue(session: Session, name: str, *, mode: Mode, now: datetime, quiet_hours
 
 
 def find_active(session: Session, secret: str) -> ApiKey | None:
-    """Return the key that this secret opens, or None when there is none or it was revoked."""
+    """Return the key with this secret, or None when there is none or it was revoked."""
     query = select(ApiKey).where(ApiKey.secret_sha256 == digest(secret), ApiKey.revoked_at.is_(None))
     return session.scalars(query).one_or_none()
 
 
 def touch(session: Session, key_id: UUID, *, now: datetime) -> None:
-    """Note that the key was used."""
+    """Record that the key was used."""
     session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now))
 
 
 def revoke(session: Session, prefix: str, *, now: datetime) -> int:
-    """End the keys with this prefix; return how many there were."""
+    """Revoke the keys with this prefix; return how many were revoked."""
     query = update(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)).values(revoked_at=now)
     return int(session.connection().execute(query).rowcount)
 
 
 def set_quiet_hours(session: Session, prefix: str, hours: str | None) -> int:
-    """Let new messages of the keys with this prefix wait at these times of day; return how many keys there were."""
+    """Set the quiet hours of new messages of the keys with this prefix; return how many keys were changed."""
     query = (
         update(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)).values(quiet_hours=hours)
     )
@@ -63,12 +63,12 @@ def all_of(session: Session) -> Sequence[ApiKey]:
 
 
 def prefixes(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return the beginnings of keys by their ids."""
+    """Return the prefixes of keys by their ids."""
     if not ids:
         return {}
     return dict(session.execute(select(ApiKey.id, ApiKey.prefix).where(ApiKey.id.in_(ids))).all())
 
 
 def digest(secret: str) -> str:
-    """Return what is stored of a secret; it has 256 random bits, so a fast unsalted hash is enough."""
+    """Return the stored digest of a secret; it has 256 random bits, so a fast unsalted hash is enough."""
     return hashlib.sha256(secret.encode()).hexdigest()

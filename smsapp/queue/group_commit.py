@@ -64,7 +64,7 @@ class GroupCommit(Generic[T]):
         error: Exception | None = None
         try:
             self._write([waiting.item for waiting in batch])
-        except Exception as raised:  # noqa: BLE001 - it is raised again, by each who waits for it
+        except Exception as raised:  # noqa: BLE001 - each waiting caller raises it
             error = raised
         with self._mutex:
             successor = self._queue[0] if self._queue else None

@@ -1,8 +1,8 @@
-"""Phone numbers and sender IDs: checked and brought to one form at the edge, masked for people's eyes.
+"""Phone numbers and sender IDs: validated and normalized at the edge, masked for display.
 
-One form matters because suppression, rate limits and reconciliation all look a recipient up by this string.
-The numbering plans are those of `phonenumbers` (Google's libphonenumber); it loads a country's plan at that
-country's first number, so the first call per country is slower by milliseconds.
+One form matters because suppression, rate limits and reconciliation all look a recipient up by this string. The
+numbering plans come from `phonenumbers` (Google's libphonenumber), which loads a country's plan at that country's first
+number, so the first call per country is slower by milliseconds.
 """
 
 import re
@@ -18,16 +18,16 @@ from smsapp.text import normalize
 PhoneProblem = Literal["not_e164", "unknown_country_code", "too_short", "too_long", "not_possible"]
 SenderProblem = PhoneProblem | Literal["not_a_sender"]
 
-WHATSAPP = "whatsapp:"  # the one channel prefix that Twilio puts before a phone number
-RCS = "rcs:"  # before the number of somebody who wrote by RCS; the same phone takes SMS
+WHATSAPP = "whatsapp:"  # Twilio's prefix for a phone number on WhatsApp
+RCS = "rcs:"  # before the number of somebody who wrote by RCS; the same phone receives SMS
 
 _UNSEEN = r" \t\r\n\u00a0\u00ad\u2000-\u200f\u202a-\u202f\u2060-\u2069\u3000\ufeff"
 _SEPARATORS = (
     r"\-.()\[\]\/~\u00b7\u2010-\u2015\u2022\u2053\u2212\u223c\u30fb\u30fc\ufe58\ufe63\uff08\uff09"
     r"\uff0d-\uff0f\uff3b\uff3d\uff5e"
 )
-"""What people and their word processors put between digits: the punctuation of libphonenumber, which covers E.123, DIN
-5008, French and Japanese typography, without its `x`; and the dots in the middle of a line."""
+"""The separators that people and word processors put between digits: libphonenumber's punctuation without its `x`,
+which covers E.123, DIN 5008, French and Japanese typography, and middle dots."""
 
 _PLUS = r"+\uff0b"
 _DIGITS = r"0-9\u0660-\u0669\u06f0-\u06f9\uff10-\uff19"
@@ -37,16 +37,16 @@ ADDRESS = (
     rf"[{_UNSEEN}]*(whatsapp:|rcs:)?[{_UNSEEN}{_SEPARATORS}]*[{_PLUS}][{_DIGITS}{_UNSEEN}{_SEPARATORS}]+"
 )
 SENDER = rf"\s*[0-9]{{3,8}}\s*|\s*[0-9 &+_-]*[A-Za-z][A-Za-z0-9 &+_-]*\s*|{ADDRESS}"
-"""What recipients and senders look like, as regular expressions for people: not enough, and necessary but for rarer
-invisible characters, which are dropped all the same."""
+"""Regular expressions that document recipients and senders for API clients. A match is not sufficient, and it is
+necessary except for rarer invisible characters, which we drop anyway."""
 
 _BETWEEN_DIGITS = re.compile(rf"[{_SEPARATORS} ]")
 _TO_ASCII = {ord("\uff0b"): "+"} | {
     first + digit: str(digit) for first in (0x660, 0x6F0, 0xFF10) for digit in range(10)
 }
 _FORMER_MEXICO = re.compile(r"\+521([0-9]{10})")
-"""Mexican mobile numbers had a 1 after the country code until 2019; Twilio wants them without
-(https://www.twilio.com/en-us/guidelines/mx/sms), and still puts it into the addresses of people on WhatsApp."""
+"""Mexican mobile numbers had a 1 after the country code until 2019; Twilio requires them without
+(https://www.twilio.com/en-us/guidelines/mx/sms), but still includes it in WhatsApp addresses."""
 
 _PLUS_DIGITS = re.compile(r"\+[0-9]+")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
@@ -73,11 +73,11 @@ PHONE_FAULTS = MappingProxyType(
         "too_long": "is too long for a phone number of its country",
     }
 )
-"""What people are told, by the reason of `InvalidPhoneNumber`; any other is not a possible phone number."""
+"""Messages for people, by the reason of `InvalidPhoneNumber`; any other reason means an impossible phone number."""
 
 
 class InvalidPhoneNumber(ValueError):
-    """No phone can have this number; `reason` says why in one word for machines."""
+    """No phone can have this number; `reason` says why, for programs."""
 
     def __init__(self, reason: PhoneProblem) -> None:
         super().__init__(reason)
@@ -85,7 +85,7 @@ class InvalidPhoneNumber(ValueError):
 
 
 class InvalidSender(ValueError):
-    """Twilio knows no such kind of sender; `reason` is that of the number, or "not_a_sender"."""
+    """Twilio has no such kind of sender; `reason` is that of the number, or "not_a_sender"."""
 
     def __init__(self, reason: SenderProblem) -> None:
         super().__init__(reason)
@@ -94,24 +94,24 @@ class InvalidSender(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Where a message goes, in the one form we store."""
+    """Where a message goes, in the one form that we store."""
 
     e164: str  # plus and digits; a WhatsApp address keeps its prefix: whatsapp:+14155552671
-    region: str | None  # ISO 3166-1 alpha-2; None for numbers of no country, such as +800, or of none we know
-    valid: bool  # False: the length is right but the plan has no such number; worth a warning, not a refusal
+    region: str | None  # ISO 3166-1 alpha-2; None for numbers without a country (+800) or of an unknown one
+    valid: bool  # False: the length fits but the plan has no such number; worth a warning, not a refusal
 
     @property
     def country(self) -> str:
-        """Return the region, or plus and three digits where there is none: satellites, and numbers no plan knows."""
+        """Return the region, or plus and three digits where there is none: satellite and unknown numbers."""
         return self.region or _without_prefix(self.e164)[1][:4]
 
 
 def parse_recipient(raw: str) -> Recipient:
     """Return the recipient that `raw` names: an international number with its plus sign.
 
-    What cannot be seen and what people put between digits is dropped, and so is a national trunk zero as in
-    +44 (0) 7911. Whoever wrote to us can be answered at the address that we show: `rcs:` and Mexico's former 1 are
-    dropped, too. Plans change faster than any table, so only an impossible length or country code is refused.
+    Invisible characters and separators between digits are dropped, and so is a national trunk zero as in +44 (0) 7911.
+    `rcs:` and Mexico's former 1 are dropped too, so that callers can reply to the address that we show of an inbound
+    text. Plans change faster than any table, so only an impossible length or country code is refused.
 
     Raises:
         InvalidPhoneNumber: not a number with a plus sign, or one that no phone can have.
@@ -119,11 +119,11 @@ def parse_recipient(raw: str) -> Recipient:
     prefix, text = _without_prefix(_in_one_line(raw))
     number = _parse(text if prefix else text.removeprefix(RCS))
     region = phonenumbers.region_code_for_number(number)
-    # With the region at hand this costs half of is_valid_number(), which would look it up again.
+    # The region is known already; this costs half of is_valid_number(), which would look it up again.
     valid = region is not None and phonenumbers.is_valid_number_for_region(number, region)
     e164 = prefix + phonenumbers.format_number(number, PhoneNumberFormat.E164)
     if not valid and e164 != raw:
-        return parse_recipient(e164)  # an odd number can lose one more trunk zero each time it is read
+        return parse_recipient(e164)  # an unusual number can lose one more trunk zero each time it is parsed
     return Recipient(
         e164=e164,
         region=None if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else region,
@@ -132,7 +132,7 @@ def parse_recipient(raw: str) -> Recipient:
 
 
 def address(to: str, sender: str | None) -> str:
-    """Return the recipient as Twilio wants it with this sender: both on WhatsApp, or as it is.
+    """Return the recipient as Twilio requires it with this sender: on WhatsApp if the sender is, else unchanged.
 
     Source: https://www.twilio.com/docs/messaging/api/message-resource, whose To and From are of one channel.
     """
@@ -142,10 +142,10 @@ def address(to: str, sender: str | None) -> str:
 
 
 def parse_sender(raw: str) -> str:
-    """Return the sender in the form Twilio takes as From: E.164 number, short code or alphanumeric sender ID.
+    """Return the sender in the form Twilio accepts as From: E.164 number, short code or alphanumeric sender ID.
 
-    Source for the last: https://www.twilio.com/docs/messaging/api/alphasender-resource (up to 11 of A-Z, a-z,
-    0-9, space, + - _ &, and not digits alone). That the account owns the sender, only Twilio can tell.
+    Source for the last: https://www.twilio.com/docs/messaging/api/alphasender-resource (up to 11 of A-Z, a-z, 0-9,
+    space, + - _ &, and not digits alone). Only Twilio can tell whether the account owns the sender.
 
     Raises:
         InvalidSender: none of the three.
@@ -168,8 +168,8 @@ def parse_sender(raw: str) -> str:
 def mask(number: str) -> str:
     """Return the number fit for logs and screens: +15005550006 → +1******0006.
 
-    Takes anything, also what failed to parse. At most the first two and last four characters stay, never more
-    than half; a WhatsApp prefix is no secret and does not count.
+    Accepts any text, even one that failed to parse. At most the first two and last four characters stay, never more
+    than half; a WhatsApp prefix is not secret and does not count.
     """
     prefix, text = _without_prefix(number)
     shown = min(len(text) // 2, 6)
@@ -183,7 +183,7 @@ def _without_prefix(text: str) -> tuple[str, str]:
 
 
 def _in_one_line(raw: str) -> str:
-    """Return the text without what cannot be seen; two lines may be two numbers.
+    """Return the text without invisible characters; more than one line is refused, since it may hold two numbers.
 
     Raises:
         InvalidPhoneNumber: it has more than one line.
@@ -195,7 +195,7 @@ def _in_one_line(raw: str) -> str:
 
 
 def _parse(text: str) -> phonenumbers.PhoneNumber:
-    """Parse strictly: the library alone would also take letters, extensions and tel: links."""
+    """Parse strictly: the library alone would also accept letters, extensions and tel: links."""
     compact = _FORMER_MEXICO.sub(r"+52\1", _BETWEEN_DIGITS.sub("", text).translate(_TO_ASCII))
     if not _PLUS_DIGITS.fullmatch(compact):
         raise InvalidPhoneNumber("not_e164")

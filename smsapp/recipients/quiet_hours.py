@@ -1,7 +1,7 @@
-"""Quiet hours: when it is night at the recipient's, as far as a phone number tells.
+"""Quiet hours: when it is night for the recipient, as far as the phone number tells.
 
-The time zones are those of `phonenumbers` (Google's libphonenumber). A number may lie in several, and a mobile phone
-travels, so this is a courtesy and no proof. The reading is the cautious one: it is night while it is night in any of
+The time zones come from `phonenumbers` (Google's libphonenumber). A number may belong to several, and a mobile phone
+travels, so this is a courtesy and not a guarantee. We err on the cautious side: it is night while it is night in any of
 the number's zones.
 """
 
@@ -17,7 +17,7 @@ import phonenumbers
 from smsapp.recipients.phone import WHATSAPP
 
 QUIET_HOURS = "quiet_hours"
-"""The reason, in a message's history, why it waits."""
+"""The reason in a message's history for such a wait."""
 
 SPAN = r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])"
 
@@ -37,7 +37,7 @@ class InvalidQuietHours(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """From one time of day until another, in the recipient's time; over midnight when `until` is the earlier one."""
+    """From one time of day until another, in the recipient's time; past midnight if `until` is the earlier one."""
 
     begin: time
     until: time
@@ -47,7 +47,7 @@ class QuietHours:
         """Read `21:00-08:00`.
 
         Raises:
-            InvalidQuietHours: it is something else, or as long as a day.
+            InvalidQuietHours: not in this form, or both times are the same.
         """
         match = _SPAN.fullmatch(text)
         if match is None:
@@ -60,8 +60,8 @@ class QuietHours:
     def night(self, day: date, zone: ZoneInfo) -> Night:
         """Return when the quiet hours that begin on this day begin and end in a zone; the end is not one of them.
 
-        Of a time that the clocks show twice the first begins them and the last ends them: once quiet, it stays so. A
-        time that the clocks skip is the moment at which they do.
+        If the clocks show a time twice, the first occurrence begins the quiet hours and the last ends them, so that
+        they are never interrupted. A time that the clocks skip stands for the moment of the change.
         """
         return _night(self.begin, self.until, day, zone)
 
@@ -78,9 +78,9 @@ class QuietHours:
 def held_until(
     number: str, hours: str | None, *, now: datetime, deliver_by: datetime | None
 ) -> datetime | None:
-    """Return until when a text waits, no longer than it is worth anything; None when it can go out now.
+    """Return until when a text waits, at the latest until `deliver_by`; None when it can go out now.
 
-    At `deliver_by` it is looked at again and ends, whatever the hour.
+    At `deliver_by` it is processed and fails, whatever the hour.
     """
     if hours is None:
         return None
@@ -91,9 +91,9 @@ def held_until(
 def quiet_until(number: str, hours: QuietHours, *, now: datetime) -> datetime | None:
     """Return when the recipient may be texted again, or None when that is now.
 
-    That is the next moment at which it is quiet in none of the number's zones. Where zones lie so far apart that there
-    is no such moment all day (an American toll-free number, from Guam to the Caribbean), it is the next one at which it
-    is quiet in the fewest: waiting for ever would spare nobody.
+    That is the next moment at which none of the number's zones is quiet. If the zones lie so far apart that no such
+    moment exists all day (an American toll-free number, from Guam to the Caribbean), it is the next one at which the
+    fewest zones are quiet: waiting forever would help nobody.
     """
     return quiet_until_in(zones_of(number), hours, now=now)
 
@@ -113,13 +113,13 @@ def quiet_until_in(zones: tuple[ZoneInfo, ...], hours: QuietHours, *, now: datet
 
 @lru_cache(maxsize=4096)
 def zones_of(number: str) -> tuple[ZoneInfo, ...]:
-    """Return the time zones in which a number may be, UTC alone for a number of no place."""
-    # Loaded at the first message with quiet hours: the table of prefixes takes megabytes.
+    """Return the time zones in which a number may be; UTC alone for a number without a place."""
+    # Imported at the first message with quiet hours: the table of prefixes takes megabytes.
     from phonenumbers import timezone  # noqa: PLC0415
 
     parsed = phonenumbers.parse(number.removeprefix(WHATSAPP))
     names = timezone.time_zones_for_number(parsed)
-    if timezone.UNKNOWN_TIMEZONE in names:  # a number that no plan knows yet is at least in its country
+    if timezone.UNKNOWN_TIMEZONE in names:  # a number that no plan has yet is at least in its country
         names = timezone.time_zones_for_geographical_number(parsed)
     if timezone.UNKNOWN_TIMEZONE in names:
         names = ("UTC",)

@@ -1,4 +1,4 @@
-"""CSV as spreadsheets and people write it: `sep=` lines, line breaks in cells, blank columns, any byte order mark."""
+"""Read CSV as spreadsheets and people write it: `sep=` lines, line breaks in cells, blank columns, any BOM."""
 
 import codecs
 import csv
@@ -13,7 +13,7 @@ from smsapp.uploads.rows import MAX_CELL_CHARS, MAX_COLUMNS, RawRow, UnreadableU
 from smsapp.uploads.spreadsheets import as_meant
 
 CHARSETS = ("utf-8", "utf-16", "utf-16le", "utf-16be", "windows-1252", "iso-8859-1")
-"""UTF-8 unless another is named: a guess that is wrong would be sent to people's phones."""
+"""UTF-8 unless the caller names another: a wrong guess would be sent to people's phones."""
 
 DELIMITERS = ",;\t"
 
@@ -26,7 +26,7 @@ _SEP = re.compile(r"\"?sep=([^\w\s\"]|\t)\"?[,;|\t]*[\r\n]*", re.IGNORECASE)
 
 
 class CsvRows:
-    """Rows of a CSV file, one at a time: at most a block and a row of it are in memory, and the work is linear."""
+    """Yields the rows of a CSV file one at a time, in linear time; at most one block and one row are in memory."""
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class CsvRows:
         required: str = "to",
         exported: Collection[str] = (),
     ) -> None:
-        """Read the header; `required` is the column that it must have.
+        """Read the header; `required` names the column that it must have.
 
-        In the columns `exported` our own exports have made formulas harmless; that is undone.
+        In the columns `exported`, our own exports escape formulas; reading undoes that.
 
         Raises:
-            UnreadableUpload: no header, not that column in it, a name twice, too many columns, or an unknown character
-                set.
+            UnreadableUpload: no header, the required column missing, a duplicate name, too many columns, or an unknown
+                character set.
         """
         self._file = file
         self._exported = frozenset(exported)
@@ -54,7 +54,7 @@ class CsvRows:
         self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
 
     def __iter__(self) -> Iterator[RawRow]:
-        """Yield rows; one that does not fit the header is a fault of its own.
+        """Yield rows; a row that does not fit the header carries a fault.
 
         Raises:
             UnreadableUpload: the file ends inside quotes, or is not in its character set.
@@ -73,14 +73,14 @@ class CsvRows:
                 yield self._row(line, cells)
 
     def let_go(self) -> None:
-        """Go back to the file's beginning and leave it open, for others to read; no rows can be read here any more."""
+        """Rewind the file and leave it open for other readers; this object can read no more rows."""
         self._text.detach()
         self._file.seek(0)
 
     def _row(self, line: int, cells: Sequence[str]) -> RawRow:
         if not all(map(_is_blank, cells[len(self._names) :])):
             return RawRow(line, fault="too_many_cells")
-        found = dict.fromkeys(self.columns, "")  # spreadsheets drop empty cells at the end
+        found = dict.fromkeys(self.columns, "")  # spreadsheets drop trailing empty cells
         for name, cell in zip(self._names, cells, strict=False):
             if len(cell) > MAX_CELL_CHARS:
                 return RawRow(line, fault="too_long", column=name or None)
@@ -89,9 +89,10 @@ class CsvRows:
         return RawRow(line, found)
 
     def _read_header(self, required: str) -> tuple[str, list[str]]:
-        """Return the delimiter and the header's cells; the next line is the first after it.
+        """Return the delimiter and the header's cells, leaving the file at the first line after the header.
 
-        The delimiter is the one that a `sep=` line names, else the one that gives the required name and the most cells.
+        The delimiter is the one that a `sep=` line names, else the one that yields the required name and the most
+        cells.
         """
         begin, named = self._find_header()
         taken = [begin]
@@ -103,7 +104,7 @@ class CsvRows:
         return delimiter, header
 
     def _find_header(self) -> tuple[str, str | None]:
-        """Return the first line with something in it, and the delimiter that a line before it named."""
+        """Return the first non-blank line, and the delimiter that a `sep=` line before it named."""
         named = None
         self._lines.begin_row()
         for line in self._lines:
@@ -115,9 +116,9 @@ class CsvRows:
         return "", named
 
     def _split(self, taken: list[str], delimiter: str) -> tuple[list[str], int]:
-        """Return the cells of the row that `taken` begins with, and how many lines it has; no cells if it is none.
+        """Return the cells of the row at the start of `taken`, and its number of lines; no cells if it is not a row.
 
-        Lines that it needs beyond `taken` are added to that.
+        Further lines that the row needs are appended to `taken`.
         """
         used = 0
 
@@ -138,7 +139,7 @@ class CsvRows:
 
 
 class _Lines:
-    """Lines, counted; csv's own count begins after the header."""
+    """Counts lines; csv's own count starts after the header."""
 
     def __init__(self, file: TextIOWrapper) -> None:
         self._file = file
@@ -157,12 +158,12 @@ class _Lines:
         return line
 
     def begin_row(self) -> int:
-        """Return the number of the next line, with which a row begins."""
+        """Return the number of the next line, where a row begins."""
         self._row_chars = 0
         return self._count + 1
 
     def give_back(self, lines: Sequence[str]) -> None:
-        """Have lines that were read too early come again."""
+        """Push back lines that were read too early."""
         again = [line for line in lines if line]
         self._again.extendleft(reversed(again))
         self._count -= len(again)
@@ -191,12 +192,12 @@ def _opened(file: IO[bytes], charset: str) -> TextIOWrapper:
     begin = file.read(4)
     file.seek(0)
     encoding = next((name for bom, name in _BOMS if begin.startswith(bom)), None)
-    # Line ends as they are, since csv knows them all; nothing else (U+2028, say) ends a line.
+    # Keep line ends unchanged: csv handles all of them, and nothing else (U+2028, say) may end a line.
     return TextIOWrapper(file, encoding=encoding or _without_bom(begin, charset), newline="")
 
 
 def _without_bom(begin: bytes, charset: str) -> str:
-    """Return the encoding of a file that begins with a letter: half of one in UTF-16 is NUL, which no text has."""
+    """Return the encoding of a file that begins with a letter: in UTF-16 one of its bytes is NUL, which no text has."""
     if charset in {"utf-8", "utf-16"}:
         if begin[:1] == _NUL:
             return "utf-16-be"
@@ -208,7 +209,7 @@ def _without_bom(begin: bytes, charset: str) -> str:
 
 
 def _fitness(header: Sequence[str], required: str) -> tuple[bool, int]:
-    """Return how good a reading of the header this is, to be compared with others."""
+    """Return a score for this reading of the header, to compare delimiters."""
     return required in {normalize_name(cell).lower() for cell in header}, len(header)
 
 
@@ -217,7 +218,7 @@ def _is_blank(cell: str) -> bool:
 
 
 def _names(header: Sequence[str], required: str) -> list[str]:
-    """Return the names of the columns, blank for those that have none: their cells say nothing."""
+    """Return the names of the columns, blank for unnamed ones, whose cells are ignored."""
     names = [normalize_name(cell) for cell in header]
     while names and not names[-1]:
         names.pop()

@@ -1,4 +1,4 @@
-"""A JSON document with a long list in it, `{"body": …, "rows": [{…}, …]}`, read without holding all of it."""
+"""Stream a JSON document with a long list, `{"body": …, "rows": [{…}, …]}`, without holding all of it in memory."""
 
 import codecs
 import json
@@ -12,22 +12,23 @@ ROWS = "rows"
 
 _BLOCK = 16_384
 _MAX_VALUE_CHARS = MAX_COLUMNS * (MAX_CELL_CHARS + 128)
-"""As long as the longest row; that text may be twice as long in escapes is nobody's case."""
+"""As long as the longest row, without allowing for JSON escapes, which can make a text longer: no real row needs
+that."""
 _SPACE = " \t\n\r"
 
 
 class Readable(Protocol):
-    """What is needed of a file."""
+    """The file methods that the reader needs."""
 
     def read(self, size: int, /) -> bytes:
-        """Return so many bytes, or what is left."""
+        """Return up to `size` bytes; fewer only at the end."""
 
     def seek(self, position: int, /) -> Any:
         """Go to a position."""
 
 
 def read_options(file: Readable) -> dict[str, Any]:
-    """Return every member of the document but `rows`, wherever they stand.
+    """Return every member of the document except `rows`, in whatever order they come.
 
     Raises:
         UnreadableUpload: not a JSON object with a list of rows.
@@ -82,7 +83,7 @@ def _row(number: int, item: object) -> RawRow:
 
 
 class _Scanner:
-    """Takes one value after the other from a buffer that is filled block by block."""
+    """Decodes one value after another from a buffer that is filled block by block."""
 
     def __init__(self, file: Readable) -> None:
         file.seek(0)
@@ -94,7 +95,7 @@ class _Scanner:
         self._ended = False
 
     def members(self) -> Iterator[str]:
-        """Yield the names of the document's members; whoever asks must take each value before the next name."""
+        """Yield the names of the document's members; the caller must consume each value before the next name."""
         self._expect("{")
         if self._next() == "}":
             self._at += 1
@@ -124,7 +125,7 @@ class _Scanner:
                 return
 
     def value(self) -> Any:
-        """Return the next value; it must be short, since it is held whole."""
+        """Return the next value; it must be short, because all of it is held in memory."""
         self._next()
         while True:
             try:
@@ -134,16 +135,16 @@ class _Scanner:
             else:
                 if end - self._at > _MAX_VALUE_CHARS:
                     _malformed()
-                if end < len(self._buffer) or self._ended:  # a number at the end of the buffer may go on
+                if end < len(self._buffer) or self._ended:  # a number at the end of the buffer may continue
                     self._at = end
                     return value
             if self._ended or end - self._at > _MAX_VALUE_CHARS:
                 _malformed()
-            # Twice as much each time: what is decoded again and again is then no more than all of it once more.
+            # Doubling bounds the total cost of decoding from the start each time to a constant factor.
             self._fill(max(_BLOCK, end - self._at))
 
     def _separator(self, close: str) -> bool:
-        """Take a comma, or the closing bracket; return whether it was the latter."""
+        """Consume a comma or the closing bracket; return whether it was the bracket."""
         found = self._next()
         if found not in {",", close}:
             _malformed()
@@ -156,7 +157,7 @@ class _Scanner:
         self._at += 1
 
     def _next(self) -> str:
-        """Skip white space and return the next character without taking it; nothing at the end."""
+        """Skip white space and return the next character without consuming it; empty at the end."""
         while True:
             while self._at < len(self._buffer) and self._buffer[self._at] in _SPACE:
                 self._at += 1

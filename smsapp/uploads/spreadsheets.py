@@ -1,8 +1,8 @@
-"""Cells of the CSV files that we write: no spreadsheet runs them, and they come back as they were.
+"""Escape cells of the CSV files that we write: no spreadsheet runs them as formulas, and reading restores them.
 
 A cell that begins with `=`, say, is a formula to a spreadsheet (https://owasp.org/www-community/attacks/CSV_Injection).
-An apostrophe in front makes it a text. Where Windows' list separator is a semicolon, Excel takes one within a text for
-the end of a cell, and a tab when text is pasted; so what follows either is treated in the same way.
+A leading apostrophe makes it text. Where the Windows list separator is a semicolon, Excel ends a cell at a semicolon
+within a text, and at a tab when text is pasted. So the text after either is escaped in the same way.
 """
 
 import re
@@ -13,7 +13,7 @@ _PHONE_NUMBER = re.compile(r"\+[0-9]+")
 
 
 def harmless(text: str) -> str:
-    """Return a text as a cell that is no formula; a phone number is none, and most texts stay as they are."""
+    """Return a text as a cell that is not a formula; phone numbers and most texts are unchanged."""
     if _PHONE_NUMBER.fullmatch(text) or not _is_harmful(text):
         return text
     return "'" + "".join(
@@ -22,7 +22,7 @@ def harmless(text: str) -> str:
 
 
 def as_meant(cell: str) -> str:
-    """Return the text of which `harmless` made this cell; any other cell is as it was meant."""
+    """Return the text from which `harmless` made this cell; any other cell is unchanged."""
     if not cell.startswith("'"):
         return cell
     text = "".join(
