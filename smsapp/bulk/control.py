@@ -14,7 +14,7 @@ from smsapp.runtime import Runtime
 
 
 class Command(StrEnum):
-    """What may be asked of a job."""
+    """A command to a job."""
 
     START = "start"
     PAUSE = "pause"
@@ -38,20 +38,20 @@ class JobNotFoundError(Exception):
 
 @dataclass(slots=True)
 class WrongJobStateError(Exception):
-    """The job cannot do that now; `state` is what it does."""
+    """The job's `state` does not allow the command."""
 
     state: str
 
 
 def control_job(rt: Runtime, job_id: UUID, command: Command) -> None:
-    """Do as told; nothing when the job does so already, so that a command can be repeated.
+    """Carry out the command; a no-op when the job is already in the wanted state, so that callers can repeat it.
 
-    No row becomes a message after a pause or a cancellation has returned: the feeder holds the job while it stores
-    messages, and looks at its state first.
+    No row becomes a message after a pause or a cancellation has returned: the feeder locks the job while it stores
+    messages, and checks its state first.
 
     Raises:
         JobNotFoundError: there is no such job.
-        WrongJobStateError: it is in a state from which there is no way there.
+        WrongJobStateError: its present state does not allow the command.
     """
     allowed, goal = _MOVES[command]
     now = rt.clock()

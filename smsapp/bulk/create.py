@@ -1,4 +1,4 @@
-"""Take an upload of many texts: check every row, store them all, and send none before somebody says so."""
+"""Accept an upload of many texts: check every row, store them all, and send none until the job is started."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -27,10 +27,10 @@ from smsapp.suppressions.check import Route, opted_out
 from smsapp.uploads.rows import RawRow
 
 _BATCH = 500
-"""Rows in one transaction: long ones would keep everybody else from writing to SQLite."""
+"""Rows per transaction: a long transaction would block every other writer to SQLite."""
 
 MAX_FAULTS = 100
-"""Faulty rows in an answer; all of them are in the results."""
+"""Faulty rows listed in a response; the results list all of them."""
 
 
 Render = Callable[[BulkJob, Sequence[BulkRow]], dict[str, Any]]
@@ -46,14 +46,14 @@ def create_job(
 ) -> Answered:
     """Store a job with all its rows, or nothing.
 
-    Rows come as a stream and are stored in short transactions; the last one makes the job visible, keeps the answer
-    with the Idempotency-Key, and starts it if that was asked for. A process that dies before leaves rows that belong to
-    no visible job, and the sweep removes them.
+    Rows come as a stream and are stored in short transactions; the last one makes the job visible, stores the response
+    under the Idempotency-Key, and starts the job if the request asks for it. A process that dies before that leaves
+    rows that belong to no visible job; the sweep removes them.
 
     Raises:
         UnreadableUpload: the upload cannot be used; nothing is stored.
         IdempotencyKeyReusedError: the key was used for another request.
-        UntimelyError: the clock forbids one of its times.
+        UntimelyError: one of its times has passed or is out of range.
     """
     now = rt.clock()
     if fault := time_fault(draft.send_at, draft.deliver_by, now):
@@ -77,7 +77,7 @@ def create_job(
 
 
 def _try_to_discard(rt: Runtime, job_id: UUID) -> None:
-    """Remove an upload that nobody will hear of; should the database fail, the sweep does it."""
+    """Remove an upload whose caller gets an error; if the database fails, the sweep removes it later."""
     with suppress(SQLAlchemyError):
         discard_upload(rt, job_id)
 
@@ -105,7 +105,7 @@ def _store_rows(rt: Runtime, job_id: UUID, draft: JobDraft, rows: Iterable[RawRo
 def _without_opted_out(
     rt: Runtime, session: Session, draft: JobDraft, rows: Sequence[CheckedRow]
 ) -> list[CheckedRow]:
-    """Return the rows, those marked whose recipients have opted out; it is looked at again before each is sent."""
+    """Return the rows, with those to opted-out recipients marked; opt-outs are checked again before each send."""
     good = [row for row in rows if row.state is RowState.WAITING]
     refused = opted_out(rt, session, [_route(rt, draft, row.to or "") for row in good])
     lines = {row.line for row, is_refused in zip(good, refused, strict=True) if is_refused}
@@ -119,7 +119,7 @@ def _route(rt: Runtime, draft: JobDraft, to: str) -> Route:
 def _publish(
     session: Session, *, job_id: UUID, totals: RowTotals, start: bool, render: Render, now: datetime
 ) -> dict[str, Any]:
-    """Make the job visible and return its answer."""
+    """Make the job visible and return its document."""
     sms_jobs.publish(session, job_id, totals, start=start, now=now)
     job = sms_jobs.get(session, job_id)
     assert job is not None

@@ -39,7 +39,7 @@ RESULT_COLUMNS = (
 def job_view(
     job: BulkJob, progress: Progress, faulty: Sequence[BulkRow], settings: Settings
 ) -> dict[str, Any]:
-    """Return a job with its progress, its first faulty rows, and what it will cost by the operator's prices."""
+    """Return a job with its progress, its first faulty rows, and its estimated cost at the operator's prices."""
     return job_summary(job) | {
         "cost_estimate": _cost(job.segments_by_country, settings),
         "body": None if job.sensitive else job.body,
@@ -63,7 +63,7 @@ def job_view(
 
 
 def job_summary(job: BulkJob) -> dict[str, Any]:
-    """Return a job as it is in lists."""
+    """Return a job as lists show it."""
     return {
         "id": public_job_id(job.id),
         "state": job.state,
@@ -82,7 +82,7 @@ def job_summary(job: BulkJob) -> dict[str, Any]:
 
 
 def results_csv(pages: Iterable[Sequence[tuple[Row[Any], Row[Any] | None]]]) -> Iterator[str]:
-    """Yield a CSV file in pieces, a row for each row of the job."""
+    """Yield a CSV file in chunks, with one line per row of the job."""
     yield _csv([RESULT_COLUMNS])
     for page in pages:
         yield _csv(_result(row, message) for row, message in page)

@@ -1,4 +1,4 @@
-"""What `POST /sms/jobs` does with an upload that can be read."""
+"""What `POST /sms/jobs` does with a readable upload."""
 
 from smsapp.bulk.create import create_job
 from smsapp.bulk.documents import job_view
@@ -20,7 +20,7 @@ PATH = "/sms/jobs"
 
 
 def identify_upload(caller: Caller, key: str | None, upload: Upload) -> IdempotentRequest | None:
-    """Return what the upload is recognized by when it is repeated; None without a key."""
+    """Return the fingerprint by which a repeated upload is recognized, or None without an Idempotency-Key."""
     return identify(caller.key_id, key, PATH, upload.content)
 
 
@@ -32,7 +32,7 @@ def make_job(rt: Runtime, upload: Upload, context: RequestContext) -> Answered:
         ProblemError: an option cannot be met.
         UnreadableUpload: the upload cannot be used.
     """
-    # First of all: its template may be another one by now, or its time over.
+    # The lookup comes first: by the time of a repeat, the template may have changed or the time passed.
     if before := find_answer(rt.sessions, context.idempotent):
         return before
     try:

@@ -1,4 +1,4 @@
-"""Make messages of the rows of running jobs, a few ahead of what is sent, and notice when a job is done."""
+"""Turn rows of running jobs into messages, a few ahead of the senders, and close jobs that are done."""
 
 import time
 from collections import Counter
@@ -37,21 +37,21 @@ log = structlog.get_logger(__name__)
 
 _BATCH = 500
 _SOON = timedelta(minutes=30)
-"""Messages that wait for longer, for the end of somebody's quiet hours, must not hold up those to people awake."""
+"""Messages that wait longer than this, for quiet hours to end, must not hold up messages that can go out now."""
 
 _LOOK_EVERY_S = 0.1
 _IDLE_S = 2.0
-"""A feeder that could do nothing for so long ends; the sweep wakes the next while there are jobs."""
+"""A feeder that has been idle for this long ends; the sweep wakes another while there are jobs."""
 
 
 class _RowsTakenError(Exception):
-    """The job was paused or canceled, or another feeder was faster; nothing may be committed."""
+    """The job was paused or canceled, or another feeder took the rows first; nothing may be committed."""
 
 
 def feed_jobs(rt: Runtime, slot: int = 0) -> int:
-    """Hand on rows of every running job, and stop canceled ones, until nothing moves; return how much did.
+    """Turn rows into messages and cancel those of canceled jobs until nothing is left to do; return how many changed.
 
-    Of each job at most `job_window` messages wait at a time, so that a long one floods nobody's queue.
+    At most `job_window` messages of a job wait at a time, so that a large job does not flood the backlog.
     """
     total = 0
     with drain_slot(rt, Task.FEED_JOBS, slot) as keep_going:
@@ -69,7 +69,7 @@ def feed_jobs(rt: Runtime, slot: int = 0) -> int:
 
 
 def _round(rt: Runtime) -> tuple[int, bool]:
-    """Give each job its turn; return how many rows or messages were moved, and whether there is more to do."""
+    """Serve each job once; return how many rows or messages changed, and whether there is more to do."""
     with reading(rt.sessions) as session:
         jobs = sms_jobs.unfinished(session, now=rt.clock())
     moved = 0
@@ -89,7 +89,7 @@ def _feed(rt: Runtime, job: BulkJob) -> int:
     with reading(rt.sessions) as session:
         room = window - sms_jobs.pending(session, job.id, until=now + _SOON)
         if room < max(1, min(_BATCH, window) // 2) and room < job.waiting:
-            return 0  # a larger batch, soon, costs less than many small ones
+            return 0  # one larger batch a little later costs less than many small ones
         rows = job_rows.next_waiting(session, job.id, limit=min(room, _BATCH))
     if not rows:
         return 0  # another feeder took the last ones
@@ -104,7 +104,7 @@ def _feed(rt: Runtime, job: BulkJob) -> int:
 
 
 def _store(rt: Runtime, job: BulkJob, rows: Sequence[BulkRow], now: datetime) -> None:
-    """Store rows as messages: each in the transaction that says so in the row, so that none is stored twice."""
+    """Store rows as messages; message and row change in one transaction, so that no row is sent twice."""
     inserts = [prepare(_draft(rt, job, row), now) for row in rows]
     numbers = {pending.message.id: row.number for pending, row in zip(inserts, rows, strict=True)}
 
@@ -129,10 +129,10 @@ def _refuse(rt: Runtime, job_id: UUID, rows: Sequence[BulkRow], reason: str) -> 
 
 
 def _settle(session: Session, job_id: UUID, settled: Sequence[SettledRow], now: datetime) -> None:
-    """Write down what became of rows, while the job is held and still wants it.
+    """Record what became of rows, while the job is locked and still running.
 
     Raises:
-        _RowsTakenError: it does not, or some of the rows were taken by another feeder.
+        _RowsTakenError: the job has stopped, or another feeder took some of the rows.
     """
     job = sms_jobs.lock(session, job_id)
     numbers = [row.number for row in settled]
@@ -180,13 +180,13 @@ def _draft(rt: Runtime, job: BulkJob, row: BulkRow) -> Draft:
 
 
 def _cancel(rt: Runtime, job_id: UUID) -> int:
-    """Cancel messages of a canceled job that no sender has taken yet."""
+    """Cancel messages of a canceled job that no sender has claimed yet."""
     with reading(rt.sessions) as session:
         ids = sms_jobs.pending_ids(session, job_id, limit=_BATCH)
     try:
         return cancel_pending(rt, ids) if ids else 0
     except StaleMessageError:
-        return 0  # some were taken meanwhile; the next round looks again
+        return 0  # senders claimed some of them in between; the next round tries again
 
 
 def _finish(rt: Runtime, job_id: UUID) -> None:

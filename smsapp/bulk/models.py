@@ -11,11 +11,13 @@ from smsapp.db.base import Base
 
 
 class BulkJob(Base):
-    """Many texts from one upload. `body` is the template that its rows were filled into, whatever became of that since,
-    and empty when they are sensitive. `send_at` is when rows may become messages.
+    """Many texts from one upload.
 
-    The counts are of rows and change in the transactions that change rows; what became of the messages that rows
-    became is asked of `messages`, by `job_id`.
+    `body` is a copy of the template that its rows were filled into, and is empty when they are sensitive. `send_at` is
+    the earliest time at which rows may become messages.
+
+    The counts are of rows and change in the transactions that change rows; the states of the job's messages are counted
+    in `messages`, by `job_id`.
     """
 
     __tablename__ = "jobs"
@@ -58,7 +60,7 @@ class BulkJob(Base):
     updated_at: Mapped[datetime]
 
     __table_args__ = (
-        # Only jobs that somebody must look after are in it.
+        # A partial index: it holds unfinished jobs only.
         Index(
             "ix_jobs_unfinished",
             "id",
@@ -69,7 +71,7 @@ class BulkJob(Base):
 
 
 class BulkRow(Base):
-    """One row of an upload. `body` is the finished text, until a message has it."""
+    """One row of an upload. `body` is the final text, until the row's message is stored."""
 
     __tablename__ = "job_rows"
 

@@ -1,4 +1,4 @@
-"""Jobs: their states and counts. Whoever changes one holds its row, so that a job is changed by one at a time."""
+"""Jobs: their states and counts. Every change locks the job's row first, so that changes are serialized."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _JOBS: Table = BulkJob.__table__  # type: ignore[assignment]
 class JobState(StrEnum):
     """What a job is doing."""
 
-    UPLOADING = "uploading"  # not shown to anybody
+    UPLOADING = "uploading"  # not visible to callers
     READY = "ready"
     RUNNING = "running"
     PAUSED = "paused"
@@ -45,13 +45,13 @@ class Progress:
 
 
 def add(session: Session, job_id: UUID, draft: JobDraft, *, now: datetime) -> None:
-    """Add a job without rows, which nobody is shown yet."""
+    """Add a job without rows, not visible to callers yet."""
     values = {
         "id": job_id,
         "api_key_id": draft.api_key_id,
         "name": draft.name,
         "state": JobState.UPLOADING.value,
-        # Its rows have the text filled in, for as long as they need it; nobody else does.
+        # Its rows hold the text, for as long as they need it; nothing else needs it.
         "body": "" if draft.sensitive else draft.body,
         "template": draft.template_name,
         "template_version": draft.template_version,
@@ -91,7 +91,7 @@ def publish(session: Session, job_id: UUID, totals: RowTotals, *, start: bool, n
 
 
 def change(session: Session, job_id: UUID, values: dict[str, Any]) -> None:
-    """Write some columns of a job."""
+    """Update some columns of a job."""
     session.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(values))
 
 
@@ -102,19 +102,19 @@ def count(session: Session, job_id: UUID, *, now: datetime, **added: int) -> Non
 
 
 def get(session: Session, job_id: UUID) -> BulkJob | None:
-    """Return the job, or None; one that is still uploaded does not count as there."""
+    """Return the job, or None when there is none or it is still being uploaded."""
     query = select(BulkJob).where(BulkJob.id == job_id, BulkJob.state != JobState.UPLOADING)
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
 def lock(session: Session, job_id: UUID) -> BulkJob | None:
-    """Return the job, held until the transaction ends; None when there is none."""
+    """Return the job, locked until the transaction ends, or None when there is none."""
     query = select(BulkJob).where(BulkJob.id == job_id, BulkJob.state != JobState.UPLOADING).with_for_update()
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
 def find(session: Session, *, limit: int, before: UUID | None, state: str | None) -> Page[BulkJob]:
-    """Return jobs, newest first; `before` is the id after which the last page ended."""
+    """Return jobs, newest first; `before` is the last id of the previous page."""
     query = select(BulkJob).where(BulkJob.state != JobState.UPLOADING)
     if state is not None:
         query = query.where(BulkJob.state == state)
@@ -122,7 +122,7 @@ def find(session: Session, *, limit: int, before: UUID | None, state: str | None
 
 
 def unfinished(session: Session, *, now: datetime) -> Sequence[BulkJob]:
-    """Return jobs that have something to do now, and do it by themselves, oldest first."""
+    """Return jobs that the feeder has work for now, oldest first."""
     in_time = or_(BulkJob.send_at.is_(None), BulkJob.send_at <= now)
     going = or_(BulkJob.state == JobState.CANCELED, and_(BulkJob.state == JobState.RUNNING, in_time))
     all_stored = and_(BulkJob.state.in_((JobState.RUNNING, JobState.PAUSED)), BulkJob.waiting == 0)
@@ -131,7 +131,7 @@ def unfinished(session: Session, *, now: datetime) -> Sequence[BulkJob]:
 
 
 def abandoned(session: Session, *, before: datetime) -> Sequence[UUID]:
-    """Return uploads that were begun before that time and never came to an end."""
+    """Return uploads that began before that time and never finished."""
     query = select(BulkJob.id).where(
         BulkJob.finished_at.is_(None), BulkJob.state == JobState.UPLOADING, BulkJob.created_at < before
     )
@@ -144,7 +144,7 @@ def remove(session: Session, job_id: UUID) -> None:
 
 
 def progress(session: Session, job_id: UUID) -> Progress:
-    """Count the job's messages by status and outcome, in one query that reads an index alone."""
+    """Count the job's messages by status and outcome, in one index-only query."""
     query = (
         select(Message.outcome, Message.status, func.count())
         .where(Message.job_id == job_id)
@@ -159,7 +159,7 @@ def progress(session: Session, job_id: UUID) -> Progress:
 
 
 def pending(session: Session, job_id: UUID, *, until: datetime) -> int:
-    """Return how many of the job's messages wait to be submitted, and may be at that time."""
+    """Return how many of the job's messages wait to be submitted and may be by that time."""
     query = (
         select(func.count())
         .select_from(Message)
@@ -174,7 +174,7 @@ def pending(session: Session, job_id: UUID, *, until: datetime) -> int:
 
 
 def pending_ids(session: Session, job_id: UUID, *, limit: int) -> Sequence[UUID]:
-    """Return messages of the job that nobody has begun to submit."""
+    """Return messages of the job that no sender has claimed."""
     query = select(Message.id).where(
         Message.job_id == job_id, Message.outcome.is_(None), Message.status == Status.PENDING
     )

@@ -1,4 +1,4 @@
-"""Rows of jobs: written in batches, handed on in order, read page by page."""
+"""Rows of jobs: written in batches, fed in order, read page by page."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -62,7 +62,7 @@ def remove(session: Session, job_id: UUID) -> None:
 
 
 def next_waiting(session: Session, job_id: UUID, *, limit: int) -> list[BulkRow]:
-    """Return the first rows that are no messages yet."""
+    """Return the first rows that are not messages yet."""
     query = (
         select(BulkRow)
         .where(BulkRow.job_id == job_id, BulkRow.state == RowState.WAITING.value)
@@ -73,7 +73,7 @@ def next_waiting(session: Session, job_id: UUID, *, limit: int) -> list[BulkRow]
 
 
 def still_waiting(session: Session, job_id: UUID, numbers: Sequence[int]) -> set[int]:
-    """Return those of the rows that are no messages yet; the job must be locked."""
+    """Return those of the rows that are not messages yet; the caller must have locked the job."""
     query = select(_ROWS.c.number).where(
         _ROWS.c.job_id == job_id, _WAITING, _ROWS.c.number.between(min(numbers), max(numbers))
     )
@@ -81,9 +81,9 @@ def still_waiting(session: Session, job_id: UUID, numbers: Sequence[int]) -> set
 
 
 def settle(session: Session, job_id: UUID, settled: Sequence[SettledRow]) -> None:
-    """Write down what became of waiting rows.
+    """Record what became of waiting rows.
 
-    The text is let go: the message has it, or nobody needs it any more.
+    The row's text is cleared: the message has it, or it is no longer needed.
     """
     statement = (
         update(_ROWS)
@@ -110,7 +110,7 @@ def settle(session: Session, job_id: UUID, settled: Sequence[SettledRow]) -> Non
 
 
 def cancel_waiting(session: Session, job_id: UUID) -> int:
-    """Cancel every row that is no message yet; return how many there were."""
+    """Cancel every row that is not a message yet; return how many there were."""
     statement = update(_ROWS).where(_ROWS.c.job_id == job_id, _WAITING)
     canceled = session.connection().execute(statement.values(state=RowState.CANCELED.value, body=None))
     return int(canceled.rowcount)
@@ -130,9 +130,9 @@ def faulty(session: Session, job_id: UUID, *, limit: int) -> Sequence[BulkRow]:
 def results(
     session: Session, job_id: UUID, *, after: int, limit: int
 ) -> list[tuple[Row[Any], Row[Any] | None]]:
-    """Return rows in their order, each with what its message has come to.
+    """Return rows in order, each with the state of its message.
 
-    Two queries, not a join: each is a walk along an index, whatever the planner makes of two large tables.
+    Two queries instead of a join: each is an index scan, whatever the planner would choose for two large tables.
     """
     rows = session.execute(
         select(_ROWS)

@@ -1,4 +1,4 @@
-"""From a row as it was uploaded to a text that can be sent, or to the reason why not."""
+"""Turn an uploaded row into a text that can be sent, or into the reason why it cannot."""
 
 import hashlib
 import re
@@ -21,18 +21,18 @@ TO = "to"
 REFERENCE = "client_reference"
 
 _MAX_SHOWN_CHARS = 64
-_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # neither can be stored
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # the databases can store neither NUL nor a lone surrogate
 
 
 class RowState(StrEnum):
-    """What became of a row until it is a message; from then on the message says it."""
+    """The state of a row until it is a message; from then on the message's status applies."""
 
     FAULTY = "faulty"
     DUPLICATE = "duplicate"  # an earlier row has the same number and text
     OPTED_OUT = "opted_out"
     WAITING = "waiting"
     STORED = "stored"  # as a message
-    REFUSED = "refused"  # it was well when it came, but no message could be made of it
+    REFUSED = "refused"  # valid when uploaded, but no message could be made of it later
     CANCELED = "canceled"
 
 
@@ -45,9 +45,9 @@ class _FaultyRow(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CheckedRow:
-    """A row with its text when it can be sent, else with the reason why not.
+    """A row with its text if it can be sent, else with the reason why not.
 
-    `region` is the recipient's country (ISO 3166-1 alpha-2), None for numbers of none.
+    `region` is the recipient's country (ISO 3166-1 alpha-2), None for numbers that belong to no country.
     """
 
     line: int
@@ -61,7 +61,7 @@ class CheckedRow:
     column: str | None = None
 
     def refused(self, state: RowState, reason: str) -> "CheckedRow":
-        """Return the row as one that is not sent."""
+        """Return the row marked as not to be sent."""
         return replace(self, state=state, reason=reason, body=None, segments=0)
 
 
@@ -80,7 +80,7 @@ class RowTotals:
 
 @dataclass(frozen=True, slots=True)
 class SettledRow:
-    """What became of a row that waited: a message, or the reason why it is none."""
+    """What became of a waiting row: a message, or the reason why it was refused."""
 
     number: int
     state: RowState
@@ -92,7 +92,7 @@ def check_rows(rows: Iterable[RawRow], template: Template, *, allow_duplicates: 
     """Yield each row checked, in order.
 
     Raises:
-        UnreadableUpload: there are too many, or none.
+        UnreadableUpload: there are too many rows, or none.
     """
     seen: set[bytes] = set()
     count = 0
@@ -114,7 +114,7 @@ def check_rows(rows: Iterable[RawRow], template: Template, *, allow_duplicates: 
 
 
 def explain_row(reason: str, column: str | None) -> str:
-    """Return in a sentence why a row is not sent."""
+    """Return a sentence that says why a row is not sent."""
     phone = PHONE_FAULTS.get(reason) if column == TO else None
     if phone:
         return f"{phone[0].upper()}{phone[1:]}."

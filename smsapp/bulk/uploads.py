@@ -29,14 +29,14 @@ class Upload:
     options_in: Literal["body", "query"] = "body"
 
     def pointer(self, name: str) -> str:
-        """Return where an option stands."""
+        """Return a pointer to an option: a JSON Pointer, or its query parameter."""
         return f"?{name}" if self.options_in == "query" else f"/{name}"
 
     def unused_columns(self, template: Template) -> list[str] | None:
-        """Return columns that nothing is made of; None for JSON, whose rows name theirs one by one.
+        """Return the columns that the text does not use; None for JSON, where each row names its own values.
 
         Raises:
-            UnreadableUpload: a placeholder has no column.
+            UnreadableUpload: there is a placeholder without a column.
         """
         if self.columns is None:
             return None
@@ -48,11 +48,11 @@ class Upload:
 
 
 def read_upload(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
-    """Take the request's body into `spool` and return what it holds.
+    """Write the request's body to `spool` and return what it holds.
 
     Raises:
-        ProblemError: faulty options, or another kind of body than JSON, CSV or a form with a CSV file.
-        UnreadableUpload: no rows can be found in it.
+        ProblemError: the options are faulty, or the body is neither JSON, CSV nor a form with a CSV file.
+        UnreadableUpload: it holds no readable rows.
     """
     if incoming.media_type == "application/json":
         return _read_json(incoming, spool)
@@ -97,7 +97,7 @@ def _read_form(incoming: IncomingUpload) -> Upload:
 
 
 def _without_query(incoming: IncomingUpload) -> None:
-    """Refuse options that would be ignored: they have their place in the body."""
+    """Refuse options in the query that would be ignored: they belong in the body."""
     faults = [
         Fault(f"?{name}", "unknown_field", "Only with CSV do options stand in the query.")
         for name in incoming.query
@@ -122,7 +122,7 @@ def _options(given: Mapping[str, Sequence[str]], location: str) -> JobOptions:
 
 
 def _decoded(text: str) -> object:
-    """Return what a JSON document says; what is none is left as it is, and faulty as that."""
+    """Return the parsed JSON; text that is not JSON is returned as is, and validation refuses it."""
     try:
         return json.loads(text)
     except ValueError:

@@ -163,7 +163,7 @@ def results(job_id: str) -> Response:
 
 
 def _result_pages(rt: Runtime, job_id: UUID) -> Iterator[Sequence[tuple[Row[Any], Row[Any] | None]]]:
-    """Yield rows with their messages, each page in a transaction of its own: a slow reader holds nobody up."""
+    """Yield rows with their messages, each page in its own transaction, so that a slow client blocks nobody."""
     after = 0
     while True:
         with reading(rt.sessions) as session:

@@ -12,14 +12,14 @@ from smsapp.callbacks.models import DeadLetter
 
 
 def add(session: Session, *, id: UUID, kind: str, payload: dict[str, Any], cause: str, now: datetime) -> None:  # noqa: A002 - the column's name
-    """Keep one."""
+    """Store a dead letter."""
     session.add(DeadLetter(id=id, kind=kind, payload=payload, cause=cause, created_at=now))
 
 
 def waiting(
     session: Session, *, limit: int, only: Sequence[UUID] = (), after: UUID | None = None
 ) -> Sequence[DeadLetter]:
-    """Return those not replayed yet, oldest first; `only` these when any are named, and those `after` this id."""
+    """Return dead letters not replayed yet, oldest first; `only` these when given, and only those `after` this id."""
     query = select(DeadLetter).where(DeadLetter.replayed_at.is_(None)).order_by(DeadLetter.id).limit(limit)
     if only:
         query = query.where(DeadLetter.id.in_(only))
@@ -29,13 +29,13 @@ def waiting(
 
 
 def among(session: Session, ids: Sequence[UUID]) -> set[UUID]:
-    """Return those of the ids whose letters are not replayed yet."""
+    """Return those of the ids whose dead letters are not replayed yet."""
     query = select(DeadLetter.id).where(DeadLetter.id.in_(ids), DeadLetter.replayed_at.is_(None))
     return set(session.scalars(query))
 
 
 def count(session: Session) -> int:
-    """Return how many wait for somebody."""
+    """Return how many are not replayed yet."""
     return (
         session.scalar(select(func.count()).select_from(DeadLetter).where(DeadLetter.replayed_at.is_(None)))
         or 0
@@ -43,5 +43,5 @@ def count(session: Session) -> int:
 
 
 def mark_replayed(session: Session, letter_id: UUID, *, now: datetime) -> None:
-    """Note that it was processed after all."""
+    """Mark a dead letter as processed."""
     session.execute(update(DeadLetter).where(DeadLetter.id == letter_id).values(replayed_at=now))

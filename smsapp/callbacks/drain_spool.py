@@ -10,15 +10,15 @@ from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.callback import Callback
 
 ORPHAN_AGE = timedelta(days=7)
-"""How long a callback may wait for its message; Twilio itself forgets nothing earlier than that."""
+"""How long a callback may wait for its message; Twilio keeps its own records at least as long."""
 
 _BATCH = 500
 
 
 def drain_spool(rt: Runtime) -> int:
-    """Process callbacks that Redis could not take, and those whose message has appeared meanwhile.
+    """Process callbacks that Redis could not take, and those whose message has appeared since.
 
-    All together; if that fails, one by one, so that a poison callback costs only itself.
+    First as one batch; if that fails, one by one, so that a poison callback blocks nothing else.
     """
     with rt.transaction() as tx:
         session = tx.session
@@ -38,7 +38,7 @@ def _store(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback]) -> None:
             store_callbacks(rt, tx, callbacks)
     except DATABASE_AWAY:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a poison callback breaks
+    except Exception as error:  # noqa: BLE001 - a poison callback may raise anything
         if len(callbacks) == 1:
             dead_letter(rt, tx.session, callbacks[0], error)
             return

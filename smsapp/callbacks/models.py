@@ -28,7 +28,7 @@ class SpooledCallback(Base):
 
 
 class DeadLetter(Base):
-    """A callback or job that could not be processed, kept with its cause until somebody replays it."""
+    """A callback or job that could not be processed, kept with its cause until an operator replays it."""
 
     __tablename__ = "dead_letters"
 

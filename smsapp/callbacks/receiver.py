@@ -1,8 +1,9 @@
 """The addresses that Twilio calls: the hottest path of the service.
 
-Verify, hand to Redis (or the spool in the database, or refuse so that Twilio repeats), answer. Nothing else happens
-here: what a callback means is decided by a worker. Our own trouble never shows to Twilio as long as one place can keep
+Verify, append to Redis (else to the spool in the database, else refuse so that Twilio retries), answer. Nothing else
+happens here: a worker decides what a callback means. Twilio never sees our outages as long as one of the two can store
 the callback.
+
 `smsapp.fastpath` brings plain requests here without WSGI; all others come through the WSGI branch in front of Flask.
 """
 
@@ -80,14 +81,14 @@ class CallbackIntake:
             return self._app(environ, start_response)
         try:
             answer = self.take(_plain(environ))
-            assert answer is not None  # the address is one of these
+            assert answer is not None  # the path is a callback address
         except _Refused as refused:
             answer = _refusal(kind, refused, new_id())
         start_response(answer.status, answer.headers)
         return [answer.body] if answer.body else []
 
     def take(self, request: PlainRequest) -> Answer | None:
-        """Keep a callback if it is Twilio's, and return what to answer; None for an address that is none of these."""
+        """Store a callback if it is Twilio's, and return the answer; None for a path that is not a callback address."""
         kind, target = _route(request.path)
         if kind is None:
             return None
@@ -113,7 +114,7 @@ class CallbackIntake:
         return _ANSWERS[kind]
 
     def _verified(self, request: PlainRequest, kind: CallbackKind) -> str:
-        """Return the form as it came, once it is certain that Twilio sent it."""
+        """Return the raw form after checking that Twilio signed it."""
         signature = request.fields.get("x-twilio-signature")
         if not signature:
             raise _Refused(
@@ -132,10 +133,10 @@ class CallbackIntake:
         return body
 
     def _keep(self, callbacks: list[Callback]) -> None:
-        """Put callbacks in a durable place: the stream, else the spool in the database.
+        """Store callbacks durably: in the stream, else in the spool in the database.
 
         Raises:
-            _Refused: no place took them; Twilio repeats on a 5xx, as our callback address asks it to.
+            _Refused: neither could store them; Twilio retries on a 5xx, as our callback URL asks it to.
         """
         if time.monotonic() >= self._redis_paused_until:
             try:

@@ -1,4 +1,4 @@
-"""Process what could not be processed before, once its cause is mended."""
+"""Process dead letters again, once their cause is fixed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,10 +20,10 @@ _BATCH = 1000
 
 
 def replay_dead_letters(rt: Runtime, letter_ids: Sequence[UUID] = ()) -> tuple[int, int]:
-    """Process these letters again, all that wait when none is named; return how many succeeded and failed.
+    """Process these dead letters again, or all when none is named; return how many succeeded and failed.
 
-    Each in its own transaction, together with the note that it was replayed; one that was processed meanwhile is
-    recognised by its receipt and changes nothing.
+    Each runs in its own transaction, which also marks it as replayed. One that was processed in the meantime is
+    recognised by its receipt id and changes nothing.
     """
     replayed = failed = 0
     last = None
@@ -46,7 +46,7 @@ def _replay(rt: Runtime, letter: DeadLetter) -> bool:
         with rt.transaction() as tx:
             store_callbacks(rt, tx, [_callback(letter.payload)])
             dead_letters.mark_replayed(tx.session, letter.id, now=rt.clock())
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter must not keep the others
+    except Exception as error:  # noqa: BLE001 - one letter's failure must not block the others
         log.warning("dead_letter_still_dead", id=str(letter.id), error=type(error).__name__)
         return False
     return True
@@ -56,7 +56,7 @@ def _callback(payload: dict[str, Any]) -> Callback:
     """Return the callback that a letter holds.
 
     Raises:
-        KeyError, ValueError: it was buried because it could not be read, and still cannot.
+        KeyError, ValueError: it became a dead letter because it could not be parsed, and still cannot.
     """
     return Callback(
         receipt_id=UUID(hex=payload["receipt_id"]),

@@ -1,4 +1,4 @@
-"""What Twilio posts to us, read into values; unknown parameters are kept, since Twilio adds them without notice."""
+"""Parse what Twilio posts to us; unknown parameters are kept, since Twilio adds them without notice."""
 
 import re
 from datetime import datetime
@@ -13,13 +13,13 @@ _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 
 
 class InvalidCallbackError(Exception):
-    """A verified callback lacks what makes it one."""
+    """A verified callback lacks a required parameter."""
 
 
 def report_from(
     body: str, *, target: str | None, receipt_id: UUID, received_at: datetime, idempotency_token: str | None
 ) -> tuple[UUID | None, Report]:
-    """Return the message that a status callback names (None: only its SID can tell) and what it reports.
+    """Return the message id in a status callback's path (None: only its SID identifies the message) and its report.
 
     `MessageStatus` is the status, `SmsStatus` a legacy copy
     (https://www.twilio.com/docs/messaging/guides/track-outbound-message-status).
@@ -49,7 +49,7 @@ def report_from(
 
 
 def inbound_from(body: str) -> InboundText:
-    """Return the text that an inbound webhook brings.
+    """Return the text in an inbound webhook.
 
     Raises:
         InvalidCallbackError: it names no message or sender.

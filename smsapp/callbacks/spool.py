@@ -17,7 +17,7 @@ UNKNOWN_MESSAGE = "unknown_message"
 
 
 def add(session: Session, callback: Callback, *, reason: str, twilio_sid: str | None = None) -> None:
-    """Keep a callback; one that is here already is not kept twice."""
+    """Store a callback; a no-op if it is here already."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     session.execute(
         dialect.insert(SpooledCallback)
@@ -36,7 +36,7 @@ def add(session: Session, callback: Callback, *, reason: str, twilio_sid: str | 
 
 
 def ready(session: Session, *, limit: int, orphans_since: datetime) -> Sequence[SpooledCallback]:
-    """Return entries that can be processed now: all that Redis missed, and orphans whose message has appeared."""
+    """Return entries that can be processed now: those that Redis missed, and orphans whose message has appeared."""
     appeared = or_(
         select(Message.id).where(Message.twilio_sid == SpooledCallback.twilio_sid).exists(),
         select(FormerSid.twilio_sid).where(FormerSid.twilio_sid == SpooledCallback.twilio_sid).exists(),
@@ -59,7 +59,7 @@ def ready(session: Session, *, limit: int, orphans_since: datetime) -> Sequence[
 def forget_orphans(session: Session, *, before: datetime, limit: int) -> int:
     """Remove callbacks about unknown messages that came before this time, at most `limit`; return how many.
 
-    Their ids are in the order in which they came, so the oldest are found without an index on the time.
+    Ids are in order of arrival, so the oldest are found without an index on the time.
     """
     oldest = (
         select(SpooledCallback.receipt_id, SpooledCallback.received_at)
@@ -74,7 +74,7 @@ def forget_orphans(session: Session, *, before: datetime, limit: int) -> int:
 
 
 def remove(session: Session, receipt_ids: Sequence[UUID]) -> None:
-    """Forget entries that were processed in this transaction."""
+    """Delete entries that were processed in this transaction."""
     session.execute(delete(SpooledCallback).where(SpooledCallback.receipt_id.in_(receipt_ids)))
 
 

@@ -26,7 +26,7 @@ _APPEND = f"""
 for number = 2, #ARGV do redis.call('XADD', KEYS[1], '*', '{_FIELD.decode()}', ARGV[number]) end
 return redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1])
 """
-"""One command with one reply for all who wait: reading a reply each cost more than the rest of it."""
+"""One command with one reply for the whole group: reading one reply per callback cost more than all the rest."""
 
 
 class CallbackStream:
@@ -38,12 +38,13 @@ class CallbackStream:
         self._kept: list[Connection] = []
 
     def append(self, callbacks: Sequence[Callback], *, flag: str, flag_ttl_ms: int) -> bool:
-        """Add callbacks and raise a flag in one round trip; when this returns, Redis has them.
+        """Add callbacks and set the wake-up flag in one round trip; when this returns, Redis has them.
 
-        Returns whether the flag was down, so that somebody must be woken.
+        Returns whether the flag was not set before, so that the caller must wake a drain.
 
-        Connections are kept beside the pool, which with each use looks whether one is still open: that costs as much
-        as the command. One that was closed meanwhile costs a second try instead; what then comes twice counts once.
+        Connections are kept outside the pool, which checks on each use whether one is still open: that costs as much as
+        the command. A connection that was closed in the meantime costs a second try instead; a callback that then
+        arrives twice counts once.
 
         Raises:
             StreamUnavailableError: Redis did not confirm them; some may be there all the same.
@@ -57,7 +58,7 @@ class CallbackStream:
                 return self._exchange(self._kept.pop(), command) is not None
             except ConnectionLostError:
                 self._exchange(pool.get_connection(), command)
-                return True  # if the flag was up already, then perhaps by the first try
+                return True  # if the flag was set already, the first try may have set it
         except (RedisError, OSError) as error:
             raise StreamUnavailableError(type(error).__name__) from error
 
@@ -73,7 +74,7 @@ class CallbackStream:
         return reply
 
     def read(self, count: int, *, wait: timedelta | None = None) -> list[StreamEntry]:
-        """Take up to `count` entries that no consumer has had yet; without any, wait so long for the first."""
+        """Read up to `count` entries that no consumer has read yet; with none, wait that long for the first."""
         block = int(wait.total_seconds() * 1000) if wait else None
         reply = self._in_group(
             lambda: self._redis.xreadgroup(GROUP, self._consumer, {STREAM: ">"}, count=count, block=block)
@@ -81,7 +82,7 @@ class CallbackStream:
         return [_entry(*item) for item in reply[0][1]] if reply else []
 
     def reclaim(self, count: int, *, idle: timedelta) -> list[StreamEntry]:
-        """Take over up to `count` entries that a consumer took and did not acknowledge for so long."""
+        """Take over up to `count` entries that a consumer read but has not acknowledged for that long."""
         reply = self._in_group(
             lambda: self._redis.xautoclaim(
                 STREAM, GROUP, self._consumer, min_idle_time=int(idle.total_seconds() * 1000), count=count
@@ -90,7 +91,7 @@ class CallbackStream:
         return [_entry(*item) for item in reply[1]] if reply else []
 
     def acknowledge(self, entry_ids: Iterable[str]) -> None:
-        """Forget entries whose effects are committed."""
+        """Acknowledge entries whose effects are committed."""
         ids = list(entry_ids)
         if ids:
             pipeline = self._redis.pipeline(transaction=False)
@@ -103,7 +104,7 @@ class CallbackStream:
         return int(self._redis.xlen(STREAM))
 
     def _in_group(self, command: Any) -> Any:
-        """Run a group command, making the group first where it is missing: on the first start, and after a flush."""
+        """Run a group command; create the group where it is missing: on the first start, and after a flush."""
         try:
             return command()
         except ResponseError as error:

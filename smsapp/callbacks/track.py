@@ -30,7 +30,7 @@ _CONFLICTS = 5
 _MAX_SLOTS = 4
 
 _IDLE = timedelta(milliseconds=200)
-"""A drain that finds nothing for so long ends: waking one costs more than waiting a little."""
+"""A drain that finds nothing for this long ends; ending sooner would cost more, since waking one is expensive."""
 
 _GATHER_S = 0.1
 """A pause after a small batch, so that the next one is larger: a transaction costs as much as dozens of its rows."""
@@ -39,7 +39,7 @@ _GATHER_S = 0.1
 def track_callbacks(rt: Runtime, slot: int = 0) -> int:
     """Persist everything that waits in the stream and return how many callbacks that was.
 
-    A drain that finds full batches calls for help in the next slot, so several worker processes share a burst.
+    A drain that finds full batches wakes another in the next slot, so that several worker processes share a burst.
     """
     total = 0
     batch = rt.settings.callback_batch
@@ -59,7 +59,7 @@ def track_callbacks(rt: Runtime, slot: int = 0) -> int:
 
 
 def reclaim_callbacks(rt: Runtime) -> int:
-    """Persist callbacks that a dead worker took and never acknowledged."""
+    """Persist callbacks that a dead worker read and never acknowledged."""
     total = 0
     while not rt.stopping.is_set():
         entries = rt.stream.reclaim(rt.settings.callback_batch, idle=rt.settings.stream_reclaim_after)
@@ -71,7 +71,7 @@ def reclaim_callbacks(rt: Runtime) -> int:
 
 
 def persist_entries(rt: Runtime, entries: Sequence[StreamEntry]) -> None:
-    """Commit a batch and acknowledge it; what cannot be processed becomes a dead letter and blocks nothing."""
+    """Commit a batch and acknowledge it; one that cannot be processed becomes a dead letter and blocks nothing."""
     readable = [entry.callback for entry in entries if entry.callback]
     retry_while_db_down(rt, lambda: _persist(rt, readable))
     for entry in entries:
@@ -84,10 +84,10 @@ def persist_entries(rt: Runtime, entries: Sequence[StreamEntry]) -> None:
 
 
 def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
-    """Commit the callbacks together; if one of them cannot be, halve the batch until it stands alone.
+    """Commit the callbacks together; if that fails, halve the batch until the poison callback is isolated.
 
     Raises:
-        OperationalError: the database is away; nothing is acknowledged and everything comes again.
+        OperationalError: the database is down; nothing is acknowledged, and every entry is delivered again.
     """
     if not callbacks:
         return
@@ -95,7 +95,7 @@ def _persist(rt: Runtime, callbacks: Sequence[Callback]) -> None:
         _persist_together(rt, callbacks)
     except DATABASE_AWAY:
         raise
-    except Exception as error:  # noqa: BLE001 - a poison callback must cost only itself, whatever it breaks
+    except Exception as error:  # noqa: BLE001 - a poison callback may raise anything and must block no other
         if len(callbacks) == 1:
             with rt.transaction() as tx:
                 dead_letter(rt, tx.session, callbacks[0], error)
@@ -121,7 +121,7 @@ def _persist_together(rt: Runtime, callbacks: Sequence[Callback]) -> None:
 def store_callbacks(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback]) -> None:
     """Store callbacks within the caller's transaction.
 
-    Those about no message that we know (yet) wait in the spool.
+    Those about messages that we do not know (yet) wait in the spool.
     """
     reports: list[TargetedReport] = []
     texts: list[tuple[InboundText, Callback]] = []
@@ -159,7 +159,7 @@ def _received(callback: Callback) -> PendingEvent:
 
 
 def dead_letter(rt: Runtime, session: Session, callback: Callback, error: Exception) -> None:
-    """Keep what could not be processed, with its cause, for somebody to look at and replay."""
+    """Store what could not be processed, with its cause, for an operator to inspect and replay."""
     _keep_letter(rt, session, _letter(callback), f"{type(error).__name__}: {_cause(error)}")
 
 
@@ -169,14 +169,14 @@ def _keep_letter(rt: Runtime, session: Session, payload: dict[str, Any], cause: 
 
 
 def _is_conflict(error: Exception) -> bool:
-    """Return whether trying again can help: a lost race, a deadlock (40P01) or a serialization failure (40001)."""
+    """Return whether a retry can help: after a lost race, a deadlock (40P01) or a serialization failure (40001)."""
     if isinstance(error, StaleMessageError):
         return True
     return getattr(getattr(error, "orig", None), "sqlstate", None) in {"40P01", "40001"}
 
 
 def _cause(error: Exception) -> str:
-    """Return the failure without its parameters, which are personal data."""
+    """Return the error without its parameters, which are personal data."""
     text = (
         str(getattr(error, "orig", None) or error)
         if not isinstance(error, InvalidCallbackError)
@@ -186,7 +186,7 @@ def _cause(error: Exception) -> str:
 
 
 def _letter(callback: Callback) -> dict[str, Any]:
-    """Return the callback for keeping; NUL, which no PostgreSQL text can hold, would make the letter poison, too."""
+    """Return the callback without NUL, which PostgreSQL cannot store: it would make the dead letter poison, too."""
     return {
         "receipt_id": callback.receipt_id.hex,
         "kind": callback.kind,

@@ -1,4 +1,4 @@
-"""Twilio's addresses in Flask: for the API document, and for requests that are no callbacks (405).
+"""Twilio's callback addresses in Flask: for the API document, and for requests other than POST (405).
 
 POST requests are answered by `smsapp.callbacks.receiver`, in front of Flask.
 """
@@ -18,7 +18,7 @@ bp = APIBlueprint("twilio", __name__, url_prefix="/twilio", tag="Twilio")
 def _document(
     rule: str, operation_id: str, form: type[BaseModel], success: Responses, *, summary: str, description: str
 ) -> None:
-    """Add an address whose POST never comes here."""
+    """Add an address whose POST requests never reach Flask."""
 
     @bp.input(form, location="form")
     @bp.doc(

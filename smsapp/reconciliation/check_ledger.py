@@ -24,7 +24,7 @@ _COMPARED = ("status", "outcome", "error_code", "attempt", "twilio_sid")
 
 @dataclass(frozen=True, slots=True)
 class LedgerReport:
-    """`accepted` messages by outcome (`in_flight` for none yet), and the ids of those that nobody accounts for."""
+    """Counts of `accepted` messages by outcome (`in_flight` for none yet), and the ids of stuck messages."""
 
     accepted: int
     by_outcome: dict[str, int]
@@ -38,7 +38,7 @@ class LedgerReport:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A message whose row is not what its events say."""
+    """A message whose row differs from the fold of its events."""
 
     id: str
     field: str
@@ -47,10 +47,10 @@ class Difference:
 
 
 def check_ledger(rt: Runtime) -> LedgerReport:
-    """Count every message by outcome, and name those that would stay under way for ever.
+    """Count every message by outcome, and name those that would stay in flight for ever.
 
-    Astray is a message without an outcome that nobody will ever look at again, or whose outcome is not what its status
-    says. An imbalance is logged as an error, with the ids.
+    A message is stuck if it has no outcome and nothing will ever process it again, or if its outcome contradicts its
+    status. An imbalance is logged as an error, with the ids.
     """
     with reading(rt.sessions) as session:
         accepted, by_outcome = ledger.count(session)
@@ -64,7 +64,7 @@ def check_ledger(rt: Runtime) -> LedgerReport:
 
 
 def check_histories(rt: Runtime) -> tuple[int, list[Difference]]:
-    """Recompute every status from its events; return how many messages were checked, and what differs."""
+    """Recompute every status from its events; return how many messages were checked, and the differences."""
     checked = 0
     differences: list[Difference] = []
     after: UUID | None = None

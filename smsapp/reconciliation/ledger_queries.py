@@ -1,4 +1,4 @@
-"""Counting messages by how they ended."""
+"""Count messages by outcome."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,13 +13,13 @@ from smsapp.pacing import breaker_queries as breakers
 
 _LIMIT = 1000
 OVERDUE = timedelta(hours=24)
-"""A message that was due so long ago is one that nobody looks at."""
+"""A message that has been due for this long is stuck: nothing processes it."""
 
 
 def count(session: Session) -> tuple[int, dict[str, int]]:
     """Return how many messages there are, and how many by outcome (`in_flight` for those without).
 
-    In one statement: between two, messages that are accepted meanwhile would look like an imbalance.
+    One statement does both: messages accepted between two statements would look like an imbalance.
     """
     query = select(func.coalesce(Message.outcome, "in_flight"), func.count()).group_by(Message.outcome)
     by_outcome = dict(session.execute(query).all())
@@ -27,9 +27,9 @@ def count(session: Session) -> tuple[int, dict[str, int]]:
 
 
 def stuck(session: Session, *, now: datetime) -> Sequence[UUID]:
-    """Return messages under way that nobody will look at again, and those whose outcome is not what their status says.
+    """Return messages in flight that nothing will process again, and those whose outcome contradicts their status.
 
-    What waits for a sender or an account that is closed is not stuck: probes look after it.
+    A message that waits for a parked sender or account is not stuck: probes will release it.
     """
     closed = breakers.closed_scopes(now=now)
     sender = func.coalesce(Message.sender, Message.messaging_service_sid)

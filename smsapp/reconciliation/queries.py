@@ -1,4 +1,4 @@
-"""What Twilio is asked about: messages that wait for news, and those whose answer was lost."""
+"""Find the messages to ask Twilio about: those that wait for a report, and those whose create response was lost."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _FORMER: Table = FormerSid.__table__  # type: ignore[assignment]
 
 @dataclass(frozen=True, slots=True)
 class DuplicateCandidate:
-    """A message without a SID, as far as it matters for finding it in Twilio's records."""
+    """A message without a SID, with the fields that identify it in Twilio's records."""
 
     id: UUID
     status: Status
@@ -39,7 +39,7 @@ class DuplicateCandidate:
 
 
 def duplicate_candidates(session: Session, message_id: UUID) -> list[DuplicateCandidate]:
-    """Return the message and those like it, same text to the same number, whose SID is not known."""
+    """Return the message and its duplicates (same text to the same number) whose SID is not known."""
     me = _MESSAGES.alias("me")
     claimed_at = (
         select(func.max(_EVENTS.c.received_at))
@@ -72,7 +72,7 @@ def duplicate_candidates(session: Session, message_id: UUID) -> list[DuplicateCa
 
 
 def last_steps(session: Session, ids: Iterable[UUID]) -> dict[UUID, tuple[str | None, int | None]]:
-    """Return reason and attempt of the last event of each message, where that is a step of ours."""
+    """Return the reason and attempt of each message's last history entry, if that is a step of ours."""
     query = (
         select(_EVENTS.c.message_id, _EVENTS.c.reason, _EVENTS.c.attempt)
         .join(_MESSAGES, and_(_MESSAGES.c.id == _EVENTS.c.message_id, _MESSAGES.c.version == _EVENTS.c.seq))
@@ -82,12 +82,12 @@ def last_steps(session: Session, ids: Iterable[UUID]) -> dict[UUID, tuple[str | 
 
 
 def look_later(session: Session, message_id: UUID, *, due_at: datetime | None) -> None:
-    """Move the time of the next look at a message that is locked; its history says all there is to say already."""
+    """Move a locked message's `due_at` without a history entry: it would only repeat the last one."""
     session.execute(update(_MESSAGES).where(_MESSAGES.c.id == message_id).values(due_at=due_at))
 
 
 def bound_sids(session: Session, sids: Sequence[str]) -> set[str]:
-    """Return those of the SIDs that belong to some message of ours."""
+    """Return those of the SIDs that belong to a message of ours."""
     query = union_all(
         select(_MESSAGES.c.twilio_sid).where(_MESSAGES.c.twilio_sid.in_(sids)),
         select(_FORMER.c.twilio_sid).where(_FORMER.c.twilio_sid.in_(sids)),
@@ -96,7 +96,7 @@ def bound_sids(session: Session, sids: Sequence[str]) -> set[str]:
 
 
 def waiting_due(session: Session, *, now: datetime, limit: int) -> list[MessageState]:
-    """Return messages that Twilio should be asked about now, the longest due first."""
+    """Return messages that are due to be looked up at Twilio, the longest due first."""
     query = (
         select(*STATE_COLUMNS)
         .where(

@@ -1,7 +1,7 @@
-"""Ask Twilio about what it has not told us: callbacks get lost, and answers too.
+"""Ask Twilio about messages that it has not reported on: callbacks get lost, and so do responses.
 
-Everything that is not final is asked about on an age schedule, `sent` included, through the same state machine as any
-callback. What only the asking brought is counted: it is the measured loss of callbacks.
+Every message without a final status, `sent` included, is polled on an age schedule, and the result goes through the
+same state machine as a callback. Changes that only polling revealed are counted: they measure the loss of callbacks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,28 +35,29 @@ log = structlog.get_logger(__name__)
 REPAIRED = "repaired_by_polling"
 _BATCH = 200
 _FETCHES = 8
-"""Questions at once; the account's concurrency is shared with sending."""
+"""Concurrent requests; the account's concurrency limit is shared with sending."""
 
 _LISTING_PAYS_FROM = 20
 _LISTED_PER_QUESTION = 20
-"""One page of a list holds up to 1000 messages, so listing so many for each one wanted still saves requests."""
+"""A list page holds up to 1000 messages, so listing this many per wanted message still saves requests."""
 
 _LIST_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """How a round went: how many were asked about, and how many the answer moved."""
+    """The result of a round: how many messages were polled, and how many of them changed."""
 
     asked: int
     repaired: int
 
 
 def reconcile(rt: Runtime) -> Polled:
-    """Ask about everything that is due, the longest-waiting first, until nothing is due or Twilio wants a pause.
+    """Poll every message that is due, the longest due first, until none is left or Twilio asks for a pause.
 
-    Answers are written down batch by batch, also when Twilio stops answering in the middle of one: the next round goes
-    on where this one stopped. Whoever was asked about waits for the next age, so what never moves starves nobody.
+    Results are recorded batch by batch, also when Twilio stops answering in the middle of one: the next round continues
+    where this one stopped. A polled message waits for the next age of the schedule, so one that never changes starves
+    no other.
     """
     with singleton_lock(rt, Task.RECONCILE) as may_run:
         return _reconcile(rt) if may_run else Polled(0, 0)
@@ -83,7 +84,7 @@ def _reconcile(rt: Runtime) -> Polled:
 
 
 def _ask(rt: Runtime, due: Sequence[MessageState]) -> Polled:
-    """Find out about these messages and write it down; fewer asked than due means that Twilio wants a pause."""
+    """Poll these messages and record the results; fewer polled than due means that Twilio asks for a pause."""
     known = [message for message in due if message.twilio_sid]
     nameless = [message for message in due if not message.twilio_sid]
     lost = [message for message in nameless if message.status is Status.UNCONFIRMED]
@@ -91,7 +92,7 @@ def _ask(rt: Runtime, due: Sequence[MessageState]) -> Polled:
     answers = _Answers(rt)
     answers.gather(known)
     repaired = _record(rt, known, answers.found)
-    _ask_later(rt, untold, reason="no_sid")  # a callback named no SID; the next one may
+    _ask_later(rt, untold, reason="no_sid")  # no callback has brought the SID yet; the next one may
     asked = len(answers.found) + len(untold)
     for message in lost:
         if answers.refusal or rt.stopping.is_set():
@@ -108,9 +109,9 @@ def _ask(rt: Runtime, due: Sequence[MessageState]) -> Polled:
 
 
 class _Answers:
-    """What Twilio says about messages, by SID; None for one that it does not have (any more).
+    """Twilio's records of messages, by SID; None for one that it does not have (any more).
 
-    `refused` are those that it gives no answer on, though it answers; `refusal` is that it answers nothing at present.
+    `refused` holds messages whose own lookup failed; `refusal` is set when Twilio answers no request at present.
     """
 
     def __init__(self, rt: Runtime) -> None:
@@ -120,7 +121,7 @@ class _Answers:
         self.refusal: TwilioUnavailableError | None = None
 
     def gather(self, wanted: Sequence[MessageState]) -> None:
-        """Ask about each, in bulk where that is cheaper; stops asking when Twilio does not answer."""
+        """Look up each message, by list where that is cheaper; stop when Twilio does not answer."""
         if len(wanted) >= _LISTING_PAYS_FROM:
             self._list(wanted)
         missing = [message for message in wanted if message.twilio_sid not in self.found]
@@ -129,7 +130,7 @@ class _Answers:
                 pass
 
     def note(self, error: TwilioUnavailableError, message: MessageState | None = None) -> None:
-        """Remember why there is no answer: on this one message, or on anything."""
+        """Record why a lookup failed: for this message only, or for all."""
         if not error.concerns_one:
             self.refusal = error
         elif message is not None:
@@ -159,7 +160,7 @@ class _Answers:
 
 
 def _pause(rt: Runtime, refusal: TwilioUnavailableError) -> None:
-    """Leave Twilio alone for as long as it asks, or for a short while."""
+    """Pause polling for as long as Twilio asks, or for a short default."""
     now = rt.clock()
     pause = retry.retry_after(refusal.retry_after, now=now) or POLICIES[Wait.THROTTLED].cap
     log.warning("reconcile_paused", cause=str(refusal), seconds=pause.total_seconds())
@@ -176,7 +177,7 @@ def _pause(rt: Runtime, refusal: TwilioUnavailableError) -> None:
 
 
 def _record(rt: Runtime, asked: Sequence[MessageState], found: Mapping[str, TwilioMessage | None]) -> int:
-    """Write the answers down; return how many messages they moved."""
+    """Record the results; return how many messages changed."""
     now = rt.clock()
     answered = [message for message in asked if message.twilio_sid in found]
     reports = []
@@ -201,13 +202,13 @@ def _record(rt: Runtime, asked: Sequence[MessageState], found: Mapping[str, Twil
 
 
 def _is_overdue(rt: Runtime, message: MessageState, now: datetime) -> bool:
-    """Return whether the carrier has said nothing for too long; a later receipt still revises that."""
+    """Return whether the carrier has been silent for too long; a later receipt still revises the outcome."""
     since = message.submitted_at or message.created_at
     return now - since >= rt.settings.confirm_within and message.outcome is None
 
 
 def next_poll(ages: Sequence[timedelta], message: MessageState, now: datetime) -> datetime:
-    """Return when to ask next: at the next age of the schedule, and after the last one once in as long again."""
+    """Return the next poll time: at the next age of the schedule; after the last age, at intervals of that age."""
     since = message.submitted_at or message.created_at
     for age in ages:
         if since + age > now:
@@ -216,7 +217,7 @@ def next_poll(ages: Sequence[timedelta], message: MessageState, now: datetime) -
 
 
 def _ask_later(rt: Runtime, asked: Sequence[MessageState], *, reason: str) -> None:
-    """Wait for the next age, or call it unconfirmed when the last one is over."""
+    """Postpone to the next age of the schedule, or mark the message as unconfirmed after the last one."""
     if not asked:
         return
     now = rt.clock()

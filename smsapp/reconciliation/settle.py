@@ -1,8 +1,9 @@
-"""Find out whether Twilio has a message whose answer was lost, and act on the caller's wish when it cannot be known.
+"""Find out whether Twilio has a message whose create response was lost; if that stays unknown, follow its policy.
 
-A create is not idempotent and has no key: after a lost answer, sending again may send twice
-(https://www.twilio.com/docs/api/errors/20500). So Twilio's messages to that number are listed and matched by body, time
-and by not being another message's; a callback, which carries our id, may settle it earlier.
+A create is not idempotent and takes no idempotency key: after a lost response, sending again may send twice
+(https://www.twilio.com/docs/api/errors/20500). So we list Twilio's messages to that number and match them by body and
+time, leaving out those that belong to other messages. A callback, which carries our id, may settle the question
+earlier.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ _CLOCK_SKEW = timedelta(minutes=2)
 
 
 def settle_unconfirmed(rt: Runtime, message: MessageState) -> bool:
-    """Adopt the message's SID if Twilio lists it, else wait or follow the policy; return whether it was found.
+    """Adopt the message's SID if Twilio lists it, else wait or follow the policy; return whether Twilio has it.
 
     Raises:
         TwilioUnavailableError: Twilio could not be asked; the message stays due.
@@ -43,7 +44,7 @@ def settle_unconfirmed(rt: Runtime, message: MessageState) -> bool:
     with reading(rt.sessions) as session:
         mine = _of(message, queries.duplicate_candidates(session, message.id))
     if mine is None:
-        return False  # a callback was faster
+        return False  # a callback settled it first
     listed = list(rt.gateway.list_to(address(mine.to, mine.sender), limit=_LISTED))
     now = rt.clock()
     with rt.transaction() as tx:
@@ -58,9 +59,9 @@ def settle_unconfirmed(rt: Runtime, message: MessageState) -> bool:
 def _look_up(
     rt: Runtime, tx: Transaction, message: MessageState, listed: Sequence[TwilioMessage], now: datetime
 ) -> TwilioMessage | None:
-    """Return which of the listed messages is ours; without one, wait or follow the policy.
+    """Return which of the listed messages is ours; without a match, wait or follow the policy.
 
-    Looks at the duplicates as they are now: one that was being submitted a moment ago has its SID, or competes for one.
+    The duplicates are read again here: one that was being submitted a moment ago now has its SID, or competes for one.
     """
     locked = messages.lock(tx.session, [message.id]).get(message.id)
     if locked is None or locked.status is not Status.UNCONFIRMED or locked.attempt != message.attempt:
@@ -81,12 +82,12 @@ def _of(message: MessageState, duplicates: Sequence[DuplicateCandidate]) -> Dupl
 
 
 def _longest_submission(rt: Runtime) -> timedelta:
-    """Return how long after its claim a message may still reach Twilio: what is younger is not that claim's."""
+    """Return how long after its claim a message may still reach Twilio; later records belong to other claims."""
     return max(rt.settings.send_lease, rt.settings.unconfirmed_grace)
 
 
 class Decision(StrEnum):
-    """What an operator may decide about a message that is held."""
+    """An operator's decision about an unconfirmed message."""
 
     RESEND = "resend"
     FAIL = "fail"
@@ -117,7 +118,7 @@ def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> boo
 
 
 def _ended(step: Step, decision: Decision, now: datetime) -> Step:
-    """Return the step that ends the uncertainty: a new attempt at the risk of a second text, or giving up."""
+    """Return the step that settles the message: a new attempt at the risk of a second text, or failure."""
     if decision is Decision.RESEND:
         return replace(
             step, status=Status.PENDING, attempt=step.attempt + 1, due_at=now, reason="resend_unconfirmed"
@@ -139,11 +140,11 @@ def _match(
     *,
     longest: timedelta,
 ) -> TwilioMessage | None:
-    """Return the listed message that must be ours, or None.
+    """Return the listed message that can only be ours, or None.
 
-    Identical texts to one number are told apart by time: in the order in which they were submitted, each lost one takes
-    the earliest unbound candidate of its time. While a candidate is still being submitted its SID is not known, and
-    what looks unbound may be its own; then nothing is adopted yet.
+    Identical texts to one number are distinguished by time: in order of submission, each lost one is matched with the
+    earliest unbound record in its time window. While a duplicate is still being submitted its SID is unknown, and a
+    record that looks unbound may belong to it; then nothing is adopted yet.
     """
     if any(candidate.status is Status.SUBMITTING for candidate in duplicates):
         return None
@@ -160,7 +161,7 @@ def _match(
 
 
 def _fits(candidate: DuplicateCandidate, found: TwilioMessage, longest: timedelta) -> bool:
-    """Return whether Twilio's message can be what came of submitting ours."""
+    """Return whether Twilio's message can be the result of submitting ours."""
     if found.created_at is None or found.body != candidate.body:
         return False
     if candidate.sender and found.sender not in {None, candidate.sender}:
@@ -171,9 +172,9 @@ def _fits(candidate: DuplicateCandidate, found: TwilioMessage, longest: timedelt
 def _not_found(
     rt: Runtime, message: MessageState, mine: DuplicateCandidate, now: datetime, *, certain: bool
 ) -> Step:
-    """Return what to do with a message that was not found: look again, or after the grace what was wished.
+    """Return the step for a message that was not found: look again, or follow the policy once the grace period is over.
 
-    `certain`: Twilio does not list it; else it may be one of those listed, and nothing is given up yet.
+    `certain`: Twilio does not list it. Otherwise it may be one of those listed, and it is not given up yet.
     """
     step = Step(
         source=Source.SYSTEM,

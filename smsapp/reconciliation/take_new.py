@@ -1,4 +1,4 @@
-"""Steps after a look at Twilio that found nothing: the history says so once, however often somebody looks."""
+"""Apply the step of a lookup that found nothing; the history records it once, however often the lookup repeats."""
 
 from collections.abc import Callable, Iterable
 from uuid import UUID
@@ -13,7 +13,7 @@ from smsapp.runtime import Runtime, Transaction
 def take_new(
     rt: Runtime, tx: Transaction, ids: Iterable[UUID], step_of: Callable[[MessageState], Step | None]
 ) -> None:
-    """Take a step of each message; one that only repeats the last entry of the history moves `due_at` alone."""
+    """Apply a step to each message; a step that only repeats the last history entry just moves `due_at`."""
     locked = messages.lock(tx.session, ids)
     last = queries.last_steps(tx.session, locked)
     steps = {message.id: step for message in locked.values() if (step := step_of(message))}

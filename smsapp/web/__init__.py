@@ -1,6 +1,6 @@
 """The HTTP API.
 
-APIFlask picks the validator of a view's input when the view is defined, so ours is put in place before any is.
+APIFlask picks the validator of a view's input when the view is defined, so ours must be installed before any view is.
 """
 
 from smsapp.web import inputs

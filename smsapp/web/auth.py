@@ -1,4 +1,4 @@
-"""Bearer API keys. A key is looked up once in a few seconds per process, not once per request."""
+"""Bearer API keys. Each process looks a key up once every few seconds, not once per request."""
 
 import time
 from dataclasses import dataclass
@@ -33,19 +33,19 @@ class Caller:
 
 
 class KeyCache:
-    """Keys that were valid a moment ago, by the digest of their secret."""
+    """Keys that were valid a few seconds ago, by the digest of their secret."""
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
         self._known: dict[str, tuple[float, Caller]] = {}
 
     def known(self, secret: str) -> Caller | None:
-        """Return the caller behind a secret that was valid a moment ago; asks no database."""
+        """Return the caller whose key was valid a few seconds ago, or None; never queries the database."""
         until, caller = self._known.get(api_keys.digest(secret), (0.0, None))
         return caller if until > time.monotonic() else None
 
     def find(self, secret: str) -> Caller | None:
-        """Return the caller behind a secret, or None."""
+        """Return the caller whose key this is, or None."""
         if known := self.known(secret):
             return known
         digest = api_keys.digest(secret)

@@ -1,4 +1,4 @@
-"""Consumers' URLs in requests: what is wrong with one is told where it was written."""
+"""Check consumers' URLs in requests, and point at the field that holds a bad one."""
 
 from typing import overload
 
@@ -15,7 +15,7 @@ def checked_url(settings: Settings, url: str | None, pointer: str) -> str | None
     """Return the URL.
 
     Raises:
-        ProblemError: events may not go there.
+        ProblemError: events may not be sent there.
     """
     if url is None:
         return None

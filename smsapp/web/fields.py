@@ -1,4 +1,4 @@
-"""Types of single fields in requests: what they accept, and what they say about anything else."""
+"""Types of single request fields: what they accept, and the error for anything else."""
 
 import re
 from dataclasses import dataclass
@@ -36,16 +36,16 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 
 @dataclass(frozen=True, slots=True)
 class CursorOf:
-    """Marks a parameter that takes `next_cursor` of a list whose items have ids with this prefix."""
+    """Marks a parameter that takes the `next_cursor` of a list whose items have ids with this prefix."""
 
     prefix: Prefix
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
-        """Read the id of the last item."""
+        """Parse the id of the last item."""
         return core_schema.no_info_plain_validator_function(self._read)
 
     def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
-        """Say what the id looks like."""
+        """Describe the id."""
         return {"type": "string", "pattern": rf"^{self.prefix}_[0-9a-f]{{32}}$"}
 
     def _read(self, value: str) -> UUID:
@@ -79,17 +79,17 @@ def _job_id(value: object) -> UUID:
 
 
 def _recipient_in_query(value: object) -> str:
-    """Return the number as it is stored; a plus sign that the client did not escape arrives as a space."""
+    """Return the number in its stored form; a plus sign that the client did not escape arrives as a space."""
     return _recipient(f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value).e164
 
 
 def _address(value: object) -> object:
-    """Return the address as it was meant: a plus sign that the client did not escape arrives as a space."""
+    """Return the address as the client meant it: a plus sign that the client did not escape arrives as a space."""
     return f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value
 
 
 def _cell(value: object) -> object:
-    """Return a placeholder's value as text, as in the rows of a job; null stands for none."""
+    """Return a placeholder's value as text, as in the rows of a job; null means no value."""
     if value is None:
         return ""
     whole = _whole(value)
@@ -121,7 +121,7 @@ def _url(value: str) -> str:
 
 
 def _time(value: object) -> object:
-    """Read a text of RFC 3339, and nothing else that passes for a time, such as seconds since 1970."""
+    """Parse RFC 3339 and nothing else that pydantic accepts as a time, such as seconds since 1970."""
     if not isinstance(value, str):
         return value
     try:
@@ -134,7 +134,7 @@ def _time(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    """Take 5.0 for 5, as JSON Schema does: some languages have no other numbers."""
+    """Read 5.0 as 5, as JSON Schema does: some languages have only floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -146,7 +146,7 @@ def _in_utc(value: datetime) -> datetime:
 
 
 def separated(value: object) -> object:
-    """Return the parts of a text that separates them by commas; anything else as it is."""
+    """Split a text at its commas; return anything else unchanged."""
     return value.split(",") if isinstance(value, str) else value
 
 

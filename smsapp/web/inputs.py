@@ -1,4 +1,4 @@
-"""Reading requests: APIFlask's pydantic adapter, answering with pointers to every faulty field at once."""
+"""Validate requests: APIFlask's pydantic adapter, which reports every faulty field at once, each with a pointer."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from smsapp.web.problems import Fault, ProblemError, invalid_request
 
 MAX_FAULTS = 100
-"""An answer names no more; a request of 64 KiB could have ten thousand."""
+"""The most faults that a response lists; a request of 64 KiB could have ten thousand."""
 
 SCHEMA_REF = "#/components/schemas/{model}"
 
@@ -23,15 +23,15 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
 
 
 class PlainSchemas(GenerateJsonSchema):
-    """JSON Schema without titles that only repeat a field's name, and defaults that only say that there is none."""
+    """JSON Schema without titles that only repeat a field's name, and without defaults of null."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
-        """Say no more than that a field may be absent where that is all that null means."""
+        """Leave out a default of null, which says only that the field may be absent."""
         described = super().default_schema(schema)
         return {name: value for name, value in described.items() if (name, value) != ("default", None)}
 
     def field_title_should_be_set(self, _schema: Any) -> bool:
-        """Name no field twice."""
+        """Leave out the title."""
         return False
 
 
@@ -39,7 +39,7 @@ class InputAdapter(PydanticAdapter):
     """Validates JSON bodies, query strings and headers."""
 
     def validate_input(self, request: Request, location: str, **_kwargs: Any) -> BaseModel:
-        """Return the input as its model.
+        """Return the validated model.
 
         Raises:
             ProblemError: 400 naming each faulty field, 415 for another content type.
@@ -69,7 +69,7 @@ class InputAdapter(PydanticAdapter):
                 raise ProblemError(
                     415, "unsupported_media_type", "Send JSON, with Content-Type: application/json."
                 )
-            # Strictly: "yes" is no boolean, and a number is no time.
+            # Strict: "yes" is not a boolean, and a number is not a time.
             return self.model_class.model_validate_json(_body(request), strict=True)
         if location == "headers":
             names = {name: header_name(name) for name in self.model_class.model_fields}
@@ -81,7 +81,7 @@ class InputAdapter(PydanticAdapter):
 
 
 def refusal(error: ValidationError, location: str) -> ProblemError:
-    """Return the problem of input that is not its model."""
+    """Return the problem document for a validation error."""
     details = error.errors(include_url=False, include_input=False)
     return _problem([_fault(item, location) for item in details])
 
@@ -94,7 +94,7 @@ def install() -> None:
 def _body(request: Request) -> bytes:
     body = request.get_data()
     if request.content_length is None and len(body) == request.max_content_length:
-        raise RequestEntityTooLarge  # of a body without a length, werkzeug silently drops what is beyond the limit
+        raise RequestEntityTooLarge  # werkzeug silently truncates a body without a length at the limit
     return body
 
 
@@ -114,14 +114,14 @@ def _fault(error: ErrorDetails, location: str) -> Fault:
 
 
 def _code(kind: str) -> str:
-    """Return our word for a fault: pydantic's own are many and change."""
+    """Return our code for a fault: pydantic has many codes, and they change."""
     if kind in _CODES:
         return _CODES[kind]
     return "wrong_type" if kind.endswith(("_type", "_parsing")) else "invalid"
 
 
 def _pointer(path: Sequence[str | int], location: str) -> str:
-    """Return where the fault is; a name that the caller made up is only repeated while it looks like one."""
+    """Return a pointer to the fault; a name that the caller made up is repeated only if it looks like an identifier."""
     names = [str(part) for part in path]
     if names and isinstance(path[-1], str) and not _PLAIN_NAME.fullmatch(path[-1]):
         names.pop()
@@ -131,7 +131,7 @@ def _pointer(path: Sequence[str | int], location: str) -> str:
 
 
 def header_name(field: str) -> str:
-    """Return the header that a field of a headers model stands for."""
+    """Return the name of the header behind a field of a headers model."""
     return field.replace("_", "-").title()
 
 

@@ -1,4 +1,4 @@
-"""The API document: what APIFlask reads off the views, completed with what it cannot know."""
+"""The API document: what APIFlask derives from the views, completed with what it cannot know."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -36,9 +36,9 @@ def answer(
     media_type: str = "application/json",
     text_media_type: str | None = None,
 ) -> Responses:
-    """Return what APIFlask takes as a view's `responses`; `headers` maps names to `components/headers`.
+    """Return an entry of a view's `responses` for APIFlask; `headers` maps names to `components/headers`.
 
-    `text_media_type` is a second one, of plain text, in which the client may ask for it.
+    `text_media_type` is a second, plain-text media type that the client may ask for.
     """
     schema = {"schema": _ref("schemas", model.__name__)} if model else {}
     content = {media_type: schema} if model or media_type != "application/json" else {}
@@ -48,7 +48,7 @@ def answer(
 
 
 def problems(*statuses: int) -> Responses:
-    """Return placeholders for errors; what they are is said once, under `components/responses`."""
+    """Return placeholders for errors, which are defined once, under `components/responses`."""
     return {status: {"description": PROBLEMS[status].description} for status in statuses}
 
 
@@ -101,7 +101,7 @@ def _operations(spec: Document) -> Iterator[Document]:
 
 
 def _forms(bodies: Iterable[Document]) -> Iterator[str]:
-    """Yield the schemas of bodies that are forms: a form's field cannot be null."""
+    """Yield the schemas of form bodies, whose fields cannot be null."""
     for body in bodies:
         if form := body.get("multipart/form-data"):
             yield form["schema"]["$ref"].rsplit("/", 1)[1]
@@ -132,7 +132,7 @@ def _response(status: int, response: Document, common: Mapping[str, str]) -> Doc
 
 
 def _parameter(parameter: Document) -> Document:
-    """Return a parameter as clients send it: absent, or a value, but never null."""
+    """Return a parameter as clients send it: absent or a value, never null."""
     if parameter["in"] == "path":
         return _ref("parameters", parameter["name"])
     if parameter["in"] == "header":
@@ -150,7 +150,7 @@ def _parameter(parameter: Document) -> Document:
 
 
 def _never_null(schema: Document) -> None:
-    """Take null from what a parameter or a form's field may be: neither can say it."""
+    """Remove null from the types of a parameter or form field: neither can express it."""
     if "anyOf" in schema:
         schema.update(next(part for part in schema.pop("anyOf") if part != {"type": "null"}))
 

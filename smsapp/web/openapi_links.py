@@ -1,7 +1,7 @@
-"""Links of the API document: which value of an answer is the parameter of which operations.
+"""Links of the API document: which value in a response is a parameter of which operations.
 
-Programs that follow links (generated clients, tests that make requests up) find from what they made to what can be
-done with it.
+Programs that follow links (generated clients, tests that generate requests) get from what they created to the
+operations on it.
 """
 
 import re
@@ -22,11 +22,11 @@ _SUPPLIES: dict[str, dict[str, dict[str, str]]] = {
     "createSubscription": {"201": {"subscription_id": "/id"}},
     "sendExample": {"202": {"delivery_id": "/id"}},
 }
-"""By operation and status: where in the answer's document a parameter of other addresses stands."""
+"""By operation and status: where the response holds a path parameter of other operations."""
 
 
 def add_links(paths: Document) -> None:
-    """Add to each answer that names something the operations at the addresses of such things."""
+    """Add to each response that holds an id the operations that take such an id."""
     takers = _takers(paths)
     for _, operation in _operations(paths):
         for status, supplies in _SUPPLIES.get(operation["operationId"], {}).items():
@@ -41,7 +41,7 @@ def add_links(paths: Document) -> None:
 
 
 def _takers(paths: Document) -> dict[str, list[str]]:
-    """Return the operations by the parameter that their addresses have."""
+    """Return the operations by their path parameter."""
     found = defaultdict(list)
     for path, operation in _operations(paths):
         for parameter in _NAMED.findall(path):

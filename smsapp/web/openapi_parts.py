@@ -1,4 +1,4 @@
-"""What the API document says once and refers to: headers, parameters of addresses, and problems by HTTP status."""
+"""Shared components of the API document: headers, path parameters, and problems by HTTP status."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RoomDocument:
-    """What a room adds to the API document beside its views.
+    """What a room adds to the API document besides its views.
 
-    `answers` are models of responses; `requests` are models within requests that no view takes as such. `bodies` and
-    `queries` describe, by operation id, the media types and query parameters of uploads, which no model checks.
+    `answers` are response models; `requests` are models that appear in requests but are no view's own input. `bodies`
+    and `queries` describe, by operation id, the media types and query parameters of uploads, which no model validates.
     """
 
     answers: tuple[type[BaseModel], ...] = ()
@@ -47,7 +47,7 @@ HEADERS: Document = {
 
 
 def _in_path(name: str, description: str, **schema: object) -> Document:
-    """Return the entry of a parameter that is a part of the address."""
+    """Return the entry of a path parameter."""
     return {
         name: {
             "name": name,
@@ -87,7 +87,7 @@ PARAMETERS: Document = {
 
 @dataclass(frozen=True, slots=True)
 class ProblemKind:
-    """What is said about the problems of one HTTP status."""
+    """The description of the problems of one HTTP status."""
 
     name: str
     description: str
@@ -133,10 +133,10 @@ PROBLEMS = {
 
 
 def json_body(model: type[BaseModel]) -> Document:
-    """Return a request body that is a document of this model."""
+    """Return a JSON request body of this model."""
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 
 def csv_body(example: str) -> Document:
-    """Return a request body that is CSV."""
+    """Return a CSV request body."""
     return {"text/csv": {"schema": TEXT, "examples": {"small": {"value": example}}}}

@@ -1,7 +1,7 @@
-"""Requests as bytes: the plainest form of a POST is read here at a tenth of a general parser's cost.
+"""A parser for plain POST requests, at a tenth of a general parser's cost.
 
-Only what admits of one reading: everything else, faulty or merely unusual, is left to the server's own parser, which
-`parse_head` says by returning None. A differential test holds that both read the same.
+It accepts only unambiguous requests. Everything else, faulty or merely unusual, is left to the server's own parser:
+`parse_head` then returns None. A differential test proves that both parsers agree.
 """
 
 import re
@@ -13,11 +13,11 @@ _MAX_HEAD_BYTES = 8 * 1024
 _MAX_FIELDS = 100
 
 METHOD = b"POST "
-"""How each request begins that may be read here."""
+"""The beginning of every request that is parsed here."""
 
 # The target as RFC 9112 section 3.2.1 has it, without the percent-escapes that would make two paths of one.
 _REQUEST_LINE = re.compile(rb"POST ((/[\w./-]{1,200})(?:\?[!-\"$-~]*)?) HTTP/1\.1\r\n")
-# RFC 9110 section 5: a token, a colon, visible characters; no line that continues the one before.
+# RFC 9110 section 5: a token, a colon, visible characters; no continuation lines (obs-fold).
 _FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*")
 _LENGTH = re.compile(r"[0-9]{1,5}")
 _CHANGE_THE_MEANING = ("transfer-encoding", "expect", "upgrade", "script_name", "script-name")
@@ -33,7 +33,7 @@ class PlainRequest(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What to answer; without a body there is no Content-Length either, as a 204 demands."""
+    """A response; without a body it has no Content-Length either, as a 204 requires."""
 
     status: str
     headers: list[tuple[str, str]]
@@ -41,14 +41,14 @@ class Answer(NamedTuple):
 
 
 Handler = Callable[[PlainRequest], Answer | None]
-"""Answers a request, or returns None to leave it to the application; then it has changed nothing."""
+"""Answers a request, or returns None, having changed nothing, to leave it to the application."""
 
 EXTENSION = "smsapp_fast_path"
-"""Where the application's `extensions` have a mapping from the beginnings of paths to handlers."""
+"""The key in the application's `extensions` of the mapping from path prefixes to handlers."""
 
 
 class Head(NamedTuple):
-    """A request whose body may not be here yet: its bytes in the buffer are `body_at:ends_at`."""
+    """A request whose body may not have arrived yet: it will be `buffer[body_at:ends_at]`."""
 
     request: PlainRequest
     body_at: int
@@ -56,7 +56,7 @@ class Head(NamedTuple):
 
 
 def parse_head(buffer: bytes) -> Head | None:
-    """Return the request that the buffer begins with, without its body, or None to leave it to the server's parser."""
+    """Return the head of the request at the start of the buffer, or None to leave it to the server's parser."""
     line = _REQUEST_LINE.match(buffer)
     end = buffer.find(b"\r\n\r\n", 0, _MAX_HEAD_BYTES)
     if line is None or end < 0:
@@ -81,7 +81,7 @@ def _fields(text: str) -> dict[str, str] | None:
 
 
 def _body_length(fields: Mapping[str, str]) -> int | None:
-    """Return the length of the body when nothing else in the head has a say in it."""
+    """Return the body's length, or None when another header could affect it."""
     if "host" not in fields or any(name in fields for name in _CHANGE_THE_MEANING):
         return None
     if fields.get("connection", "keep-alive").lower() != "keep-alive":

@@ -1,6 +1,6 @@
-"""Errors as the caller sees them: RFC 9457 problem documents, one map from what happened to what is answered.
+"""Errors as the caller sees them: RFC 9457 problem documents, and one map from exceptions to responses.
 
-A problem never echoes input, which may be personal data, and never shows the inside of the service.
+A problem never echoes input, which may be personal data, and never exposes internals.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(slots=True)
 class ProblemError(Exception):
-    """A request that is answered with a problem document."""
+    """The request is answered with this problem document."""
 
     status: int
     code: str
@@ -46,7 +46,7 @@ class ProblemError(Exception):
 
 
 def invalid_request(*faults: Fault) -> ProblemError:
-    """Return the problem of a request with these faults, at least one."""
+    """Return the problem for a request with these faults, at least one."""
     detail = faults[0].detail if len(faults) == 1 else "The request has faults; `errors` names each."
     return ProblemError(400, "invalid_request", detail, list(faults))
 
@@ -119,7 +119,7 @@ def _database_away(error: Exception) -> Response:
     return problem_response(
         503,
         "database_unavailable",
-        # Not "nothing was stored": a commit whose answer is lost may have happened.
+        # It must not say "nothing was stored": a commit whose reply is lost may have happened.
         "The database does not answer. Repeat the request, a POST with its Idempotency-Key.",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
@@ -143,7 +143,7 @@ _HANDLERS: Mapping[type[Exception], Callable[[Any], Response]] = {
     PoolTimeoutError: _database_away,
     Exception: _unexpected,
 }
-_HTTP = {  # fixed words: Python's own for these codes change between its versions
+_HTTP = {  # fixed phrases: Python's own change between its versions
     400: ("bad_request", "The request cannot be read."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not take that method."),

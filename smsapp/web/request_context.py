@@ -1,4 +1,4 @@
-"""What is done for each request, whichever way it came: an id at first, a log line and a measurement at last."""
+"""Begin and end each request, by WSGI or by the fast path: an id first, a log line and metrics last."""
 
 import re
 import time
@@ -18,7 +18,7 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Who makes a request, its id, and what it is recognized by when it is repeated: None without a key for that."""
+    """Who makes a request, its id, and its Idempotency-Key's fingerprint (None without a key)."""
 
     caller: Caller
     request_id: str
@@ -26,7 +26,7 @@ class RequestContext:
 
 
 def begin(given: str) -> str:
-    """Return the request's id, the caller's own where it sent a plain one, and bind it to all that is logged."""
+    """Return the request's id (the caller's own if it sent a plain one) and bind it to the log context."""
     request_id = given if _REQUEST_ID.fullmatch(given) else new_id().hex
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -36,7 +36,7 @@ def begin(given: str) -> str:
 def end(
     request_id: str, method: str, endpoint: str, status: int, *, began: float, message_id: str | None
 ) -> dict[str, str]:
-    """Note the answer and return the headers that every answer has; `began` is of `time.perf_counter`."""
+    """Log and measure the response, and return the headers that all responses share; `began` is of `perf_counter`."""
     elapsed_s = time.perf_counter() - began
     REQUESTS.labels(endpoint, status).observe(elapsed_s)
     log.info(

@@ -1,4 +1,4 @@
-"""What views answer with: documents, pages of lists, and the headers of what was made."""
+"""Responses of views: JSON documents, pages of lists, and the headers of a new resource."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ def json_response(document: Any, status: int = 200, headers: Mapping[str, str] |
 def page_response(
     page: Page[T], view: Callable[[T], dict[str, Any]], *, parameter: str = "cursor", key: str = "id"
 ) -> Response:
-    """Return one page of what `view` makes of the items; the next begins after the last one's `key`, its cursor."""
+    """Return one page of items as `view` shows them; the last item's `key` is the cursor of the next page."""
     data = [view(item) for item in page]
     cursor = str(data[-1][key]) if page.has_more else None
     headers = {}
@@ -31,5 +31,5 @@ def page_response(
 
 
 def answer_headers(answered: Answered, location: str) -> dict[str, str]:
-    """Return the headers of an answer: where the thing is that was made, and whether the answer is a repetition."""
+    """Return a response's headers: the location of the new resource, and whether this response is a replay."""
     return {"Location": location} | ({"Idempotent-Replayed": "true"} if answered.replayed else {})

@@ -1,6 +1,6 @@
-"""Files in requests: spooled to disk, and read in turns so that other requests of the process go on.
+"""Files in requests: spooled to disk, and read in short slices so that the process keeps serving other requests.
 
-A cut connection leaves nothing behind, and memory does not grow with the upload.
+An aborted upload leaves nothing behind, and memory use does not grow with its size.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from smsapp.web.problems import ProblemError
 
 MAX_UPLOAD_BYTES = 64 * 1024 * 1024
 
-_CHARSET = "utf-8"  # unless another is named
+_CHARSET = "utf-8"  # unless the request names another
 _IN_MEMORY = 256 * 1024
 _BLOCK = 64 * 1024
 _ROWS_AT_A_TIME = 40
 _TURN_S = 0.005
-"""A callback that comes meanwhile waits no longer than that, or than one row takes: rows may be long."""
+"""A callback that arrives in between waits no longer than this, or than one row takes: rows may be long."""
 _PAUSE_S = 0.0005
-"""Not 0: gevent would run only greenlets that are ready, and not look who has something to read."""
+"""Not 0: gevent would then run only greenlets that are ready, and never poll the sockets."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedForm:
-    """A form: its fields, its `file` if it has one, and a digest of that."""
+    """A form: its fields, its `file` if it has one, and the file's digest."""
 
     fields: Mapping[str, Sequence[str]]
     file: IO[bytes] | None
@@ -40,7 +40,7 @@ class UploadedForm:
 
 
 class IncomingUpload:
-    """A request whose body is a file, perhaps of megabytes; nothing of it is read before it is asked for."""
+    """A request whose body is a file, perhaps of megabytes; the body is read only on demand."""
 
     def __init__(self, incoming: Request) -> None:
         incoming.max_content_length = MAX_UPLOAD_BYTES
@@ -51,7 +51,7 @@ class IncomingUpload:
         self.query_string: bytes = incoming.query_string
 
     def receive(self, spool: IO[bytes]) -> bytes:
-        """Write the whole body to `spool`, go back to its beginning, and return a digest of it.
+        """Write the whole body to `spool`, rewind it, and return its digest.
 
         Raises:
             ProblemError: it is larger than MAX_UPLOAD_BYTES.
@@ -66,19 +66,19 @@ class IncomingUpload:
                 spool.write(block)
                 size += len(block)
             if announced is not None and size < announced:
-                raise ClientDisconnected  # werkzeug leaves this to the server, and gunicorn to the application
+                raise ClientDisconnected  # neither werkzeug nor gunicorn raises it
             if announced is None and size >= MAX_UPLOAD_BYTES:
-                # Of a body without a length, what is beyond the limit is silently dropped.
+                # werkzeug silently truncates a body without a length at the limit.
                 raise RequestEntityTooLarge
         spool.seek(0)
         return digest.digest()
 
     def read_form(self) -> UploadedForm:
-        """Return the body as a form; its file is on disk and goes with the request.
+        """Return the body as a form; its file is on disk and is deleted with the request.
 
         Raises:
             ProblemError: it is larger than MAX_UPLOAD_BYTES.
-            ClientDisconnected: it was cut.
+            ClientDisconnected: it ended early.
         """
         with _reading_the_body():
             fields = self._request.form.to_dict(flat=False)
@@ -94,7 +94,7 @@ class IncomingUpload:
 
 
 class YieldingFile:
-    """A file that lets other requests have their turn before each block: options are looked for in all of it."""
+    """A file that yields to other requests before each block: finding a form's options means reading all of it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -112,12 +112,12 @@ def incoming_upload() -> IncomingUpload:
 
 
 def spool_file() -> IO[bytes]:
-    """Return a file that is in memory while it is small, and gone once it is closed."""
+    """Return a temporary file that is kept in memory while small, and deleted on close."""
     return SpooledTemporaryFile(max_size=_IN_MEMORY)
 
 
 def in_turns(rows: Iterable[RawRow]) -> Iterator[RawRow]:
-    """Yield rows, and let other requests of this process have their turn between them."""
+    """Yield rows, and let other requests of this process run in between."""
     began = 0.0
     for number, row in enumerate(rows):
         if number % _ROWS_AT_A_TIME == 0 or time.monotonic() - began > _TURN_S:
@@ -127,13 +127,13 @@ def in_turns(rows: Iterable[RawRow]) -> Iterator[RawRow]:
 
 
 def give_way() -> None:
-    """Let this process do what else there is to do."""
+    """Let other greenlets of this process run."""
     time.sleep(_PAUSE_S)
 
 
 @contextmanager
 def _reading_the_body() -> Iterator[None]:
-    """Tell a body that is too large from a connection that broke."""
+    """Distinguish a body that is too large from a broken connection."""
     try:
         yield
     except RequestEntityTooLarge:

@@ -1,4 +1,4 @@
-"""What views are given: the runtime and the few objects that live as long as the application, found by their type."""
+"""Dependencies of views: the runtime and the few objects that live as long as the application, looked up by type."""
 
 from typing import TypeVar
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def provide(app: Flask, part: object) -> None:
-    """Give the application's views this object."""
+    """Make this object available to the application's views."""
     app.extensions.setdefault(_EXTENSION, {})[type(part)] = part
 
 
 def provided(kind: type[T], app: Flask | None = None) -> T:
-    """Return the object of this type that the application was given; of the current application unless told."""
+    """Return the application's object of this type; without `app`, that of the current application."""
     part: T = (app or current_app).extensions[_EXTENSION][kind]
     return part
 

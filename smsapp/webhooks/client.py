@@ -1,8 +1,8 @@
-"""Requests to consumers: signed, bounded in bytes and time whatever they answer, and never to an address of our own.
+"""Requests to consumers: signed, bounded in bytes and time whatever comes back, and never to an internal address.
 
-Whoever may name a URL could make us ask what only we can reach: a metadata service, a database, another tenant. So the
-name is resolved here, each address is checked, and the connection is made to the very address that was checked: a
-name that changes its answer in between gains nothing. See docs/decisions/0017-events-pushed.md.
+A caller who may set a URL could make us send requests to hosts that only we can reach: a metadata service, a database,
+another tenant (SSRF). So the name is resolved here, each address is checked, and the connection goes to the very
+address that was checked: DNS rebinding gains nothing. See docs/decisions/0017-events-pushed.md.
 """
 
 import socket
@@ -32,7 +32,7 @@ from smsapp.config import Settings
 from smsapp.ports import ConsumerReply
 
 MAX_ANSWER_BYTES = 1_048_576
-"""Nobody has a reason to answer more; it counts as a failure."""
+"""Bytes; no consumer has a reason to send more, and a longer response counts as a failure."""
 
 KEPT_ANSWER_BYTES = 4_096
 
@@ -46,11 +46,11 @@ _deadline = threading.local()
 
 
 class ForbiddenAddressError(Exception):
-    """The consumer's name leads to no address that may be asked."""
+    """The consumer's host name resolves to no address that we may connect to."""
 
 
 def signed_headers(event_id: str, body: bytes, secrets: Sequence[str], *, now: datetime) -> dict[str, str]:
-    """Return the headers of Standard Webhooks: an id that stays over all tries, the time, a signature per secret."""
+    """Return the headers of Standard Webhooks: an id that is equal for all tries, the time, a signature per secret."""
     text = body.decode()
     whole = now.astimezone(UTC).replace(microsecond=0)
     signatures = " ".join(Webhook(secret).sign(event_id, whole, text) for secret in secrets)
@@ -62,10 +62,10 @@ def signed_headers(event_id: str, body: bytes, secrets: Sequence[str], *, now: d
 
 
 def remaining_s() -> float:
-    """Return how much of this thread's request is left.
+    """Return how much time this thread's request has left.
 
     Raises:
-        TimeoutError: nothing.
+        TimeoutError: none is left.
     """
     left: float = _deadline.at - time.monotonic()
     if left <= 0:
@@ -74,7 +74,7 @@ def remaining_s() -> float:
 
 
 class _BoundedSocket(socket.socket):
-    """Gives every single wait only what is left of the whole: an answer that drips is cut off, too."""
+    """Limits every wait to what is left of the request's total timeout, so that a dripping response is cut off, too."""
 
     def recv_into(self, *args: Any) -> int:
         self.settimeout(remaining_s())
@@ -98,19 +98,19 @@ class _BoundedTlsSocket(ssl.SSLSocket):
 
 
 class _Guard:
-    """Finds the addresses behind a name that may be asked."""
+    """Resolves a name and connects only to allowed addresses."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
-        # A resolver cannot be interrupted; here it keeps a thread that nobody waits for.
+        # A resolver call cannot be interrupted; here it blocks only a thread that nothing waits for.
         self._pool = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolver")
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """Return a connection to the first allowed address that takes it.
+        """Return a connection to the first allowed address that accepts it.
 
         Raises:
-            ForbiddenAddressError: there is no allowed one.
-            OSError: none takes it, or the name is not known.
+            ForbiddenAddressError: no address is allowed.
+            OSError: no address accepts it, or the name does not resolve.
         """
         found = self._pool.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         allowed = [
@@ -121,7 +121,7 @@ class _Guard:
         for number, (family, kind, protocol, _, address) in enumerate(allowed, start=1):
             connection = _BoundedSocket(family, kind, protocol)
             try:
-                # Leave time for the other addresses: the first may swallow everything.
+                # Leave time for the other addresses: the first may never reply.
                 connection.settimeout(remaining_s() / (len(allowed) - number + 1))
                 connection.connect(address)
             except OSError:
@@ -145,7 +145,7 @@ class _Connection(HTTPConnection):
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
-    """The same with TLS: the certificate is checked against the name, whatever its address."""
+    """The same with TLS: the certificate is checked against the name, not the address."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -157,7 +157,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 
 class WebhookPoster:
-    """The real one; safe to share between threads, connections are kept alive."""
+    """The real webhook client; safe to share between threads, with keep-alive connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._guard = _Guard(settings.push_allowed_networks)
@@ -167,7 +167,7 @@ class WebhookPoster:
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        """Made when first needed: reading the system's authorities takes 20 ms, and only workers push."""
+        """Created on first use: loading the system's CA certificates takes 20 ms, and only workers push."""
         context = ssl.create_default_context()
         context.sslsocket_class = _BoundedTlsSocket
         return context
@@ -199,7 +199,7 @@ class WebhookPoster:
         )
         kept, error = _read(answer)
         if error:
-            answer.close()  # what was not read to its end cannot be used again
+            answer.close()  # a connection whose response was not read to the end cannot be reused
         else:
             answer.release_conn()
         asked = retry_after(answer.headers.get("Retry-After"), now=datetime.now(UTC))
@@ -224,7 +224,7 @@ class WebhookPoster:
 
 
 def _read(answer: urllib3.BaseHTTPResponse) -> tuple[bytes, str | None]:
-    """Return the beginning of the answer, and what was wrong with the rest of it."""
+    """Return the beginning of the response body, and what was wrong with the rest, if anything."""
     kept = bytearray()
     total = 0
     try:
@@ -239,12 +239,12 @@ def _read(answer: urllib3.BaseHTTPResponse) -> tuple[bytes, str | None]:
 
 
 def _readable(answer: bytes) -> str:
-    """Return the answer as text that any database can keep."""
+    """Return the response body as text that any database can store."""
     return answer.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _cause(error: BaseException) -> str:
-    """Return one word for why there is no answer, that of the innermost cause that says one."""
+    """Return one word for why there was no response, taken from the innermost cause that has one."""
     chain: list[BaseException] = [error]
     while (inner := chain[-1].__cause__ or chain[-1].__context__) and inner not in chain:
         chain.append(inner)

@@ -13,7 +13,7 @@ HIDDEN = "***"
 
 
 def subscription_view(row: Subscription) -> dict[str, Any]:
-    """Return a subscription without what must stay secret."""
+    """Return a subscription without its secrets."""
     return {
         "id": prefixed_id("sub", row.id),
         "kind": row.kind,
@@ -36,7 +36,7 @@ def subscription_view(row: Subscription) -> dict[str, Any]:
 
 
 def view_with_secret(row: Subscription) -> dict[str, Any]:
-    """Return a new subscription, or one with a new secret, together with that."""
+    """Return a subscription that is new or has a new secret, including the secret."""
     return subscription_view(row) | {"secret": row.secret}
 
 

@@ -1,4 +1,4 @@
-"""Give each event to those who asked for it: from the outbox, in its order, to what each consumer is owed."""
+"""Fan events out: read the outbox in order, and create a pending delivery for each subscribed consumer."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -24,13 +24,13 @@ from smsapp.webhooks.rules import SubscriptionKind, origin_of
 
 _BATCH = 500
 _UNHEARD_BATCH = 20_000
-"""Events that nobody subscribed to are passed over, but for those whose message names its own address."""
+"""With no subscriptions, events are skipped in larger batches, except those whose message has a `callback_url`."""
 
 
 def fan_out_events(rt: Runtime) -> int:
-    """Give out the next events and return how many were looked at; one worker at a time does, others return 0.
+    """Fan out the next events and return how many were read; one worker at a time does, the others return 0.
 
-    The cursor moves in the same transaction, so each event is given out once, whoever dies.
+    The cursor moves in the same transaction, so each event is fanned out once, whichever process dies.
     """
     with reading(rt.sessions) as session:
         if not fan_out.is_behind(session):
@@ -57,13 +57,13 @@ def fan_out_events(rt: Runtime) -> int:
 
 
 def pass_over_events(rt: Runtime, keep_going: Callable[[], bool]) -> None:
-    """Move on to about the latest event, which nobody subscribed to; a message's own address may be met on the way."""
+    """Advance to about the latest event while nobody subscribes; `callback_url`s on the way are still served."""
     while keep_going() and fan_out_events(rt) == _UNHEARD_BATCH:
         pass
 
 
 def recover_deliveries(rt: Runtime) -> int:
-    """Look through the next former events for consumers that asked to recover; return how many were looked at."""
+    """Scan the next past events for consumers that asked to recover; return how many were scanned."""
     with reading(rt.sessions) as session:
         if not subscriptions.anyone_recovers(session):
             return 0

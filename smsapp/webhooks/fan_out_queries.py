@@ -1,4 +1,4 @@
-"""From the outbox to what each consumer is owed: how far it was read, and what of each event decides who gets it."""
+"""The fan-out's cursor in the outbox, and the facts of each event that decide which consumers get it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CURSOR = "events_fanned_out"
 
 @dataclass(frozen=True, slots=True)
 class RoutingInfo:
-    """What decides who is told of an event; the last three are its message's."""
+    """The facts that decide who is sent an event; the last three are its message's."""
 
     seq: int
     type: str
@@ -28,29 +28,29 @@ class RoutingInfo:
 
 
 def is_behind(session: Session) -> bool:
-    """Return whether there are events that were not given out yet."""
+    """Return whether there are events that were not fanned out yet."""
     given_out = select(Counter.value).where(Counter.name == CURSOR).scalar_subquery()
     return session.execute(select(OutboxHead.seq).where(OutboxHead.seq > given_out)).first() is not None
 
 
 def lock_cursor(session: Session) -> int | None:
-    """Return the number of the last event that was given out, or None when another worker is at it."""
+    """Return the number of the last event that was fanned out, locked, or None when another worker holds it."""
     query = select(Counter.value).where(Counter.name == CURSOR).with_for_update(skip_locked=True)
     return session.scalar(query)
 
 
 def cursor(session: Session) -> int:
-    """Return the number of the last event that was given out."""
+    """Return the number of the last event that was fanned out."""
     return session.scalar(select(Counter.value).where(Counter.name == CURSOR)) or 0
 
 
 def move_cursor(session: Session, seq: int) -> None:
-    """Note that events up to this one were given out."""
+    """Record that events up to this one were fanned out."""
     session.execute(update(Counter).where(Counter.name == CURSOR).values(value=seq))
 
 
 def routing_info(session: Session, first: int, last: int, *, only_callbacks: bool) -> list[RoutingInfo]:
-    """Return the events with these numbers; on demand only those whose message came with a `callback_url`."""
+    """Return the events with these numbers, or only those whose message has a `callback_url`."""
     query = (
         select(
             OutboxEvent.seq,

@@ -1,4 +1,4 @@
-"""Tables of events pushed to consumers: who wants them, what they are owed, and every request that was made."""
+"""Tables of events pushed to consumers: subscriptions, deliveries, and every request that was made."""
 
 from datetime import datetime
 from typing import Any
@@ -11,13 +11,14 @@ from smsapp.db.base import Base
 
 
 class Subscription(Base):
-    """Whom events go to, how it fares, and which worker is at it.
+    """A consumer of events, its health, and the worker that holds it.
 
-    A row of the kind `callback` stands for one host of `callback_url`s that messages of one API key came with: they
-    share one breaker, and its key's digest signs for them (`secret` is NULL).
+    A row of the kind `callback` stands for one host in the `callback_url`s of one API key's messages: they share one
+    breaker, and are signed with that key's digest (`secret` is NULL).
 
-    Events after `first_seq` are its own. From `owned_until` on any worker may take it. While `recover_next` is not
-    NULL, events from there to `recover_last` are looked through for what was not delivered.
+    It gets the events after `first_seq`. `owned_until` is the end of the worker's lease; from then on any worker may
+    claim it. While `recover_next` is not NULL, the events from there to `recover_last` are scanned for undelivered
+    ones.
     """
 
     __tablename__ = "subscriptions"
@@ -64,8 +65,8 @@ class Subscription(Base):
 class WebhookDelivery(Base):
     """One event on its way to one consumer.
 
-    `step` counts the tries of this round of the schedule, `attempts` all there ever were. `url` is a message's own
-    `callback_url`; `payload` is set only for an example, which is in no feed and has no `seq`.
+    `step` counts the tries in the current run of the retry schedule, `attempts` all tries ever. `url` is a message's
+    own `callback_url`; `payload` is set only for an example, which is in no feed and has no `seq`.
     """
 
     __tablename__ = "deliveries"
@@ -90,7 +91,7 @@ class WebhookDelivery(Base):
         Index("uq_deliveries_subscription_id_seq", "subscription_id", "seq", unique=True),
         Index("ix_deliveries_subscription_id_id", "subscription_id", "id"),
         Index("ix_deliveries_message_id_subscription_id_seq", "message_id", "subscription_id", "seq"),
-        # Only what is still owed is in here, so it stays small.
+        # A partial index over pending deliveries, so it stays small.
         Index(
             "ix_deliveries_pending_subscription_id_due_at",
             "subscription_id",
@@ -102,7 +103,7 @@ class WebhookDelivery(Base):
 
 
 class WebhookAttempt(Base):
-    """One request to a consumer and what came of it. `response` is the beginning of its answer."""
+    """One request to a consumer and its result. `response` is the beginning of the response body."""
 
     __tablename__ = "delivery_attempts"
 

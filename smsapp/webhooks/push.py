@@ -1,7 +1,7 @@
-"""Tell consumers what they are owed: one worker at a time for each, and many requests at once, none of them waited for.
+"""Push pending deliveries: each consumer is held by one worker at a time, with many requests in flight at once.
 
-A consumer is held by a lease on its row, so that its order, its breaker and its share of threads need no further
-agreement; when a worker dies, another takes over after PUSH_LEASE and what was under way is told again.
+A worker holds a consumer by a lease on its row, so that the order, the breaker and the share of threads need no further
+coordination. When a worker dies, another takes over after PUSH_LEASE and repeats the requests that were in flight.
 """
 
 import time
@@ -44,7 +44,7 @@ from smsapp.webhooks.rules import EVENT_FORGOTTEN, Consumer, DueDelivery
 log = structlog.get_logger(__name__)
 
 PUSH_LEASE = timedelta(seconds=10)
-"""How long a worker that shows no sign of life keeps its consumers."""
+"""How long a worker that no longer renews its lease keeps its consumers."""
 
 THREADS = 128
 _RENEW_AFTER_S = PUSH_LEASE.total_seconds() / 3
@@ -54,12 +54,12 @@ _PREFETCH = 128
 _TICK_S = 0.025
 _GATHER_S = 0.005
 _IDLE_S = 0.2
-"""A drain that finds nothing for so long ends: waking one costs more than looking a few times."""
+"""A drain that finds nothing for this long ends; ending sooner would cost more, since waking one is expensive."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A delivery with the document to send; without one, the event is not kept any more."""
+    """A delivery with the document to send; `body` is None when the event has been purged."""
 
     delivery: DueDelivery
     event_id: str
@@ -68,29 +68,29 @@ class _Ready:
 
 @dataclass(slots=True)
 class _Lane:
-    """One consumer that this drain holds: what it is told next, and what it is being told."""
+    """One consumer that this drain holds: its next deliveries, and those in flight."""
 
     consumer: Consumer
     waiting: deque[_Ready] = field(default_factory=deque)
     in_flight: set[UUID] = field(default_factory=set)
 
     def room(self, most: int) -> int:
-        """Return how many more requests it may get; one that fails all the time gets one at a time."""
+        """Return how many more requests the consumer may get now; one that keeps failing gets one at a time."""
         return (1 if self.consumer.health.is_probed else most) - len(self.in_flight)
 
     def knows(self, delivery_id: UUID) -> bool:
-        """Return whether this delivery is at hand already."""
+        """Return whether this delivery is queued or in flight here already."""
         return delivery_id in self.in_flight or any(
             ready.delivery.id == delivery_id for ready in self.waiting
         )
 
 
 def push_events(rt: Runtime, slot: int = 0) -> int:
-    """Tell consumers everything that is due and return how many requests that took.
+    """Push every delivery that is due and return how many requests that took.
 
-    When the shift is over, its successor begins while the requests of this one are still waited for: a consumer that
-    hangs holds up nobody but itself. While nobody listens, events are passed over and nothing is waited for: the next
-    sweep passes over the next.
+    When this drain's time is up, its successor starts while this one still waits for its requests: a consumer that
+    hangs delays only itself. With no subscriptions, events are skipped without waiting: the next sweep skips the next
+    ones.
     """
     if _nobody_listens(rt):
         with drain_slot(rt, Task.PUSH_EVENTS, slot) as keep_going:
@@ -111,7 +111,7 @@ def push_events(rt: Runtime, slot: int = 0) -> int:
 
 
 def wake_for_push(rt: Runtime) -> int:
-    """Wake a drain when somebody is owed something that nobody is at."""
+    """Wake a drain when a delivery is due that no worker is handling."""
     return int(_anything_due(rt) and rt.tasks.wake(Task.PUSH_EVENTS))
 
 
@@ -130,7 +130,7 @@ def _anything_due(rt: Runtime) -> bool:
 
 
 class _Drain:
-    """Holds consumers and keeps as many requests in flight as each of them may have."""
+    """Holds consumers and keeps as many requests in flight as each may have."""
 
     def __init__(self, rt: Runtime, slot: int) -> None:
         self._rt = rt
@@ -147,7 +147,7 @@ class _Drain:
         return sum(len(lane.in_flight) for lane in self._lanes.values())
 
     def run(self, keep_going: Callable[[], bool]) -> None:
-        """Work until nothing is due for a while, or until the shift is over."""
+        """Work until nothing has been due for a while, or until the drain's time is up."""
         last_work = time.monotonic()
         while keep_going():
             moved = retry_while_db_down(self._rt, self._look)
@@ -160,10 +160,11 @@ class _Drain:
         self._leave_idle()
 
     def finish(self) -> None:
-        """Wait for the requests that are still under way: each of them ends by itself in time.
+        """Wait for the requests in flight; each has a timeout, so this ends.
 
-        A consumer whose own have ended is left at once: the successor has more for it, and others may hang. A reply
-        that cannot be recorded, because the database is away, is left out: its delivery stays due and is sent again.
+        A consumer without requests in flight is released at once: the successor has more for it, and others may hang. A
+        response that cannot be recorded because the database is down is dropped: its delivery stays due and is sent
+        again.
         """
         try:
             while True:
@@ -175,10 +176,10 @@ class _Drain:
         finally:
             self._pool.shutdown()
 
-    # What there is to do.
+    # Finding work.
 
     def _look(self) -> int:
-        """Give events out, take consumers, fetch what they are owed; return how much of that there was."""
+        """Fan events out, claim consumers, fetch their due deliveries; return how much work was found."""
         moved = fan_out_events(self._rt) + recover_deliveries(self._rt)
         with reading(self._rt.sessions) as session:
             wanting = deliveries.wanting(session, now=self._rt.clock(), limit=_MAX_CONSUMERS)
@@ -191,7 +192,7 @@ class _Drain:
         return moved
 
     def _defer(self, lanes: Sequence[_Lane]) -> None:
-        """Put off what only follows an event that must wait: it would be found due, and looked at, all the time."""
+        """Postpone deliveries that follow a waiting one of their message: every query would find them due again."""
         for lane in lanes:
             with self._rt.transaction() as tx:
                 now = self._rt.clock()
@@ -199,12 +200,12 @@ class _Drain:
 
     @property
     def _most(self) -> int:
-        """How many requests one consumer may get: fewer when threads get scarce, so that some are left for others."""
+        """How many requests one consumer may get: fewer when threads are scarce, so that some are left for others."""
         free = THREADS - self._in_flight
         return min(self._rt.settings.push_concurrency, max(1, free // 2))
 
     def _hold(self, wanting: Sequence[Wanting]) -> list[_Lane]:
-        """Take consumers that nobody is at, and return the lanes of those that want something now."""
+        """Claim consumers that no worker holds, and return the lanes of those with something due."""
         now = self._rt.clock()
         free = [
             each.consumer.id
@@ -224,7 +225,7 @@ class _Drain:
             if consumer_id in current:
                 lane.consumer = current[consumer_id]
             else:
-                lane.waiting.clear()  # disabled or paused meanwhile
+                lane.waiting.clear()  # disabled or paused in the meantime
         return [lane for consumer_id, lane in self._lanes.items() if consumer_id in current]
 
     def _claim(self, ids: Sequence[UUID]) -> set[UUID]:
@@ -235,7 +236,7 @@ class _Drain:
             )
 
     def _renew(self) -> None:
-        """Keep the lanes; those of consumers that went to another worker meanwhile get nothing more from this one."""
+        """Renew the leases; a lane whose consumer now belongs to another worker gets nothing more from this one."""
         if time.monotonic() - self._renewed < _RENEW_AFTER_S:
             return
         kept = self._claim(list(self._lanes)) if self._lanes else set()
@@ -265,7 +266,7 @@ class _Drain:
             with self._rt.transaction() as tx:
                 subscriptions.release(tx.session, ids, owner=self._owner)
 
-    # Doing it.
+    # Doing the work.
 
     def _dispatch(self) -> None:
         for lane in sorted(self._lanes.values(), key=lambda lane: len(lane.in_flight)):
@@ -276,7 +277,7 @@ class _Drain:
                 self.total += 1
 
     def _post(self, consumer: Consumer, ready: _Ready) -> None:
-        """Make one request, in a thread of the pool; whatever happens, the drain hears of it."""
+        """Make one request, in a thread of the pool, and report its result to the drain whatever happens."""
         began_at = self._rt.clock()
         reply = ConsumerReply(None, timedelta(), error=EVENT_FORGOTTEN)
         try:
@@ -291,7 +292,7 @@ class _Drain:
             self._answers.put(AttemptResult(consumer, ready.delivery, reply, began_at))
 
     def _gather(self, patience_s: float) -> None:
-        """Write down the answers that come together; the first one is waited for."""
+        """Record the responses that have arrived; wait for the first one."""
         results: list[AttemptResult] = []
         until = time.monotonic() + patience_s
         while len(results) < THREADS:

@@ -1,4 +1,4 @@
-"""What consumers are owed and what became of it. Queries on a Session; nothing here commits."""
+"""Deliveries and their attempts. Queries on a Session; nothing here commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _DUE = tuple(_DELIVERIES.c[name] for name in DueDelivery.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class Wanting:
-    """A consumer with something due, and who is at it."""
+    """A consumer with a delivery due, and the worker that holds it."""
 
     consumer: Consumer
     owner: str | None
@@ -72,12 +72,12 @@ def insert(session: Session, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def insert_missing(session: Session, rows: Sequence[dict[str, Any]]) -> int:
-    """Add those whose event is not owed to the consumer already, or was; return how many."""
+    """Add the deliveries whose consumer has none of that event yet, pending or past; return how many."""
     return len(bulk.insert_new(session, _DELIVERIES, ("subscription_id", "seq"), rows))
 
 
 def wanting(session: Session, *, now: datetime, limit: int) -> list[Wanting]:
-    """Return consumers that may be asked now and have something due."""
+    """Return consumers that may get requests now and have a delivery due."""
     query = (
         select(Subscription, ApiKey.secret_sha256)
         .join(ApiKey, ApiKey.id == Subscription.api_key_id)
@@ -97,16 +97,16 @@ def wanting(session: Session, *, now: datetime, limit: int) -> list[Wanting]:
 
 
 def any_due(session: Session, *, now: datetime) -> bool:
-    """Return whether something could be done now that no worker is at."""
+    """Return whether a delivery is due now that no worker is handling."""
     return any(
         item.owned_until is None or item.owned_until <= now for item in wanting(session, now=now, limit=1000)
     )
 
 
 def due(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -> list[DueDelivery]:
-    """Return what is due to a consumer, of each message only its earliest event; looks at `limit` due rows at most.
+    """Return a consumer's due deliveries, only the earliest event of each message; reads at most `limit` due rows.
 
-    In two queries with one index each: a single one, with NOT EXISTS, compares every row with every other as soon as
+    Two queries with one index each: a single one with NOT EXISTS compares every row with every other as soon as
     PostgreSQL's statistics are older than the backlog (2.2 s for 5,100 rows).
     """
     window = session.execute(
@@ -122,7 +122,7 @@ def due(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -
 
 
 def defer_followers(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -> int:
-    """Let due events wait as long as the earlier one of their message that they follow; return how many."""
+    """Postpone due events to the time of the earlier event of their message; return how many."""
     window = session.scalars(
         select(_DELIVERIES.c.message_id)
         .where(
@@ -140,11 +140,11 @@ def defer_followers(session: Session, subscription_id: UUID, *, now: datetime, l
 
 
 def _heads(session: Session, subscription_id: UUID, message_ids: set[UUID]) -> dict[UUID, Any]:
-    """Return the earliest owed event of each message."""
+    """Return the earliest pending event of each message."""
     if not message_ids:
         return {}
     rows = session.execute(
-        # Not by subscription, too: on old statistics an index on that looks as good, and reads the whole backlog.
+        # No filter by subscription: with stale statistics the planner would pick its index and read the whole backlog.
         select(*_DUE)
         .where(_DELIVERIES.c.message_id.in_(sorted(message_ids)), _IS_PENDING, _DELIVERIES.c.seq.is_not(None))
         .order_by(_DELIVERIES.c.seq.desc())
@@ -153,12 +153,12 @@ def _heads(session: Session, subscription_id: UUID, message_ids: set[UUID]) -> d
 
 
 def write_attempts(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Add requests to the record; one that is there already came from a worker that was thought dead."""
+    """Store attempts; one that is there already came from a worker that was presumed dead."""
     bulk.insert_new(session, _ATTEMPTS, ("delivery_id", "number"), rows)
 
 
 def finish(session: Session, ids: Sequence[UUID], *, status_code: int | None, now: datetime) -> None:
-    """Note that the consumer has these."""
+    """Mark deliveries as delivered."""
     if ids:
         values = {"status": DeliveryStatus.DELIVERED, "due_at": None, "finished_at": now, "error": None}
         session.execute(
@@ -177,9 +177,9 @@ def postpone(
     error: str | None,
     now: datetime,
 ) -> None:
-    """Note that the consumer does not have it yet; without another time, that it will not.
+    """Postpone a delivery that failed; without a next time, give it up.
 
-    Later events of the message wait for this one, so their time is moved, too: nobody needs to look at them before.
+    Later events of the message wait for this one, so their time moves, too: no query needs to find them earlier.
     """
     pending = due_at is not None
     session.execute(
@@ -200,7 +200,7 @@ def postpone(
 
 
 def _defer(session: Session, subscription_id: UUID, message_id: UUID, seq: int, due_at: datetime) -> int:
-    """Let later events of a message wait until this time, too; return how many did not yet."""
+    """Postpone later events of a message to this time, too; return how many moved."""
     statement = update(_DELIVERIES).where(
         _DELIVERIES.c.message_id == message_id,
         _DELIVERIES.c.subscription_id == subscription_id,
@@ -212,7 +212,7 @@ def _defer(session: Session, subscription_id: UUID, message_id: UUID, seq: int, 
 
 
 def requeue(session: Session, delivery: WebhookDelivery, *, now: datetime) -> None:
-    """Owe it once more, from the beginning of the schedule; later events of its message need not wait for longer."""
+    """Make a delivery pending again, at the start of the schedule; later events of its message wait no longer."""
     rows = update(_DELIVERIES).where(_DELIVERIES.c.subscription_id == delivery.subscription_id)
     session.execute(rows.where(_DELIVERIES.c.id == delivery.id).values(_fresh(now)))
     if delivery.message_id is not None:
@@ -221,7 +221,7 @@ def requeue(session: Session, delivery: WebhookDelivery, *, now: datetime) -> No
 
 
 def revive_range(session: Session, subscription_id: UUID, first: int, last: int, *, now: datetime) -> int:
-    """Owe everything of these events once more that the consumer does not have; return how many."""
+    """Make the consumer's undelivered events in this range pending again; return how many."""
     statement = update(_DELIVERIES).where(
         _DELIVERIES.c.subscription_id == subscription_id,
         _DELIVERIES.c.seq.between(first, last),
@@ -257,7 +257,7 @@ def find(
 
 
 def attempts(session: Session, delivery_id: UUID, *, limit: int) -> Sequence[WebhookAttempt]:
-    """Return the requests that were made for a delivery, the latest so many, in order."""
+    """Return the latest `limit` attempts of a delivery, in order."""
     query = (
         select(WebhookAttempt)
         .where(WebhookAttempt.delivery_id == delivery_id)
@@ -278,8 +278,8 @@ def any_older(session: Session, before: datetime) -> bool:
 
 
 def forget(session: Session, *, before: datetime, limit: int) -> int:
-    """Remove deliveries made before then that nobody is owed any more, with their attempts; return how many."""
-    # Ids are in the order of time, so this needs no index of its own.
+    """Remove deliveries made before then that are no longer pending, with their attempts; return how many."""
+    # Ids are in order of time, so this needs no index of its own.
     chosen = list(
         session.scalars(
             select(WebhookDelivery.id)

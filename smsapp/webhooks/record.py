@@ -1,4 +1,4 @@
-"""Write down what consumers answered: each request, what it means for its event, and for the consumer itself."""
+"""Record what consumers answered: each attempt, its delivery's new state, and the consumer's health."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """One request to a consumer and what came of it."""
+    """One request to a consumer and its result."""
 
     consumer: Consumer
     delivery: DueDelivery
@@ -42,7 +42,7 @@ class AttemptResult:
 def record_deliveries(
     rt: Runtime, results: Sequence[AttemptResult], present: Mapping[UUID, ConsumerHealth]
 ) -> dict[UUID, ConsumerHealth]:
-    """Store the outcomes in one transaction; return how each consumer fares after them, `present` being before."""
+    """Store the results in one transaction; return each consumer's health after them, `present` being that before."""
     now = rt.clock()
     health = dict(present)
     with rt.transaction() as tx:
@@ -92,7 +92,7 @@ def _postpone(rt: Runtime, session: Session, result: AttemptResult, now: datetim
 def _judge(
     rt: Runtime, tx: Transaction, results: Sequence[AttemptResult], before: ConsumerHealth, now: datetime
 ) -> ConsumerHealth:
-    """Note how the consumer fares, and return that; one that is gone, or has failed for days, is not asked any more."""
+    """Store and return the consumer's health; disable one that is gone or has failed for days."""
     consumer = results[0].consumer
     health = before
     for result in results:
@@ -112,7 +112,7 @@ def _judge(
 
 
 def disable(tx: Transaction, subscription_id: UUID, url: str, reason: str, *, now: datetime) -> None:
-    """Stop telling this consumer, and tell the others, and whoever reads the log."""
+    """Disable this consumer, and announce that to the other consumers and in the log."""
     values = {"enabled": False, "disabled_at": now, "disabled_reason": reason}
     subscriptions.change(tx.session, subscription_id, values, now=now)
     about = {"subscription_id": prefixed_id("sub", subscription_id), "url": url, "reason": reason}

@@ -1,4 +1,4 @@
-"""Tell a consumer what it has missed: one event again, everything since a time, or an example of what comes."""
+"""Send a consumer what it has missed (one event, or everything since a time), or an example event."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ from smsapp.webhooks.subscribe import SubscriptionNotFoundError
 
 
 class SubscriptionDisabledError(Exception):
-    """Nothing goes to this consumer at present."""
+    """The subscription is disabled."""
 
 
 class DeliveryNotFoundError(Exception):
@@ -34,11 +34,11 @@ class DeliveryNotFoundError(Exception):
 
 
 def resend_delivery(rt: Runtime, delivery_id: UUID) -> WebhookDelivery:
-    """Owe one event once more, from the beginning of the schedule, also when the consumer said that it has it.
+    """Make a delivery pending again, from the start of the retry schedule, even if it was acknowledged.
 
     Raises:
         DeliveryNotFoundError: there is none.
-        SubscriptionDisabledError: nothing goes to its consumer.
+        SubscriptionDisabledError: its subscription is disabled.
     """
     with rt.transaction() as tx:
         found = deliveries.get(tx.session, delivery_id)
@@ -52,11 +52,11 @@ def resend_delivery(rt: Runtime, delivery_id: UUID) -> WebhookDelivery:
 
 
 def recover_events(rt: Runtime, subscription_id: UUID, *, since: datetime) -> Subscription:
-    """Have a consumer told every event since then that it wants and does not have; workers do that in the background.
+    """Redeliver every subscribed event since then that the consumer does not have; workers do it in the background.
 
     Raises:
         SubscriptionNotFoundError: there is none.
-        SubscriptionDisabledError: nothing goes to it.
+        SubscriptionDisabledError: it is disabled.
     """
     with rt.transaction() as tx:
         found = _active(tx.session, subscription_id)
@@ -72,11 +72,11 @@ def recover_events(rt: Runtime, subscription_id: UUID, *, since: datetime) -> Su
 
 
 def send_example(rt: Runtime, subscription_id: UUID, event_type: EventType) -> WebhookDelivery:
-    """Owe a consumer an example of an event, signed and tried like any other, but in no feed.
+    """Queue an example event for a consumer; it is signed and retried like any other, but is in no feed.
 
     Raises:
         SubscriptionNotFoundError: there is none.
-        SubscriptionDisabledError: nothing goes to it.
+        SubscriptionDisabledError: it is disabled.
     """
     now = rt.clock()
     document = {

@@ -1,4 +1,4 @@
-"""Telling a consumer of an event: what its answer means, when to try again, and when to leave it alone."""
+"""Rules of pushing: what a consumer's response means, when to retry, and when to back off or give up."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -20,18 +20,18 @@ SCHEDULE = (
     timedelta(hours=10),
     timedelta(hours=10),
 )
-"""Waits between the tries of one delivery: the example of https://www.standardwebhooks.com, 27 hours in all."""
+"""Delays between the tries of one delivery: the example of https://www.standardwebhooks.com, 27 hours in all."""
 
 JITTER = 0.2
 MAX_RETRY_AFTER = timedelta(hours=1)
-"""A consumer may ask for peace, but not for more than this: one absurd header would silence it for good."""
+"""The longest Retry-After that is obeyed: one absurd header would otherwise silence a consumer for good."""
 
 DISABLE_AFTER = timedelta(days=5)
 BREAKER_THRESHOLD = 5
-"""So many failures in a row, and the consumer gets one request at a time, with pauses between them."""
+"""After this many failures in a row, the consumer gets one request at a time, with pauses in between."""
 
 EVENT_FORGOTTEN = "event_forgotten"
-"""What is owed for longer than events are kept cannot be told any more."""
+"""A delivery that is pending for longer than events are kept can no longer be sent."""
 
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=5)
@@ -39,7 +39,7 @@ _LONGEST_PAUSE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionDraft:
-    """A valid request to subscribe; None stands for every type, for any tag, and for no headers."""
+    """A valid subscription request; None means every type, any tag, or no headers."""
 
     url: str
     event_types: Sequence[str] | None = None
@@ -49,7 +49,7 @@ class SubscriptionDraft:
 
 
 class DeliveryStatus(StrEnum):
-    """How far one event came on its way to one consumer."""
+    """The state of one event's delivery to one consumer."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -57,7 +57,7 @@ class DeliveryStatus(StrEnum):
 
 
 class SubscriptionKind(StrEnum):
-    """Whom events go to: a subscription that somebody made, or the host of `callback_url`s that messages came with."""
+    """What a subscription stands for: one that a caller made, or the host of messages' `callback_url`s."""
 
     SUBSCRIPTION = "subscription"
     CALLBACK = "callback"
@@ -65,7 +65,7 @@ class SubscriptionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConsumerHealth:
-    """How a consumer has fared: failures in a row, since when, and until when it is left in peace."""
+    """A consumer's health: failures in a row, since when, and until when it gets no requests."""
 
     failures: int = 0
     failing_since: datetime | None = None
@@ -73,17 +73,17 @@ class ConsumerHealth:
 
     @property
     def is_probed(self) -> bool:
-        """Whether it gets one request at a time only."""
+        """Whether the consumer gets only one request at a time."""
         return self.failures >= BREAKER_THRESHOLD
 
     def is_given_up(self, now: datetime) -> bool:
-        """Return whether it has failed for so long that nobody is there any more."""
+        """Return whether the consumer has failed for so long that it is presumed gone."""
         return self.failing_since is not None and now - self.failing_since >= DISABLE_AFTER
 
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """Whom to tell. The first of the secrets is the present one; during a rotation the former signs, too."""
+    """A destination of events. The first secret is the current one; during a rotation the former signs, too."""
 
     id: UUID
     kind: SubscriptionKind
@@ -95,7 +95,7 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """An event that is owed to a consumer now. `url` is the message's own, `payload` that of an example."""
+    """A delivery that is due. `url` is the message's own `callback_url`, `payload` that of an example."""
 
     id: UUID
     subscription_id: UUID
@@ -117,7 +117,7 @@ def written_secret(key: bytes) -> str:
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port of a valid URL: what one consumer is recognized by."""
+    """Return scheme, host and port of a valid URL, which identify one consumer."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
@@ -125,10 +125,9 @@ def origin_of(url: str) -> str:
 def next_try(
     step: int, *, now: datetime, retry_after: timedelta | None, rng: Callable[[], float]
 ) -> datetime | None:
-    """Return when to try again after `step` + 1 tries, or None when that was the last one.
+    """Return when to retry after `step` + 1 tries, or None when that was the last one.
 
-    What the consumer asked for is waited out where it is longer, up to MAX_RETRY_AFTER. `rng` returns a number in
-    [0, 1).
+    The consumer's Retry-After wins where it is longer, up to MAX_RETRY_AFTER. `rng` returns a number in [0, 1).
     """
     if step >= len(SCHEDULE):
         return None
@@ -139,9 +138,9 @@ def next_try(
 def after_reply(
     health: ConsumerHealth, reply: ConsumerReply, *, now: datetime, rng: Callable[[], float]
 ) -> ConsumerHealth:
-    """Return the consumer's health after this reply.
+    """Return the consumer's health after this response.
 
-    Replies that come during a pause belong to requests from before it: failures among them say nothing new.
+    Responses during a pause belong to requests from before it: failures among them say nothing new.
     """
     if reply.delivered:
         return ConsumerHealth()
@@ -162,5 +161,5 @@ def _pause(failures: int, rng: Callable[[], float]) -> timedelta:
 
 
 def _jittered(span: timedelta, rng: Callable[[], float]) -> timedelta:
-    """Return the span give or take a fifth: consumers that failed together must not come back together."""
+    """Return the span with ±20 % jitter: consumers that failed together must not come back together."""
     return span * (1 - JITTER + 2 * JITTER * rng())

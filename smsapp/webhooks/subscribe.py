@@ -1,4 +1,4 @@
-"""Make a subscription, once per Idempotency-Key, with a secret that is told once."""
+"""Create a subscription, once per Idempotency-Key, with a secret that is shown once."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from smsapp.webhooks.models import Subscription
 from smsapp.webhooks.rules import SubscriptionDraft, written_secret
 
 _KEY_BYTES = 32
-"""Within the 24 to 64 bytes that Standard Webhooks asks for."""
+"""Bytes, within the 24 to 64 that Standard Webhooks asks for."""
 
 Render = Callable[[Subscription], dict[str, Any]]
 
@@ -32,7 +32,7 @@ def subscribe(
     render: Render,
     request: IdempotentRequest | None = None,
 ) -> Answered:
-    """Add a subscription to what happens from now on.
+    """Create a subscription to all events from now on.
 
     Raises:
         IdempotencyKeyReusedError: the key was used for another request.
@@ -49,7 +49,7 @@ def subscribe(
 def rotate_secret(
     rt: Runtime, subscription_id: UUID, *, overlap: timedelta, render: Render
 ) -> dict[str, Any]:
-    """Give a subscription another secret; until the overlap is over, the present one signs as well.
+    """Give a subscription a new secret; until the overlap ends, the former one signs as well.
 
     Raises:
         SubscriptionNotFoundError: there is none.
@@ -68,7 +68,7 @@ def rotate_secret(
 def change_subscription(
     rt: Runtime, subscription_id: UUID, values: Mapping[str, Any], *, render: Render
 ) -> dict[str, Any]:
-    """Change a subscription; one that is enabled again begins with a clean record.
+    """Change a subscription; re-enabling one resets its health.
 
     Raises:
         SubscriptionNotFoundError: there is none.
@@ -89,7 +89,7 @@ def change_subscription(
 
 
 def unsubscribe(rt: Runtime, subscription_id: UUID) -> None:
-    """End a subscription; what it is owed is not delivered any more, and its secrets are forgotten.
+    """Delete a subscription: its pending deliveries are dropped and its secrets erased.
 
     Raises:
         SubscriptionNotFoundError: there is none.

@@ -1,4 +1,4 @@
-"""Whom events go to: subscriptions as callers see them. Queries on a Session; nothing here commits."""
+"""Subscriptions and the leases on them. Queries on a Session; nothing here commits."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from smsapp.webhooks.rules import SubscriptionDraft, SubscriptionKind
 _TABLE: Table = Subscription.__table__  # type: ignore[assignment]
 
 _CLOCKS_APART = timedelta(minutes=1)
-"""Events are numbered in the order of their commits; their times follow it but for the length of a transaction."""
+"""Event numbers follow the order of commits; event times may deviate from it by the length of a transaction."""
 
 HEALTHY: Mapping[str, Any] = {"failures": 0, "failing_since": None, "paused_until": None}
 
@@ -28,7 +28,7 @@ HEALTHY: Mapping[str, Any] = {"failures": 0, "failing_since": None, "paused_unti
 def add(
     session: Session, draft: SubscriptionDraft, *, secret: str, api_key_id: UUID, now: datetime
 ) -> Subscription:
-    """Add a subscription to what happens from now on."""
+    """Add a subscription to all events from now on."""
     subscription = Subscription(
         **_new(api_key_id, now),
         **asdict(draft),
@@ -44,7 +44,7 @@ def add(
 def ensure_callbacks(
     session: Session, origins: Iterable[tuple[UUID, str]], *, now: datetime
 ) -> dict[tuple[UUID, str], UUID]:
-    """Return the consumer of each API key and origin, added where there was none."""
+    """Return the consumer of each API key and origin, creating missing ones."""
     wanted = sorted(set(origins))
     if not wanted:
         return {}
@@ -61,13 +61,13 @@ def ensure_callbacks(
 
 
 def get(session: Session, subscription_id: UUID, *, lock: bool = False) -> Subscription | None:
-    """Return the subscription, or None; a deleted one is none."""
+    """Return the subscription, or None when there is none or it was deleted."""
     found = session.get(Subscription, subscription_id, populate_existing=True, with_for_update=lock)
     return None if found is None or found.deleted_at else found
 
 
 def subscribed(session: Session, subscription_id: UUID) -> Subscription | None:
-    """Return a subscription that somebody made, or None; what came of `callback_url`s is none of these."""
+    """Return a subscription that a caller made, or None; those of the kind `callback` do not count."""
     found = get(session, subscription_id, lock=True)
     return found if found and found.kind == SubscriptionKind.SUBSCRIPTION else None
 
@@ -79,35 +79,35 @@ def find(session: Session, *, limit: int, after: UUID | None = None) -> Page[Sub
 
 
 def wanting(session: Session) -> Sequence[Subscription]:
-    """Return every subscription that gets events at present."""
+    """Return every active subscription."""
     query = select(Subscription).where(is_active(), Subscription.kind == SubscriptionKind.SUBSCRIPTION)
     return session.scalars(query).all()
 
 
 def anyone_recovers(session: Session) -> bool:
-    """Return whether former events are to be looked through for anybody."""
+    """Return whether any subscription is recovering past events."""
     query = select(Subscription.id).where(is_active(), Subscription.recover_next.is_not(None)).limit(1)
     return session.execute(query).first() is not None
 
 
 def recovering(session: Session) -> Sequence[Subscription]:
-    """Return those for whom former events are looked through, locked; another worker's are left out."""
+    """Return the recovering subscriptions, locked; those that another worker has locked are skipped."""
     query = select(Subscription).where(is_active(), Subscription.recover_next.is_not(None))
     return session.scalars(query.order_by(Subscription.id).with_for_update(skip_locked=True)).all()
 
 
 def anyone_listens(session: Session) -> bool:
-    """Return whether there is anybody to push events to."""
+    """Return whether there is any consumer to push events to."""
     return session.execute(select(Subscription.id).where(is_active()).limit(1)).first() is not None
 
 
 def is_active() -> ColumnElement[bool]:
-    """Return the condition that events go to this consumer."""
+    """Return the condition that this consumer gets events."""
     return and_(Subscription.enabled, Subscription.deleted_at.is_(None))
 
 
 def change(session: Session, subscription_id: UUID, values: Mapping[str, Any], *, now: datetime) -> None:
-    """Write some of its columns."""
+    """Update some columns of a subscription."""
     statement = update(Subscription).where(Subscription.id == subscription_id)
     session.execute(statement.values(**values, updated_at=now))
 
@@ -120,7 +120,7 @@ def head(session: Session) -> int:
 def first_since(session: Session, since: datetime) -> int:
     """Return the number of the first event since then, or of one shortly before it.
 
-    By halving: numbers and times rise together, and only the numbers have an index.
+    A binary search: numbers and times rise together, and only the numbers have an index.
     """
     since -= _CLOCKS_APART
     low, high = session.scalar(select(func.min(OutboxEvent.seq))) or 1, head(session) + 1
@@ -140,7 +140,7 @@ def first_since(session: Session, since: datetime) -> int:
 
 
 def claim(session: Session, ids: Iterable[UUID], *, owner: str, now: datetime, until: datetime) -> list[UUID]:
-    """Take consumers, or keep them for longer; return those that are now this worker's."""
+    """Lease consumers, or renew the leases; return those that this worker now holds."""
     free = or_(Subscription.owner.is_(None), Subscription.owner == owner, Subscription.owned_until <= now)
     chosen = (
         select(Subscription.id)
@@ -157,7 +157,7 @@ def claim(session: Session, ids: Iterable[UUID], *, owner: str, now: datetime, u
 
 
 def release(session: Session, ids: Iterable[UUID], *, owner: str) -> None:
-    """Leave consumers to whoever is next."""
+    """Release consumers, so that any worker may claim them."""
     statement = update(Subscription).where(Subscription.id.in_(sorted(ids)), Subscription.owner == owner)
     session.execute(
         statement.values(owner=None, owned_until=None), execution_options={"synchronize_session": False}
