@@ -32,7 +32,7 @@ class Api:
     def call(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        """Return the answer's document; a problem document ends the command with its words."""
+        """Return the response's document; a problem document ends the command with its text."""
         return self._answer(method, path, headers, json=body)
 
     def upload(
@@ -42,7 +42,7 @@ class Api:
         return self._answer("POST", path, headers, fields=fields, timeout=timeout_s)
 
     def pieces(self, path: str) -> Iterator[bytes]:
-        """Yield a long answer as it comes."""
+        """Yield a long response in chunks as it arrives."""
         try:
             answer = self._pool.request("GET", self._url + path, headers=self._headers, preload_content=False)
             if answer.status >= 400:

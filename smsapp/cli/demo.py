@@ -1,7 +1,7 @@
 """The environment of a demo, for commands that run beside it.
 
 `make demo` writes it to `var/demo.env` and locks that file for as long as it runs. Commands that are started in the
-same folder, and told of no service of their own, work on that demo: `python -m smsapp doctor`, and nothing else to set.
+same folder with no service configured use that demo: `python -m smsapp doctor` works with nothing else to set.
 """
 
 import fcntl
@@ -17,9 +17,9 @@ _NAMES_A_CALLER = (API_KEY, "SMSAPP_URL")
 
 
 def running_demo() -> dict[str, str]:
-    """Return the environment of the demo that runs in the current folder; nothing if there is none.
+    """Return the environment of the demo that runs in the current folder, or an empty one.
 
-    A file that a killed demo left behind counts for nothing: nobody holds its lock.
+    A file left behind by a killed demo is ignored: nothing holds its lock.
     """
     try:
         with FILE.open() as file:
@@ -33,16 +33,16 @@ def running_demo() -> dict[str, str]:
 
 
 def join_demo(environ: MutableMapping[str, str] = os.environ) -> bool:
-    """Take on the environment of the demo that runs in the current folder, and return whether that was done.
+    """Adopt the environment of the demo that runs in the current folder, and return whether there was one to adopt.
 
-    Not where a service is named already, by a `.env` file or by a variable without which none can be named: whoever
-    has set up a real service must not reach a demo by mistake, nor the other way round.
+    Does nothing where a service is configured already, by a `.env` file or a required variable: an operator of a real
+    service must not reach a demo by mistake, nor the other way round.
     """
     if any(environ.get(name) for name in _NAMES_A_SERVICE) or Path(".env").exists():
         return False
     demo = running_demo()
     if any(environ.get(name) for name in _NAMES_A_CALLER):
-        demo.pop(API_KEY, None)  # a key says which service is meant, and is not for another
+        demo.pop(API_KEY, None)  # a key that is set already belongs to another service
     environ.update(demo)
     return bool(demo)
 

@@ -1,4 +1,4 @@
-"""`python -m smsapp doctor`: is everything there that the service needs, and if not, what to do about it."""
+"""`python -m smsapp doctor`: check everything that the service needs, and say how to fix what is missing."""
 
 import sys
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 - names to r
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: `fault` is None when all is well, else what is wrong, and `remedy` what to do."""
+    """The result of one check: `fault` is None if it passed, else what is wrong, and `remedy` how to fix it."""
 
     name: str
     fault: str | None = None
@@ -36,7 +36,7 @@ class Finding:
 
 @click.command()
 def doctor() -> None:
-    """Check configuration, database, Redis, Twilio and the public address; exits 1 when one of them is not well."""
+    """Check configuration, database, Redis, Twilio and the public address; exits 1 when a check fails."""
     rt = command_runtime()
     click.echo("ok    configuration")
     findings = [check(rt) for check in CHECKS]
@@ -111,7 +111,7 @@ def _workers(rt: Runtime) -> Finding:
     try:
         alive = make_publisher(rt.settings.redis_url).control.ping(timeout=_PING_S)
     except (RedisError, OperationalError, OSError):
-        return Finding("workers")  # Redis' own check says it
+        return Finding("workers")  # the check of Redis reports the fault
     return Finding("workers") if alive else Finding("workers", "none answers", remedy)
 
 
@@ -121,7 +121,7 @@ def _sending(rt: Runtime) -> Finding:
             closed = [breaker.scope for breaker in breakers.all_of(session) if breaker.parked]
             dead = dead_letters.count(session)
     except SQLAlchemyError:
-        return Finding("sending")  # the database's own check says it
+        return Finding("sending")  # the check of the database reports the fault
     if closed:
         return Finding("sending", f"parked for {', '.join(closed)}", "See `python -m smsapp breaker list`.")
     if dead:

@@ -17,7 +17,7 @@ _GOING = frozenset({"ready", "running", "canceled"})
 
 @click.group()
 def jobs() -> None:
-    """Send many texts from one file, and follow them."""
+    """Send many texts from one file, and follow their progress."""
 
 
 @jobs.command("send")
@@ -103,7 +103,7 @@ def show(job_id: str, follow: bool, url: str, key: str) -> None:
 @api_url
 @api_key
 def results(job_id: str, output: Any, url: str, key: str) -> None:
-    """Write what became of each row, as CSV."""
+    """Write the result of each row as CSV."""
     for piece in Api(url, key).pieces(f"/sms/jobs/{job_id}/results.csv"):
         output.write(piece)
 
@@ -138,7 +138,7 @@ def _describe(job: dict[str, Any]) -> None:
 
 
 def _follow(api: Api, job_id: str) -> None:
-    """Show a bar until the last message has its outcome, then the outcomes."""
+    """Show a progress bar until every message has an outcome, then the outcomes."""
     job = api.call("GET", f"/sms/jobs/{job_id}")
     with click.progressbar(length=job["rows"], label=job_id, file=sys.stderr) as bar:
         while True:

@@ -41,7 +41,7 @@ def db_upgrade() -> None:
 
 
 def _check_quiet_hours(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    """Refuse what are no quiet hours; `off` is none."""
+    """Refuse malformed quiet hours; `off` means none."""
     if text is None or text == "off":
         return None
     try:
@@ -85,7 +85,7 @@ def keys_list() -> None:
 @click.argument("prefix")
 @click.argument("hours", callback=_check_quiet_hours)
 def keys_quiet(prefix: str, hours: str | None) -> None:
-    """Set when messages of the key with this prefix wait (21:00-08:00, in the recipient's time), or `off`."""
+    """Set quiet hours for the key with this prefix (such as 21:00-08:00, in the recipient's time), or `off`."""
     with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
         changed = api_keys.set_quiet_hours(session, prefix.rstrip("…"), hours)
     if not changed:
@@ -132,7 +132,7 @@ def alembic_config(settings: Settings) -> Config:
 
 
 def _migrations() -> Path:
-    """Return where the migrations are: in the package where it is installed (see setup.py), else beside it."""
+    """Return the folder of the migrations: in the package if it is installed (see setup.py), else beside it."""
     package = Path(__file__).parents[1]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "migrations"

@@ -1,4 +1,4 @@
-"""Sending and following a message from the terminal, through the same HTTP API that programs use."""
+"""Send and follow a message from the terminal, through the same HTTP API that programs use."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ _FOLLOW_EVERY_S = 0.2
 @api_key
 @click.option("--watch/--no-watch", "follow", default=True, help="Show what becomes of it.")
 def send(to: str, body: str, url: str, key: str, follow: bool) -> None:
-    """Send a text and show what becomes of it; exits 1 unless it is delivered."""
+    """Send a text and follow it to its outcome; exits 1 unless it is delivered."""
     api = Api(url, key)
     message = api.call("POST", "/sms/send", {"to": to, "body": body}, {"Idempotency-Key": str(uuid4())})
     click.echo(message["id"])
@@ -39,7 +39,7 @@ def watch(message_id: str, url: str, key: str) -> None:
 
 
 def _follow(api: Api, message_id: str) -> None:
-    """Print each event as it comes, then the outcome in a sentence."""
+    """Print each event as it arrives, then the outcome in a sentence."""
     began: datetime | None = None
     for event in _events(api, message_id):
         at = datetime.fromisoformat(event["received_at"])

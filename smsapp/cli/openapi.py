@@ -1,4 +1,4 @@
-"""`python -m smsapp openapi`: the API document as a file, so that a review shows what a change does to callers."""
+"""`python -m smsapp openapi`: the API document as a file, so that reviewers see how a change affects callers."""
 
 import sys
 from pathlib import Path
@@ -10,13 +10,13 @@ from pydantic import SecretStr
 from smsapp.config import Settings
 
 FILE = Path("openapi.json")
-"""In the current folder, which is the project's for whoever changes the API."""
+"""In the current folder: developers run this command in the project's root."""
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when the file is not up to date.")
 def openapi(check: bool) -> None:
-    """Write openapi.json as the service serves it; needs no configuration and no database."""
+    """Write openapi.json exactly as the service serves it; needs no configuration and no database."""
     document = render()
     if not check:
         FILE.write_bytes(document)
@@ -27,7 +27,7 @@ def openapi(check: bool) -> None:
 
 
 def render() -> bytes:
-    """Return the document as it is committed."""
+    """Return the document in its committed form."""
     from smsapp.app import create_app  # noqa: PLC0415 - Flask costs the other commands half a second
 
     app = create_app(_settings_for_nothing())
@@ -35,7 +35,7 @@ def render() -> bytes:
 
 
 def _settings_for_nothing() -> Settings:
-    """Return settings that no environment can change and that nothing connects to: the document depends on none."""
+    """Return placeholder settings that ignore the environment: the document depends on none of them."""
     return Settings.model_construct(
         app_base_url="https://sms.example.com",
         twilio_account_sid="AC" + "0" * 32,

@@ -1,4 +1,4 @@
-"""For whoever runs the service: the ledger, dead letters, parked sending, and messages that nobody can be sure of."""
+"""Commands for operators: the ledger, dead letters, breakers, held messages and unconfirmed ones."""
 
 import sys
 from uuid import UUID
@@ -24,7 +24,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), default=50, show_de
 
 @click.command()
 def ledger() -> None:
-    """Count messages by outcome; exits 1 and names ids when one is not accounted for."""
+    """Count messages by outcome; exits 1 and lists the ids when messages are not accounted for."""
     found = ledger_checks.check_ledger(command_runtime())
     click.echo(f"accepted      {found.accepted}")
     for outcome, count in sorted(found.by_outcome.items()):
@@ -51,7 +51,7 @@ def refold(check: bool) -> None:
 
 @click.group()
 def dead() -> None:
-    """Look at what could not be processed, and process it after all."""
+    """List dead letters, and process them again."""
 
 
 @dead.command("list")
@@ -70,7 +70,7 @@ def dead_list(limit: int) -> None:
 @click.argument("letter_ids", nargs=-1, type=UUID)
 @click.option("--all", "everything", is_flag=True, help="Replay all that wait.")
 def dead_replay(letter_ids: tuple[UUID, ...], everything: bool) -> None:
-    """Process dead letters again; exits 1 when one still cannot be, or does not wait."""
+    """Process dead letters again; exits 1 when one fails again, or is not waiting."""
     if bool(letter_ids) == everything:
         raise click.UsageError("name letters, or give --all")
     rt = command_runtime()
@@ -87,12 +87,12 @@ def dead_replay(letter_ids: tuple[UUID, ...], everything: bool) -> None:
 
 @click.group()
 def breaker() -> None:
-    """See where sending is parked, and release it."""
+    """List parked scopes of sending, and release them."""
 
 
 @breaker.command("list")
 def breaker_list() -> None:
-    """List what is closed to sending."""
+    """List the scopes that are parked."""
     with reading(command_runtime().sessions) as session:
         closed = breakers.all_of(session)
         for item in closed:
@@ -107,7 +107,7 @@ def breaker_list() -> None:
 @breaker.command("release")
 @click.argument("scope")
 def breaker_release(scope: str) -> None:
-    """Open a scope (`account`, a sender, or `country:GB`) at once."""
+    """Release a scope (`account`, a sender, or `country:GB`) at once."""
     rt = command_runtime()
     country = breakers.country_of(scope)
     if country:
@@ -123,12 +123,12 @@ def breaker_release(scope: str) -> None:
 
 @click.group()
 def held() -> None:
-    """See what the caps and parked countries hold back, and let it go."""
+    """Count and release messages that caps and parked countries hold back."""
 
 
 @held.command("list")
 def held_list() -> None:
-    """Count messages that are held, by reason and country."""
+    """Count held messages by reason and country."""
     with reading(command_runtime().sessions) as session:
         waiting = tallies.held(session)
     for item in waiting:
@@ -141,7 +141,7 @@ def held_list() -> None:
 @held.command("release")
 @click.option("--country", help="Only messages to this one, as `held list` names it.")
 def held_release(country: str | None) -> None:
-    """Send what is held at once; today's caps rise by as many. A parked country is opened by `breaker release`."""
+    """Send held messages at once, and raise today's caps by as many. For a parked country, use `breaker release`."""
     rt = command_runtime()
     country = country and country.upper()
     with reading(rt.sessions) as session:
@@ -159,13 +159,13 @@ def held_release(country: str | None) -> None:
 
 @click.group()
 def unconfirmed() -> None:
-    """Decide on messages of which nobody can say whether Twilio took them."""
+    """Decide on messages that Twilio may or may not have accepted."""
 
 
 @unconfirmed.command("list")
 @_limit
 def unconfirmed_list(limit: int) -> None:
-    """List messages that are held."""
+    """List unconfirmed messages that wait for a decision."""
     with reading(command_runtime().sessions) as session:
         held = reads.find(session, status="unconfirmed", limit=limit)
         for message in held:
@@ -180,7 +180,7 @@ def unconfirmed_list(limit: int) -> None:
 def _message_ids(
     _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[UUID, ...]:
-    """Refuse what names no message before anything is decided."""
+    """Refuse malformed ids before any decision is carried out."""
     ids = [(text, parse_public_id(text)) for text in texts]
     for text, message_id in ids:
         if message_id is None:
@@ -192,7 +192,7 @@ def _message_ids(
 @click.argument("decision", type=click.Choice([str(decision) for decision in Decision]))
 @click.argument("message_ids", nargs=-1, required=True, callback=_message_ids)
 def unconfirmed_decide(decision: str, message_ids: tuple[UUID, ...]) -> None:
-    """Send held messages again (`resend`), or give them up (`fail`); exits 1 when one is not unconfirmed."""
+    """Send unconfirmed messages again (`resend`) or give them up (`fail`); exits 1 when one is not unconfirmed."""
     rt = command_runtime()
     decided = [decide_unconfirmed(rt, message_id, Decision(decision)) for message_id in message_ids]
     for message_id, done in zip(message_ids, decided, strict=True):

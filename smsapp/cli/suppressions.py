@@ -1,4 +1,4 @@
-"""Who is not to be texted, on the command line."""
+"""`python -m smsapp suppressions …`: who must not be texted."""
 
 import csv
 import sys
@@ -25,14 +25,14 @@ _note = click.option("--note", required=True, help="Why; it is kept.")
 
 @click.group()
 def suppressions() -> None:
-    """See who is not to be texted, and decide on it."""
+    """List, add, lift, import and export suppressions."""
 
 
 @suppressions.command("list")
 @click.option("--recipient", help="Only this one's.")
 @click.option("--limit", default=50, show_default=True)
 def suppressions_list(recipient: str | None, limit: int) -> None:
-    """List what holds at present."""
+    """List the suppressions in force."""
     with reading(command_runtime().sessions) as session:
         found = store.find(session, recipient=recipient and _recipient(recipient), limit=limit)
         for row in found:
@@ -50,7 +50,7 @@ def suppressions_list(recipient: str | None, limit: int) -> None:
 @click.option("--sender", help="A sender or a Messaging Service's SID.  [default: every sender]")
 @_note
 def suppressions_add(recipient: str, sender: str | None, note: str) -> None:
-    """Text a recipient no more."""
+    """Stop texting a recipient."""
     try:
         scope = parse_scope(sender or "")
     except InvalidSender:
@@ -63,7 +63,7 @@ def suppressions_add(recipient: str, sender: str | None, note: str) -> None:
 @click.argument("name")
 @_note
 def suppressions_lift(name: str, note: str) -> None:
-    """Let a recipient be texted again; what Twilio blocks by itself, only a START lifts."""
+    """Allow a recipient to be texted again; only a START from them lifts Twilio's own block."""
     wanted = parse_id(name, "sup")
     try:
         lift_suppression(command_runtime(), wanted or UUID(int=0), note=note)
@@ -75,7 +75,7 @@ def suppressions_lift(name: str, note: str) -> None:
 @suppressions.command("import")
 @click.argument("file", type=click.File("rb"))
 def suppressions_import(file: BinaryIO) -> None:
-    """Suppress every `recipient` of a CSV file; exits 1 and names the lines of faulty rows."""
+    """Suppress every `recipient` in a CSV file; exits 1 if rows are faulty, and lists their lines."""
     try:
         result = import_suppressions(command_runtime(), CsvRows(file, required=RECIPIENT, exported=EXPORTED))
     except UnreadableUpload as error:
@@ -89,7 +89,7 @@ def suppressions_import(file: BinaryIO) -> None:
 
 @suppressions.command("export")
 def suppressions_export() -> None:
-    """Write what holds as CSV to the standard output."""
+    """Write the suppressions in force as CSV to standard output."""
     writer = csv.writer(sys.stdout)
     writer.writerow(COLUMNS)
     for page in export_suppressions(command_runtime()):

@@ -1,10 +1,9 @@
-"""gunicorn's gevent worker with a fast path for what comes in bursts of thousands: callbacks, and texts to send.
+"""gunicorn's gevent worker with a fast path for the requests that come in bursts: callbacks, and texts to send.
 
 gunicorn spends twice as long on a request's environment and response as we do on the callback in it, so plain requests
-are read and answered on the connection itself, by handlers that the application names. Whatever is not plain takes
-gunicorn's own way, request by request, and so does everything when TLS, the PROXY protocol or a SCRIPT_NAME is
-configured. This module is imported before gevent patches the standard library: it may import nothing of ours that opens
-sockets or makes locks.
+are read and answered on the connection itself, by handlers that the application names. Every other request takes
+gunicorn's own path, and so do all of them when TLS, the PROXY protocol or a SCRIPT_NAME is configured. This module is
+imported before gevent patches the standard library: it may import nothing of ours that opens sockets or makes locks.
 """
 
 import os
@@ -27,7 +26,7 @@ _HUNG_UP = {EPIPE, ECONNRESET, ENOTCONN}
 
 
 class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Serves the application, and some of its requests by the fast path."""
+    """Serves the application, with a fast path for some requests."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,7 +35,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         self._stamp = (0, "")
 
     def load_wsgi(self) -> None:
-        """Load the application, in this process and after gevent's patches."""
+        """Load the application in this process, after gevent has patched the standard library."""
         super().load_wsgi()
         plain = not self.cfg.is_ssl and self.cfg.proxy_protocol == "off" and self.cfg.keepalive
         if plain and not os.environ.get("SCRIPT_NAME"):
@@ -44,7 +43,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             gevent.spawn(self._close_those_idle_for_long)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Stop: let requests end, and connections without one at once."""
+        """Stop: let running requests finish, and close idle connections at once."""
         super().handle_exit(sig, frame)
         gevent.spawn(self._close_idle, 0.0)
 
@@ -58,9 +57,9 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         except (http.errors.NoMoreData, TimeoutError, StopIteration, SystemExit, gevent.GreenletExit):
             self.log.debug("Closing connection.")
         except OSError as error:
-            if error.errno not in _HUNG_UP and self.alive:  # at its end gevent closes what is still open
+            if error.errno not in _HUNG_UP and self.alive:  # on shutdown gevent closes what is open
                 self.log.exception("Socket error processing request.")
-        except Exception as error:  # noqa: BLE001 - gunicorn's own last resort: it logs, and answers 400 or 500
+        except Exception as error:  # noqa: BLE001 - gunicorn's own last resort logs, and answers 400 or 500
             self.handle_error(None, client, addr, error)
         finally:
             util.close(client)
@@ -95,7 +94,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             buffer = parser.unreader.take_buffered()
 
     def _wait_for_request(self, client: socket) -> bytes:
-        """Return the first bytes of the next request; none when there will be no other."""
+        """Return the first bytes of the next request; empty when the client sends no more."""
         if not self.alive:
             return b""
         self._idle[client] = time.monotonic()
@@ -108,7 +107,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
     def _answer_by_handler(self, client: socket, buffer: bytes) -> tuple[int, bytes]:
         """Answer the request at the beginning of the buffer, if a handler does.
 
-        Returns how many bytes it took, 0 for none, and the buffer with what was read meanwhile.
+        Returns how many bytes were consumed (0: not handled), and the buffer with the bytes read since.
         """
         head = parse_head(buffer) if buffer.startswith(METHOD) else None
         handler = self._handler_of(head) if head else None
@@ -126,7 +125,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         return head.ends_at, buffer
 
     def _send(self, client: socket, answer: bytes) -> None:
-        """Send an answer: as a rule at once, so what waiting needs is prepared only when it comes to that."""
+        """Send a response; it usually fits the socket's buffer, so the wait is set up only when needed."""
         try:
             sent = client.send(answer, 0, 0.0)
         except BlockingIOError:
@@ -165,17 +164,17 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         return head.encode("latin-1") + answer.body
 
     def _close_those_idle_for_long(self) -> None:
-        """Look every second: a timer of its own for each wait would cost as much as reading what was waited for."""
+        """Check every second: a timer per wait would cost as much as reading the request."""
         while self.alive:
             gevent.sleep(1.0)
             self._close_idle(float(self.cfg.keepalive))
 
     def _close_idle(self, after_s: float) -> None:
-        """End connections without a request for so long; one that has just come is still read."""
+        """Close connections that have been idle for too long; a request that has just arrived is still read."""
         latest = time.monotonic() - after_s
         for client in [client for client, since in self._idle.items() if since <= latest]:
             try:
-                # By gevent's own method, the greenlet that reads would be broken off instead.
+                # gevent's own close would interrupt the reading greenlet instead.
                 with _PlainSocket(fileno=os.dup(client.fileno())) as same:
                     same.shutdown(SHUT_RD)
             except OSError as error:

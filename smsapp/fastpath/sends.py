@@ -1,8 +1,7 @@
-"""`POST /sms/send` without Flask: the second hottest path, for requests that are in order.
+"""`POST /sms/send` without Flask: the second hottest path, for valid, ordinary requests.
 
-Whatever is not, or is out of the ordinary, is left to Flask before anything was done, so faults are described in one
-place; a failure after that is described by Flask's handlers, too. What is answered here, Flask would have answered
-alike: a differential test holds that.
+Any other request is left to Flask before anything has been done, so that faults are described in one place; Flask's
+handlers describe later failures, too. A differential test proves that both paths answer alike.
 """
 
 import time
@@ -31,7 +30,7 @@ _STATUS = {202: "202 ACCEPTED"}
 
 
 class FastPathSends:
-    """Takes texts straight from the connection."""
+    """Accepts texts straight from the connection."""
 
     def __init__(self, app: APIFlask, keys: KeyCache, endpoint: SendEndpoint) -> None:
         self._app = app
@@ -57,12 +56,12 @@ class FastPathSends:
         try:
             idempotent = identify_text(caller, key, request.body)
             sent = self._endpoint.take(data, RequestContext(caller, request_id, idempotent))
-        except Exception as error:  # noqa: BLE001 - Flask's handlers know each, and log what nobody expected
+        except Exception as error:  # noqa: BLE001 - Flask's handlers map each one, and log unexpected ones
             return self._failed(error, caller, request_id, began)
         return _succeeded(sent, request_id, began)
 
     def _caller(self, request: PlainRequest) -> Caller | None:
-        """Return whose key it is; a key that was not seen of late is looked up by Flask, and known after that."""
+        """Return the caller; a key that is not cached is left to Flask, which looks it up and caches it."""
         authorization = request.fields.get("authorization", "")
         secret = authorization.removeprefix(_SCHEME)
         return self._keys.known(secret) if secret and secret != authorization else None
@@ -82,7 +81,7 @@ def _succeeded(sent: Sent, request_id: str, began: float) -> Answer:
 
 
 def _environ() -> "WSGIEnvironment":
-    """Return the least that Flask needs to know of a request to describe its failure."""
+    """Return the smallest WSGI environment from which Flask can describe a failed request."""
     return {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": PATH,

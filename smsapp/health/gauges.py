@@ -1,4 +1,4 @@
-"""Numbers that only the database and Redis know, in Prometheus' text format."""
+"""Metrics read from the database and Redis, in Prometheus' text format."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -74,7 +74,7 @@ class _Collector:
 
 
 def read_gauges(rt: Runtime) -> bytes:
-    """Return what the database and Redis know now; what does not answer is left out."""
+    """Return the current gauges of the database and Redis; one that does not answer is left out."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(rt))
     text: bytes = generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can do its work, and what it has done."""
+"""Liveness, readiness and metrics."""
 
 from typing import Any
 

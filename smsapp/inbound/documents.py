@@ -25,7 +25,7 @@ def inbound_view(text: InboundMessage) -> dict[str, Any]:
 
 
 def _media(payload: Mapping[str, Any]) -> list[str]:
-    """Return the addresses of what came with the text: MediaUrl0, MediaUrl1 and so on."""
+    """Return the URLs of the attached media: MediaUrl0, MediaUrl1 and so on."""
     urls: list[str] = []
     while isinstance(url := payload.get(f"MediaUrl{len(urls)}"), str):
         urls.append(url)

@@ -1,7 +1,7 @@
 """Which inbound texts ask for something: to stop, to start again, or for help. The table is in docs/opt-outs.md.
 
-Hearing a STOP is generous, since the price of a mistake is a text that was not sent; hearing a START is strict, since
-that of a mistake is a text to somebody who does not want it, and to Twilio only its own words are one.
+STOP is matched generously, since a mistake costs one text that is not sent. START is matched strictly, since a mistake
+sends a text to somebody who does not want it, and Twilio accepts only its own words for it.
 """
 
 import re
@@ -15,7 +15,7 @@ from smsapp.text import normalize
 
 @dataclass(frozen=True, slots=True)
 class WordList:
-    """Words that somebody has published as requests to stop."""
+    """A published list of words that ask to stop."""
 
     words: tuple[str, ...]
     where: str
@@ -93,11 +93,11 @@ class Keyword(StrEnum):
 
 
 def keyword_of(body: str, opt_out_type: str | None, *, to: str = "") -> Keyword | None:
-    """Return what a text to this sender of ours asks for, or None for any other text.
+    """Return what a text to this sender of ours asks for, or None if it is no keyword.
 
-    With Advanced Opt-Out the account has words of its own, and `OptOutType` says what Twilio made of them. Without it
-    Twilio matches a text that is one keyword and nothing else, in any case; a STOP is also one with punctuation,
-    quotes or accents, in two words, or said twice.
+    With Advanced Opt-Out the account has keywords of its own, and `OptOutType` is Twilio's reading of them. Without it
+    Twilio matches a text that is one keyword and nothing else, in any case; we also accept a STOP with punctuation,
+    quotes or accents, in two words, or repeated.
     """
     if opt_out_type in set(Keyword) and opt_out_type != Keyword.START:
         return Keyword(opt_out_type)
@@ -118,7 +118,7 @@ def _is_stop(body: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words of a text, in capitals and without accents."""
+    """Return the words of a text, in upper case and without accents."""
     plain = unicodedata.normalize("NFKD", normalize(text)).upper()
     letters = "".join(character for character in plain if not unicodedata.combining(character))
     return [word for word in _NO_LETTERS.split(letters) if word]

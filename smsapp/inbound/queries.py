@@ -14,7 +14,7 @@ from smsapp.twilio.callback import Callback
 
 
 def add(session: Session, message: InboundText, *, receipt: Callback) -> bool:
-    """Store an inbound text; return False for one that is there: Twilio may deliver it twice, its SID tells."""
+    """Store an inbound text; return False if its SID is there already: Twilio may deliver it twice."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     stored = session.execute(
         dialect.insert(InboundMessage)
@@ -51,7 +51,7 @@ def find(
     received_from: datetime | None = None,
     received_until: datetime | None = None,
 ) -> Page[InboundMessage]:
-    """Return texts that match, newest first; `before` is the id after which the last page ended."""
+    """Return texts that match, newest first; `before` is the last id of the previous page."""
     query = select(InboundMessage)
     if received_from is not None:
         query = query.where(InboundMessage.received_at >= received_from)
@@ -67,14 +67,14 @@ def find(
 
 
 def oldest(session: Session) -> datetime | None:
-    """Return when the oldest text that is kept came, None without any."""
+    """Return when the oldest stored text arrived, or None without any."""
     return session.scalar(select(InboundMessage.received_at).order_by(InboundMessage.id).limit(1))
 
 
 def forget(session: Session, *, before: datetime, limit: int) -> int:
-    """Remove texts that came before this time, the oldest first, at most `limit`; return how many.
+    """Remove texts that arrived before this time, oldest first, at most `limit`; return how many.
 
-    Their ids are in the order in which they came, so the oldest are found without an index on the time.
+    Ids are in order of arrival, so the oldest are found without an index on the time.
     """
     oldest = (
         select(InboundMessage.id, InboundMessage.received_at)

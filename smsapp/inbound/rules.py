@@ -1,4 +1,4 @@
-"""What an inbound text is."""
+"""The value of an inbound text."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Remove what was kept for long enough, in small transactions."""
+"""Remove rows past their retention period, in small transactions."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ _BATCH = 500
 
 
 def forget_deliveries(rt: Runtime) -> int:
-    """Remove what was delivered, or given up, so long ago that nobody will ask any more."""
+    """Remove webhook deliveries that ended longer ago than the retention period."""
     before = rt.clock() - KEEP_DELIVERIES
     with reading(rt.sessions) as session:
         if not deliveries.any_older(session, before):
@@ -30,7 +30,7 @@ def forget_deliveries(rt: Runtime) -> int:
 
 
 def forget_idempotency_keys(rt: Runtime) -> int:
-    """Remove answers that no caller can still be waiting to repeat."""
+    """Remove stored responses whose Idempotency-Keys have expired."""
     limit = rt.clock() - KEEP_IDEMPOTENCY_KEYS
     with reading(rt.sessions) as session:
         oldest = idempotency.oldest(session)
@@ -41,7 +41,7 @@ def forget_idempotency_keys(rt: Runtime) -> int:
 
 
 def forget_events(rt: Runtime) -> int:
-    """Remove events from the beginning of the feed that were written too long ago, in small transactions."""
+    """Remove events past their retention period from the beginning of the feed, in small transactions."""
     limit = rt.clock() - rt.settings.keep_events
     with reading(rt.sessions) as session:
         oldest = feed.oldest_written_at(session)
@@ -58,7 +58,7 @@ def forget_events(rt: Runtime) -> int:
 
 
 def forget_inbound(rt: Runtime) -> int:
-    """Remove inbound texts that came too long ago; what they said of opt-outs stays."""
+    """Remove inbound texts past their retention period; the opt-outs that they caused stay."""
     if rt.settings.keep_inbound is None:
         return 0
     limit = rt.clock() - rt.settings.keep_inbound
@@ -71,6 +71,6 @@ def forget_inbound(rt: Runtime) -> int:
 
 
 def forget_orphans(rt: Runtime) -> int:
-    """Remove callbacks whose message has not appeared within `ORPHAN_AGE`: they hold numbers that nobody needs."""
+    """Remove callbacks whose message has not appeared within `ORPHAN_AGE`: they hold phone numbers."""
     with rt.transaction() as tx:
         return spool.forget_orphans(tx.session, before=rt.clock() - ORPHAN_AGE, limit=_BATCH)

@@ -1,4 +1,4 @@
-"""Texts that are to be removed, here and at Twilio."""
+"""Sensitive messages whose bodies must be removed, here and at Twilio."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 
 
 def due(session: Session, *, now: datetime, limit: int) -> Sequence[UUID]:
-    """Return sensitive messages past the hand-over that are to be looked at now, the longest due first."""
+    """Return submitted sensitive messages whose removal is due, the longest due first."""
     query = (
         select(_MESSAGES.c.id)
         .where(and_(_MESSAGES.c.redact_at <= now, text(HANDED_OVER_AND_SENSITIVE)))
@@ -24,21 +24,21 @@ def due(session: Session, *, now: datetime, limit: int) -> Sequence[UUID]:
 
 
 def empty(session: Session, ids: Sequence[UUID]) -> None:
-    """Remove these texts; an empty one means from here on that it was removed."""
+    """Empty these messages' bodies; from now on an empty body means that it was removed."""
     if ids:
         wanted = and_(_MESSAGES.c.id.in_(ids), _MESSAGES.c.body != "")
         session.execute(update(_MESSAGES).where(wanted).values(body=""))
 
 
 def sids(session: Session, current: Mapping[UUID, str | None]) -> dict[str, UUID]:
-    """Return every copy that Twilio has or had of these messages: the message of each SID."""
+    """Return every copy that Twilio has or had of these messages: a map from SID to message."""
     former = select(FormerSid.twilio_sid, FormerSid.message_id).where(FormerSid.message_id.in_(current))
     found = {row.twilio_sid: row.message_id for row in session.execute(former)}
     return found | {sid: message_id for message_id, sid in current.items() if sid}
 
 
 def finish(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
-    """Remember that these texts are gone everywhere."""
+    """Mark these messages' bodies as removed everywhere."""
     if ids:
         session.execute(
             update(_MESSAGES).where(_MESSAGES.c.id.in_(ids)).values(redact_at=None, redacted_at=now)
@@ -46,7 +46,7 @@ def finish(session: Session, ids: Sequence[UUID], *, now: datetime) -> None:
 
 
 def postpone(session: Session, times: Mapping[UUID, datetime]) -> None:
-    """Look at these again at their times."""
+    """Postpone these messages' removal to the given times."""
     if times:
         statement = update(_MESSAGES).where(_MESSAGES.c.id == bindparam("b_id"))
         rows = [{"b_id": message_id, "redact_at": at} for message_id, at in times.items()]

@@ -1,6 +1,6 @@
-"""Remove the texts of sensitive messages: ours as soon as nobody needs it, Twilio's as soon as it lets us.
+"""Remove the bodies of sensitive messages: ours once nothing needs them, Twilio's once it allows that.
 
-See docs/decisions/0012-sensitive.md for what is promised and what is not.
+docs/decisions/0012-sensitive.md says what is promised and what is not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _AT_ONCE = 8
 
 
 def redact_messages(rt: Runtime) -> int:
-    """Look at every sensitive message that is due; return of how many nothing is left, here or at Twilio."""
+    """Process every sensitive message that is due; return how many bodies are now gone, here and at Twilio."""
     gone = 0
     while not rt.stopping.is_set():
         looked_at, copies = _empty_ours(rt)
@@ -36,7 +36,7 @@ def redact_messages(rt: Runtime) -> int:
 
 
 def _empty_ours(rt: Runtime) -> tuple[dict[UUID, MessageState], dict[str, UUID]]:
-    """Remove texts that are spent; return what was looked at, and the copies that Twilio may be asked to remove."""
+    """Remove bodies that are no longer needed; return the messages read, and the copies that Twilio may remove now."""
     now = rt.clock()
     with rt.transaction() as tx:
         ids = redactions.due(tx.session, now=now, limit=_BATCH)
@@ -50,7 +50,7 @@ def _empty_ours(rt: Runtime) -> tuple[dict[UUID, MessageState], dict[str, UUID]]
 
 
 class _Removal:
-    """What Twilio made of requests to remove texts. `refusal` is that it answers nothing at present."""
+    """Results of removal requests to Twilio. `refusal` is set when Twilio answers no request at present."""
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
@@ -58,7 +58,7 @@ class _Removal:
         self.refusal: TwilioUnavailableError | None = None
 
     def remove(self, sids: Sequence[str]) -> None:
-        """Ask for each; stops asking when Twilio does not answer."""
+        """Request each removal; stop when Twilio does not answer."""
         if not sids:
             return
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="redact") as pool:
@@ -83,7 +83,7 @@ class _Removal:
 def _record(
     rt: Runtime, looked_at: Mapping[UUID, MessageState], copies: Mapping[str, UUID], removal: _Removal
 ) -> int:
-    """Finish what is gone everywhere, and set a time for the rest."""
+    """Finish messages that are gone everywhere, and set the next time for the rest."""
     if not looked_at:
         return 0
     now = rt.clock()

@@ -1,4 +1,4 @@
-"""When the text of a sensitive message is needed no more, and when to try again what could not be removed."""
+"""When a sensitive message's body is no longer needed, and when to retry a removal."""
 
 from datetime import datetime, timedelta
 
@@ -13,9 +13,9 @@ _PERHAPS_AT_TWILIO = frozenset({int(OwnCode.ANSWER_LOST), int(OwnCode.NOT_FOUND_
 
 
 def is_spent(message: MessageState) -> bool:
-    """Return whether none of us can need the text again: Twilio has it, or it is over, and it goes out no more.
+    """Return whether the body is no longer needed: Twilio has it, or the message is final, and it will not be resent.
 
-    Ask it of a message at rest: one that goes out again after a failure is pending by then.
+    Valid only between transactions: a message to be resent after a failure is pending by then.
     """
     if message.status in FINAL:
         return True
@@ -27,9 +27,9 @@ def is_spent(message: MessageState) -> bool:
 
 
 def is_settled_at_twilio(message: MessageState, now: datetime) -> bool:
-    """Return whether Twilio may be asked to remove its copies: all of them are known and on their way no more.
+    """Return whether Twilio may be asked to remove its copies: all are known, and none is in flight.
 
-    Of a message that was given up without knowing whether Twilio has it, a callback may still tell the SID.
+    For a message given up while unconfirmed, a callback may still bring the SID.
     """
     if message.outcome is None:
         return False

@@ -1,4 +1,4 @@
-"""Refuse messages to people who do not want them, before anything is promised."""
+"""Refuse messages to recipients who have opted out, before they are accepted."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +15,7 @@ class RecipientOptedOutError(Exception):
 
 
 class Route(NamedTuple):
-    """Whom a message goes to, and who sends it."""
+    """A message's recipient and sender."""
 
     to: str
     sender: str | None
@@ -25,7 +25,7 @@ class Route(NamedTuple):
 def opted_out(rt: Runtime, session: Session, routes: Sequence[Route]) -> list[bool]:
     """Return for each route whether the recipient has opted out of the sender.
 
-    One query for all of them, and none while nobody has opted out of anything.
+    One query for all of them, and none while there are no suppressions.
     """
     if not rt.any_suppression.exists(partial(suppressions.any_suppressed, session)):
         return [False] * len(routes)

@@ -1,4 +1,4 @@
-"""An operator's word on who may be texted: add a suppression, or lift one; either is kept with its reason."""
+"""An operator's decisions: add a suppression or lift one; either is recorded with its reason."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -21,9 +21,9 @@ class SuppressionNotFoundError(Exception):
 def add_suppression(
     rt: Runtime, recipient: str, scope: str | None, *, note: str, api_key_id: UUID | None = None
 ) -> tuple[Suppression, bool]:
-    """Suppress a recipient for a sender or Messaging Service, None for every sender.
+    """Suppress a recipient for a sender or Messaging Service; None means every sender.
 
-    Returns the suppression, and whether that changed anything; the note is kept either way.
+    Returns the suppression, and whether it changed; the note is recorded either way.
     """
     with rt.transaction() as tx:
         evidence = OptOutEvidence(
@@ -42,7 +42,7 @@ def add_suppression(
 def lift_suppression(
     rt: Runtime, suppression_id: UUID, *, note: str, api_key_id: UUID | None = None
 ) -> Suppression:
-    """Let the recipient be texted again, as far as we are concerned; Twilio keeps an opt-out of its own until START.
+    """Allow the recipient to be texted again by us; Twilio keeps its own opt-out until they text START.
 
     Raises:
         SuppressionNotFoundError: there is none by this id.
@@ -57,7 +57,7 @@ def lift_suppression(
                 source=OptOutSource.OPERATOR,
                 at=max(
                     rt.clock(), found.at + _TICK
-                ),  # whoever decides knows what is known, whatever the clocks say
+                ),  # the operator has seen the current state, so the decision is newer, whatever the clocks say
                 note=note,
                 api_key_id=api_key_id,
             )

@@ -1,4 +1,4 @@
-"""Hand out every suppression that holds, for another system or a backup."""
+"""Export the suppressions in force, for another system or a backup."""
 
 from collections.abc import Iterator, Sequence
 from uuid import UUID
@@ -17,7 +17,7 @@ _PAGE = 1000
 def export_suppressions(rt: Runtime) -> Iterator[Sequence[Sequence[str]]]:
     """Yield pages of rows, each of COLUMNS; `sender` is blank for every sender.
 
-    Each page is a short transaction of its own: a slow reader holds nothing up.
+    Each page is a short transaction of its own, so that a slow client blocks nobody.
     """
     after: UUID | None = None
     while True:

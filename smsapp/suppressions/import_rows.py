@@ -1,4 +1,4 @@
-"""Take over a list of people who are not to be texted, row by row, however long it is."""
+"""Import a suppression list row by row, however long it is."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _BATCH = 250
 
 @dataclass(slots=True)
 class Imported:
-    """What became of the rows: `added` were news, `known` were suppressed already, the others have a fault each."""
+    """The result of an import: `added` rows were new, `known` ones suppressed already, each other one has a fault."""
 
     rows: int = 0
     added: int = 0
@@ -25,10 +25,10 @@ class Imported:
 
 
 def import_suppressions(rt: Runtime, rows: Iterable[RawRow], *, api_key_id: UUID | None = None) -> Imported:
-    """Suppress whom the rows name; a faulty row costs only itself.
+    """Suppress the recipients in the rows; a faulty row does not stop the others.
 
-    In batches of one transaction each, so that nobody waits for the whole. What was taken before a failure stays, and
-    the import can be repeated: whoever is suppressed stays so.
+    Each batch is one transaction, so that no other writer waits for the whole import. Batches committed before a
+    failure stay, and the import can be repeated: it is idempotent.
     """
     result = Imported()
     for batch in _batches(rows):

@@ -1,4 +1,4 @@
-"""The tables of who does not want to hear from whom."""
+"""Tables of suppressions and the evidence for them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,10 +10,10 @@ from smsapp.db.base import Base
 
 
 class Suppression(Base):
-    """What is known of one recipient and one sender, Messaging Service, or every sender (`scope` is then `*`).
+    """The state of one recipient and one sender, Messaging Service, or every sender (`scope` is then `*`).
 
-    The row stays when it is lifted: `at`, the time of the latest evidence, keeps an older piece that comes late from
-    counting. `since`, `source`, `note` and `reference` tell of the last change between suppressed and not.
+    The row stays when it is lifted: `at`, the time of the latest evidence, lets us ignore older evidence that arrives
+    late. `since`, `source`, `note` and `reference` describe the last change between suppressed and not.
     """
 
     __tablename__ = "suppressions"
@@ -33,7 +33,7 @@ class Suppression(Base):
 
 
 class SuppressionEvent(Base):
-    """One piece of evidence on a suppression; append-only. `applied` is false if newer was known."""
+    """One piece of evidence on a suppression; append-only. `applied` is false if newer evidence was known."""
 
     __tablename__ = "suppression_events"
 

@@ -1,4 +1,4 @@
-"""Who does not want to hear from whom: every query on it, each on a Session, none of them committing."""
+"""Queries on suppressions. Each takes a Session; none commits."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A piece of evidence, the suppressions it is about, and those of them that it changed."""
+    """A piece of evidence, the suppressions it concerns, and those that it changed."""
 
     evidence: OptOutEvidence
     ids: Sequence[UUID]
@@ -36,13 +36,13 @@ class Recorded:
 
 
 def any_suppressed(session: Session) -> bool:
-    """Return whether anybody is suppressed."""
+    """Return whether there is any suppression in force."""
     query = select(_SUPPRESSIONS.c.id).where(_SUPPRESSIONS.c.suppressed).limit(1)
     return session.execute(query).first() is not None
 
 
 def among(session: Session, recipients: Collection[str]) -> set[Pair]:
-    """Return the suppressed pairs of these recipients, with every scope they are suppressed for."""
+    """Return the suppressed pairs of these recipients, for every scope."""
     query = select(_SUPPRESSIONS.c.recipient, _SUPPRESSIONS.c.scope).where(
         _SUPPRESSIONS.c.suppressed,
         bulk.among(session, _SUPPRESSIONS.c.recipient, list(recipients)),
@@ -51,12 +51,12 @@ def among(session: Session, recipients: Collection[str]) -> set[Pair]:
 
 
 def concerns(recipient: str, senders: Collection[str | None], pairs: set[Pair]) -> bool:
-    """Return whether any of the pairs forbids to text this recipient from these senders."""
+    """Return whether any of the pairs forbids texting this recipient from these senders."""
     return any((recipient, scope) in pairs for scope in (*senders, EVERY_SENDER) if scope)
 
 
 def is_suppressed() -> ColumnElement[bool]:
-    """Return the condition on a row of messages that its recipient is to be spared by its sender."""
+    """Return the condition that a message's recipient is suppressed for its sender."""
     return exists().where(
         _SUPPRESSIONS.c.recipient == Message.to,
         _SUPPRESSIONS.c.suppressed,
@@ -69,9 +69,9 @@ def is_suppressed() -> ColumnElement[bool]:
 
 
 def record(session: Session, evidences: Sequence[OptOutEvidence], *, now: datetime) -> list[Recorded]:
-    """Keep evidence and change what it changes; the rows are locked in the order of their keys.
+    """Store evidence and apply it; the rows are locked in the order of their keys.
 
-    A pair that is new gets a row first, from before any evidence, so that two transactions meet in it.
+    A new pair first gets a row that predates any evidence, so that two transactions lock the same row.
     """
     pairs = sorted({(each.recipient, scope) for each in evidences for scope in each.scopes})
     fresh = [_fresh(pair) for pair in pairs]

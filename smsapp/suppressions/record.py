@@ -1,4 +1,4 @@
-"""Keep who does not want to hear from whom, and tell consumers, all in the transaction that brings the evidence."""
+"""Record opt-outs and emit their events, in the transaction that brings the evidence."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ from smsapp.twilio.callback import Callback
 
 
 def record_opt_outs(rt: Runtime, tx: Transaction, evidences: Sequence[OptOutEvidence]) -> list[Recorded]:
-    """Keep evidence in the caller's transaction; consumers hear of what it changes, once per piece of evidence."""
+    """Store evidence in the caller's transaction; emit one event per piece of evidence that changes something."""
     if not evidences:
         return []
     recorded = suppressions.record(tx.session, evidences, now=rt.clock())
@@ -35,15 +35,15 @@ def record_opt_outs(rt: Runtime, tx: Transaction, evidences: Sequence[OptOutEvid
 
 
 def record_keywords(rt: Runtime, tx: Transaction, texts: Sequence[tuple[InboundText, Callback]]) -> None:
-    """Keep what people asked for by a keyword; Twilio has answered them already, so nobody is answered here."""
+    """Record what people asked for by keyword; Twilio has replied already, so we send no reply."""
     found = [_asked(inbound, receipt) for inbound, receipt in texts]
     record_opt_outs(rt, tx, [evidence for evidence in found if evidence])
 
 
 def record_refusals(rt: Runtime, tx: Transaction, changes: Sequence[Change]) -> None:
-    """Keep the opt-outs that Twilio has just told us of, by refusing messages with 21610 at once or in a callback.
+    """Record the opt-outs behind Twilio's refusals with 21610, whether in the response or in a callback.
 
-    They were so when the message was handed over, at the latest: a START that came since is newer.
+    Each opt-out existed at the latest when its message was submitted: a START since then is newer.
     """
     told = {change.after.id: change for change in changes if _tells_of_opt_out(change)}
     if not told:

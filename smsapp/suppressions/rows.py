@@ -1,4 +1,4 @@
-"""From a row of an import to evidence that somebody is not to be texted, or to the reason why not."""
+"""Turn an import row into evidence of a suppression, or into the reason why it is faulty."""
 
 import re
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _SENTENCES = MappingProxyType(
 
 @dataclass(slots=True)
 class RowFault(Exception):
-    """Why a row is not taken. `line` is where it begins in a CSV file, in JSON its number; both count from 1."""
+    """Why a row is refused. `line` is where it begins in a CSV file, or its number in JSON; both count from 1."""
 
     line: int
     code: str
@@ -50,7 +50,7 @@ class RowFault(Exception):
 
     @property
     def sentence(self) -> str:
-        """Return it in words."""
+        """Return the fault as a sentence."""
         phone = PHONE_FAULTS.get(self.code) if self.code not in _SENTENCES else None
         if phone:
             return f"{phone[0].upper()}{phone[1:]}."
@@ -58,13 +58,13 @@ class RowFault(Exception):
 
 
 def evidence_of(row: RawRow, *, at: datetime, api_key_id: UUID | None) -> OptOutEvidence:
-    """Return what a row says: `recipient`, perhaps `sender` (else every one) and `note`.
+    """Return the evidence in a row: `recipient`, and optionally `sender` (else every sender) and `note`.
 
-    Other columns say nothing; but where `source` says that somebody wrote to us, as in our own export, the recipient
-    may be what no number is: a short code, say.
+    Other columns are ignored, except that where `source` says that the recipient texted us, as in our own export, it
+    need not be a phone number: it may be a short code, for example.
 
     Raises:
-        RowFault: it cannot be read.
+        RowFault: the row is malformed.
     """
     if row.fault:
         raise RowFault(row.line, row.fault, row.column)
@@ -100,7 +100,7 @@ def parse_scope(text: str) -> str:
     """Return the scope that a sender or a Messaging Service's SID stands for; blank is every sender.
 
     Raises:
-        InvalidSender: it is neither.
+        InvalidSender: the value is neither.
     """
     if not text:
         return EVERY_SENDER

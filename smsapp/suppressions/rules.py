@@ -1,7 +1,7 @@
-"""Who does not want to hear from whom: the words people text, and what each piece of evidence changes.
+"""Rules of suppressions: sources, evidence, and how evidence changes the state.
 
-Everything here is pure. Twilio keeps opt-outs of its own and refuses what they concern with code 21610, but lists them
-nowhere, so this is our own record of them: https://support.twilio.com/hc/en-us/articles/223134027.
+Everything here is pure. Twilio keeps its own opt-outs and refuses messages to them with code 21610, but offers no list,
+so we keep our own record: https://support.twilio.com/hc/en-us/articles/223134027.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from uuid import UUID
 from smsapp.recipients.phone import InvalidPhoneNumber, parse_recipient
 
 EVERY_SENDER = "*"
-"""The scope of a suppression that holds for all senders; only an operator makes one, and only an operator lifts it."""
+"""The scope of a suppression for all senders; only an operator adds or lifts one."""
 
 OPTED_OUT_AT_TWILIO = 21610
 
@@ -22,7 +22,7 @@ _SERVICE_CHARS = 34
 
 
 class OptOutSource(StrEnum):
-    """How we know."""
+    """Where evidence comes from."""
 
     INBOUND = "inbound"  # the recipient texted a keyword
     TWILIO = "twilio"  # it refused a message with 21610
@@ -32,10 +32,10 @@ class OptOutSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OptOutEvidence:
-    """One piece of evidence: a recipient is, or is no longer, to be spared by these senders.
+    """One piece of evidence: these senders must not text the recipient, or may again.
 
-    `scopes` are numbers, Messaging Services or EVERY_SENDER. `at` is when it was so, by our clock at receipt, not when
-    it was processed. `reference` names the text or message that shows it, `api_key_id` whose request asked for it.
+    `scopes` are numbers, Messaging Services or EVERY_SENDER. `at` is the time of receipt by our clock, not of
+    processing. `reference` is the text or message that shows it, `api_key_id` the key of the request that asked for it.
     """
 
     recipient: str
@@ -49,14 +49,15 @@ class OptOutEvidence:
 
 
 def is_service(scope: str) -> bool:
-    """Return whether a scope is a Messaging Service; no sender is as long."""
+    """Return whether a scope is a Messaging Service; senders are shorter than its SID."""
     return len(scope) == _SERVICE_CHARS and scope.startswith("MG")
 
 
 def recipient_key(address: str) -> str:
-    """Return the one form by which a recipient is looked up; an RCS address is its phone's.
+    """Return the canonical form of a recipient; an RCS address becomes its phone number.
 
-    Since March 2026 an opt-out spans SMS, MMS and RCS of a sender. An address that is no phone number stays as it is.
+    Since March 2026 an opt-out spans SMS, MMS and RCS of a sender. An address that is not a phone number is returned
+    unchanged.
     """
     bare = address.removeprefix(_RCS)
     try:
@@ -66,9 +67,9 @@ def recipient_key(address: str) -> str:
 
 
 def overrides(evidence: OptOutEvidence, *, suppressed: bool, at: datetime) -> bool:
-    """Return whether evidence replaces what is known since `at`.
+    """Return whether evidence replaces the state known since `at`.
 
-    The latest counts, whatever the order of arrival: a STOP that comes late, or twice, does not undo a newer START.
-    At the same moment the one that spares the recipient does.
+    The latest evidence wins, whatever the order of arrival: a late or repeated STOP does not undo a newer START. At
+    equal times the STOP wins.
     """
     return evidence.at > at or (evidence.at == at and evidence.suppressed and not suppressed)

@@ -1,4 +1,4 @@
-"""Reading the upload of an import: all of it is looked at before the first row is taken."""
+"""Read the upload of an import: all of it is parsed before the first row is stored."""
 
 from collections.abc import Iterable
 from typing import IO
@@ -12,11 +12,11 @@ from smsapp.web.uploads import IncomingUpload, YieldingFile, in_turns
 
 
 def read_upload(incoming: IncomingUpload, spool: IO[bytes]) -> Iterable[RawRow]:
-    """Take the request's body into `spool` and return its rows, all of which can be read.
+    """Write the request's body to `spool` and return its rows, all of which are readable.
 
     Raises:
-        ProblemError: it is neither JSON nor CSV, or has more than rows in it.
-        UnreadableUpload: no rows can be found in it, or not all of them can be read.
+        ProblemError: the body is neither JSON nor CSV, or the JSON has members other than rows.
+        UnreadableUpload: it holds no rows, or not all of them are readable.
     """
     if incoming.media_type == "application/json":
         return _read_json(incoming, spool)

@@ -1,4 +1,4 @@
-"""Texts from stored templates: what is wrong is told where it was asked for."""
+"""Fill stored templates, and point at the request field that is at fault."""
 
 from collections.abc import Mapping
 
@@ -19,10 +19,10 @@ from smsapp.web.problems import Fault, invalid_request
 
 
 def stored_text(rt: Runtime, name: str, version: int | None, pointer: str) -> TemplateVersion:
-    """Return a version of a template, the newest unless another is asked for.
+    """Return the text of a version of a template, the newest by default.
 
     Raises:
-        ProblemError: there is none.
+        ProblemError: there is no such template or version.
     """
     try:
         return find_template(rt, name, version)
@@ -32,7 +32,7 @@ def stored_text(rt: Runtime, name: str, version: int | None, pointer: str) -> Te
 
 
 def filled_text(rt: Runtime, name: str, version: int | None, values: Mapping[str, str]) -> str:
-    """Return the text that a request's `template`, `template_version` and `values` make.
+    """Return the text from a request's `template`, `template_version` and `values`.
 
     Raises:
         ProblemError: there is no such template, values are missing, or the text is too long with them.

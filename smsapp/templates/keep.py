@@ -1,4 +1,4 @@
-"""Keep texts with placeholders under names; a version, once given, never changes."""
+"""Store texts with placeholders under names; a stored version never changes."""
 
 from sqlalchemy.exc import IntegrityError
 
@@ -22,13 +22,13 @@ def add_template(rt: Runtime, name: str, body: str) -> TemplateVersion:
 
     Raises:
         TemplateExistsError: the name is taken.
-        MalformedTemplate: the text is no template.
+        MalformedTemplate: the text is not a valid template.
     """
     parse_template(body)
     try:
         with rt.transaction() as tx:
             added = templates.add(tx.session, name, body, now=rt.clock())
-    except IntegrityError:  # another request was faster
+    except IntegrityError:  # another request took the name first
         added = None
     if added is None:
         raise TemplateExistsError
@@ -40,7 +40,7 @@ def change_template(rt: Runtime, name: str, body: str) -> TemplateVersion:
 
     Raises:
         TemplateNotFoundError: there is no template of this name.
-        MalformedTemplate: the text is no template.
+        MalformedTemplate: the text is not a valid template.
     """
     parse_template(body)
     with rt.transaction() as tx:
@@ -51,7 +51,7 @@ def change_template(rt: Runtime, name: str, body: str) -> TemplateVersion:
 
 
 def find_template(rt: Runtime, name: str, version: int | None = None) -> TemplateVersion:
-    """Return a version of a template, the newest unless another is asked for.
+    """Return a version of a template, the newest by default.
 
     Raises:
         TemplateNotFoundError: there is none.
@@ -64,7 +64,7 @@ def find_template(rt: Runtime, name: str, version: int | None = None) -> Templat
 
 
 def remove_template(rt: Runtime, name: str) -> None:
-    """Remove a template with its versions; what was made of them keeps its text.
+    """Remove a template with its versions; messages and jobs made from them keep their texts.
 
     Raises:
         TemplateNotFoundError: there is none.

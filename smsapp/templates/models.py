@@ -9,7 +9,7 @@ from smsapp.db.base import Base
 
 
 class Template(Base):
-    """A text with placeholders under a name; its words are those of its versions."""
+    """A named text with placeholders; its versions hold the text."""
 
     __tablename__ = "templates"
 
@@ -20,7 +20,7 @@ class Template(Base):
 
 
 class TemplateVersion(Base):
-    """What a template said at a time; never changed."""
+    """One version of a template's text; never changed."""
 
     __tablename__ = "template_versions"
 

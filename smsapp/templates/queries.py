@@ -10,7 +10,7 @@ from smsapp.templates.models import Template, TemplateVersion
 
 
 def add(session: Session, name: str, body: str, *, now: datetime) -> TemplateVersion | None:
-    """Add a template with its first version; return None when there is one of this name."""
+    """Add a template with its first version; return None when the name is taken."""
     if session.get(Template, name, with_for_update=True):
         return None
     session.add(Template(name=name, version=1, created_at=now, updated_at=now))
@@ -30,7 +30,7 @@ def add_version(session: Session, name: str, body: str, *, now: datetime) -> Tem
 
 
 def find(session: Session, name: str, version: int | None = None) -> TemplateVersion | None:
-    """Return a version of a template, the newest unless another is asked for."""
+    """Return a version of a template, the newest by default."""
     query = select(TemplateVersion).where(TemplateVersion.name == name)
     if version is not None:
         query = query.where(TemplateVersion.version == version)

@@ -16,7 +16,7 @@ TEMPLATE_FAULTS = MappingProxyType(
         "bad_placeholder": "A placeholder's name has 1 to 64 letters, digits, underscores, spaces, dots or hyphens.",
     }
 )
-"""What is wrong with a text that is no template, by the reason of `MalformedTemplate`."""
+"""What is wrong with a malformed template, by the reason of `MalformedTemplate`."""
 
 MISSING_VALUE = "missing_value"
 REPEATED_NAME = "repeated"
@@ -28,14 +28,14 @@ FILLING_FAULTS = MappingProxyType(
         TEXT_TOO_LONG: f"The text is longer than {MAX_BODY_CHARS} characters.",
     }
 )
-"""Why a template cannot be filled in with the values that it is given."""
+"""Why a template cannot be filled with the given values."""
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _NAME = re.compile(rf"\w[\w .-]{{0,{MAX_NAME_CHARS - 1}}}")
 
 
 class MalformedTemplate(ValueError):
-    """Not a template; `reason` says why in one word for machines."""
+    """The text is not a valid template; `reason` is a machine-readable code."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ class MalformedTemplate(ValueError):
 
 
 class MissingValue(ValueError):
-    """Placeholders have no value, or a blank one; `names` are theirs, each once."""
+    """Placeholders have no value, or a blank one; `names` lists each once."""
 
     def __init__(self, *names: str) -> None:
         super().__init__(*names)
@@ -52,7 +52,7 @@ class MissingValue(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text taken apart: what stands between the placeholders, and their names in the order of appearance."""
+    """A parsed template: the texts between the placeholders, and the placeholders' names in order of appearance."""
 
     texts: tuple[str, ...]  # one more than names
     names: tuple[str, ...]  # with repetitions
@@ -63,10 +63,10 @@ class Template:
         return tuple(dict.fromkeys(self.names))
 
     def render(self, values: Mapping[str, str]) -> str:
-        """Return the text with every placeholder replaced; a value is never searched for placeholders itself.
+        """Return the text with every placeholder replaced; placeholders within values are not expanded.
 
         Raises:
-            MissingValue: placeholders have no value, or a blank one: a text with a hole in it is not what was meant.
+            MissingValue: placeholders have no value, or a blank one: a text with a gap must not be sent.
         """
         if missing := [name for name in self.placeholders if not normalize(values.get(name, "")).strip()]:
             raise MissingValue(*missing)
@@ -77,11 +77,11 @@ class Template:
 
 
 def parse_template(text: str) -> Template:
-    """Return the template that the text is.
+    """Parse a template.
 
-    A name begins with a letter, digit or underscore and has at most 64 characters, spaces, dots and hyphens among
-    them; how names are compared, `smsapp.text` says. Two braces always begin a placeholder: a lone `{{` is taken for a
-    mistake.
+    A name begins with a letter, digit or underscore, and has at most 64 characters, which may include spaces, dots and
+    hyphens; `smsapp.text` says how names are compared. Two braces always begin a placeholder: an unmatched `{{` is
+    treated as a mistake.
 
     Raises:
         MalformedTemplate: `bad_placeholder`, or `lone_braces`.
