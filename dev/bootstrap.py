@@ -1,8 +1,8 @@
 """Make .venv and install a locked profile into it: `python dev/bootstrap.py demo|dev`.
 
-The first thing a newcomer runs, so it needs nothing but Python: it uses uv when the machine has it,
-else fetches uv's wheel, else falls back on pip. A stamp in .venv remembers what was installed, so
-that the next run does nothing and needs no network; one that was interrupted starts afresh.
+The first thing a newcomer runs, so it needs nothing but Python: it uses uv if the machine has it, else fetches uv's
+wheel, else falls back to pip. A stamp in .venv remembers what was installed, so that the next run does nothing and
+needs no network; one that was interrupted starts afresh.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class SetupError(Exception):
 
 
 def digest(lock_file: Path) -> str:
-    """Return what identifies the lock file's content."""
+    """Return a digest of the lock file's content."""
     return hashlib.sha256(lock_file.read_bytes()).hexdigest()
 
 
 class Stamp:
     """What .venv holds: written once it is complete, removed before it is changed.
 
-    A file `.installing` stands while a set-up runs; left behind, it tells of an interrupted one.
+    A file `.installing` stands while a set-up runs; left behind, it marks an interrupted one.
     """
 
     def __init__(self, venv: Path) -> None:
@@ -60,7 +60,7 @@ class Stamp:
 
     @property
     def beyond_use(self) -> bool:
-        """Whether a .venv is there that an interruption, a vanished or an old Python spoilt."""
+        """Whether there is a .venv that is unusable: interrupted, or its Python is gone or too old."""
         if not self._venv.exists():
             return False
         python_works = venv_python(self._venv).exists()  # it is a link, and False when its target is gone
@@ -79,13 +79,13 @@ class Stamp:
         return any(installed.get(name) == digests[name] for name in SATISFIED_BY[profile])
 
     def begin(self) -> None:
-        """Note that .venv is being made or changed."""
+        """Mark .venv as being made or changed."""
         self._venv.mkdir(exist_ok=True)
         self._marker.touch()
         self._file.unlink(missing_ok=True)
 
     def finish(self, profile: str, lock_digest: str) -> None:
-        """Note what .venv holds now."""
+        """Record what .venv holds now."""
         self._file.write_text(json.dumps({"python": environment_python(self._venv), profile: lock_digest}))
         self._marker.unlink()
 
@@ -96,7 +96,7 @@ def venv_python(venv: Path) -> Path:
 
 
 def environment_python(venv: Path) -> tuple[int, ...]:
-    """Return the Python that the environment was made for, as in (3, 12); () if it does not say."""
+    """Return the Python version that the environment was made for, such as (3, 12); () if unknown."""
     config = venv / "pyvenv.cfg"
     text = config.read_text() if config.exists() else ""
     version = re.search(r"^version(?:_info)? *= *(\d+)\.(\d+)", text, re.MULTILINE)  # venv's name, uv's name
@@ -129,7 +129,7 @@ def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
 
 
 def run(*command: str | Path) -> None:
-    """Run a command, showing what it says only if it fails.
+    """Run a command, showing its output only if it fails.
 
     Raises:
         SetupError: it failed; the text is its output.
@@ -150,7 +150,7 @@ def run(*command: str | Path) -> None:
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Say what happens while it happens, and how long it took."""
+    """Print the name of a step while it runs, and then how long it took."""
     print(f"  {what} … ", end="", flush=True)
     started = time.monotonic()
     try:
@@ -229,7 +229,7 @@ def ensure(profile: str) -> None:
     """Make .venv hold what the profile's lock file says.
 
     Raises:
-        SetupError: it cannot; the text says why.
+        SetupError: the set-up failed; the text says why.
     """
     digests = {name: digest(ROOT / file) for name, file in LOCK_FILES.items()}
     stamp = Stamp(VENV)

@@ -1,4 +1,4 @@
-"""Turn this process into a server that does not outlive the one that started it.
+"""Turn this process into a server that does not outlive its parent.
 
 Run as a script in front of the server's own command, so that nothing of ours has to run between
 fork and exec in a program with threads (which `preexec_fn` would do, and Python 3.12 warns of).
@@ -25,14 +25,14 @@ def die_with_parent(death_signal: int, parent: int) -> None:
 
 
 def become(uid: int, gid: int) -> None:
-    """Give up root for good."""
+    """Drop root privileges permanently."""
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
 
 
 def main() -> None:
-    """Take on the user, the working folder and the parent's fate, then the command."""
+    """Set user, working folder and parent-death signal, then exec the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parent", type=int, default=0, help="0: live on when the parent dies")
     parser.add_argument("--death-signal", type=int, default=signal.SIGTERM)

@@ -9,7 +9,7 @@ from dev.var_folder import AlreadyRunningError, sole_use
 
 
 def hang_up(_signum: int, _frame: object) -> None:
-    """Stop in order when the terminal is closed; nothing can be printed to it any more."""
+    """Shut down cleanly when the terminal is closed; printing to it is no longer possible."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)

@@ -1,4 +1,4 @@
-"""Let lock files work with every pip: `python -m dev.pin_extras requirements.txt …`, the last part of `make lock`.
+"""Make lock files work with every pip: `python -m dev.pin_extras requirements.txt …`, the last part of `make lock`.
 
 uv pins a package that is asked for with an extra as `pydantic[email]==2.14.3`. To pip before 23.3, `pydantic[email]`
 and `pydantic` are two requirements: with `--require-hashes` it refuses whichever the file does not pin, as soon as

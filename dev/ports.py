@@ -29,7 +29,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(*, usable: Callable[[int], bool] = is_free) -> int:
-    """Return a port that nobody listens on, picked at random so that neighbours rarely pick the same."""
+    """Return a free port, picked at random so that parallel runs rarely pick the same."""
     for port in random.SystemRandom().sample(_RANGE, _TRIES):
         if usable(port):
             return port
@@ -37,7 +37,7 @@ def free_port(*, usable: Callable[[int], bool] = is_free) -> int:
 
 
 class PortClaims:
-    """Ports that this process means to use, respected by every other user of this class.
+    """Ports that this process has reserved, respected by every other user of this class.
 
     Between choosing a port and the server's bind, a second demo could choose the same one. A socket
     name in Linux's abstract namespace is a lock with the right scope (the network namespace, all
@@ -59,7 +59,7 @@ class PortClaims:
         return free_port(usable=lambda port: is_free(port) and self._lock(port))
 
     def release(self) -> None:
-        """Let others have the ports."""
+        """Release the ports."""
         while self._locks:
             self._locks.pop().close()
 

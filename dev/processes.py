@@ -1,7 +1,7 @@
 """The processes of the Procfile under one runner, honcho, with the demo's needs on top.
 
-Their output goes to var/log/<name>.log, and to the terminal with a prefix once it is switched on.
-They end with the demo however it ends, and a Ctrl-C during start-up is as good as a later one.
+Their output goes to var/log/<name>.log, and, once that is switched on, to the terminal with a prefix. They end with the
+demo however it ends, and a Ctrl-C works during start-up as it does later.
 """
 
 import os
@@ -56,7 +56,7 @@ class LogPrinter(Printer):  # type: ignore[misc]  # honcho has no types
         return self._folder / f"{name}.log"
 
     def tail(self, suspect: str = "") -> str:
-        """Return the end of every log, and more of the one to suspect."""
+        """Return the end of every log, and more of the one under suspicion."""
         ends = {
             name: self.log_file(name).read_text("utf-8").splitlines()[-80 if name == suspect else -10 :]
             for name in self._files
@@ -65,7 +65,7 @@ class LogPrinter(Printer):  # type: ignore[misc]  # honcho has no types
 
 
 class _GuardedProcess(Process):  # type: ignore[misc]  # honcho has no types
-    """A process that the kernel ends when the demo dies, by whatever death.
+    """A process that the kernel ends when the demo dies, however it dies.
 
     Between the demo and the command stands honcho's own process, which reads the output: the demo's
     death ends that one, and its death the command.
@@ -79,7 +79,7 @@ class _GuardedProcess(Process):  # type: ignore[misc]  # honcho has no types
             signal.signal(signum, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         die_with_parent(signal.SIGKILL, parent=0)
-        # By force: Flower was seen to hang on a polite signal once its Redis was gone.
+        # SIGKILL: Flower was seen to hang on SIGTERM once its Redis was gone.
         parent = ["--parent", str(os.getpid()), "--death-signal", str(int(signal.SIGKILL)), "--cwd", self.cwd]
         guard = [sys.executable, "-I", "-S", str(CHILD), *parent]
         self.cmd = "exec " + shlex.join([*guard, "--", "/bin/sh", "-c", f"exec {self.cmd}"])
@@ -128,8 +128,8 @@ class Processes(Manager):  # type: ignore[misc]  # honcho has no types
     def _start(self) -> None:
         """Start all, and replace honcho's signal handler.
 
-        That one prints, which fails when it interrupts a print, and stops processes that honcho has
-        not yet heard of, which fails too. Ours takes note, and the loop acts within 0.1 s.
+        That one prints, which fails when it interrupts a print, and stops processes that honcho has not yet heard of,
+        which fails too. Ours only sets a flag, and the loop acts within 0.1 s.
         """
         super()._start()
         for signum in STOP_SIGNALS:

@@ -1,8 +1,8 @@
 """Show the rooms of smsapp: modules and lines of each, and the arrows between them.
 
 `python -m dev.rooms` counts imports between rooms, deferred ones included, and fails when one points upward, when rooms
-import each other in a circle, or when a room or a module has grown too large. The order of the rooms is that of the
-layers in pyproject.toml.
+form an import cycle, or when a room or a module has grown too large. The order of the rooms is that of the layers in
+pyproject.toml.
 """
 
 import ast
@@ -17,7 +17,7 @@ PACKAGE = "smsapp"
 MAX_MODULES = 15
 MAX_LINES = 400
 DATA = {f"{PACKAGE}.twilio.error_codes"}
-"""A table may be as long as what it lists."""
+"""Modules without a size limit: a table is as long as its data."""
 
 Arrows = Counter[tuple[str, str]]
 

@@ -1,4 +1,4 @@
-"""What the Redis and the PostgreSQL of development have in common: a child process on a port."""
+"""The common base of the development Redis and PostgreSQL: a child process on a port."""
 
 import atexit
 import os
@@ -22,7 +22,7 @@ class ServerError(RuntimeError):
 
 
 class ServerProcess:
-    """One server as a child process, logging to a file, gone when we are gone.
+    """One server as a child process that logs to a file and ends with this process.
 
     Not safe for use by two threads at once. The kernel ends the server with the *thread* that
     started it, so that guard is asked for only when the main thread starts it; a server started
@@ -42,14 +42,14 @@ class ServerProcess:
         self._claims = PortClaims()
         self._process: subprocess.Popen[bytes] | None = None
 
-    # What a server has to say about itself.
+    # What a subclass defines.
 
     def command(self) -> list[str]:
         """Return the command line; the first word is an absolute path."""
         raise NotImplementedError
 
     def ready(self) -> bool:
-        """Return whether this very server answers now, and not another that took the port first."""
+        """Return whether this very server answers now, not another one that took the port first."""
         raise NotImplementedError
 
     def wrapper_options(self) -> list[str]:
@@ -99,7 +99,7 @@ class ServerProcess:
         self.end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the server without a chance to tidy up, as the kernel does when memory runs out."""
+        """SIGKILL the server, as the kernel does when memory runs out."""
         self.end(signal.SIGKILL)
 
     def end(self, how: signal.Signals, timeout_s: float = 10.0) -> None:
@@ -131,7 +131,7 @@ class ServerProcess:
         self.start()
 
     def close(self) -> None:
-        """Stop, let others have the port, and remove what lies outside `dir`, if anything does."""
+        """Stop, release the port, and remove any files outside `dir`."""
         self.stop()
         self._claims.release()
 
@@ -162,7 +162,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in the terminal is for us; we stop the server in order
+                start_new_session=True,  # Ctrl-C must reach only us; we stop the server in order
             )
         atexit.register(self._close_at_exit, os.getpid())
         if self._wait_until_ready():

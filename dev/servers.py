@@ -32,7 +32,7 @@ def _server(kind: str, directory: Path, port: int) -> ServerProcess:
 
 
 def main() -> None:
-    """Run one server until it is told to stop."""
+    """Run one server until a signal stops it."""
     parser = argparse.ArgumentParser(prog="python -m dev.servers", description=__doc__)
     parser.add_argument("kind", choices=["redis", "postgres"])
     parser.add_argument("--port", type=int, required=True)

@@ -1,7 +1,7 @@
 """What `make demo` shows: set up, start everything, follow one message, and hand over to the reader.
 
-The processes are configured by environment variables alone; of the shell's own, those that concern
-Twilio or the database are left out, so that a demo never reaches a real account.
+Environment variables alone configure the processes. The shell's own variables for Twilio and the database are left out,
+so that a demo never reaches a real account.
 """
 
 import fcntl
@@ -56,7 +56,7 @@ class Demo:
         return f"http://127.0.0.1:{self.ports[name]}"
 
     def tour(self) -> None:
-        """Show one message's way, then hand the terminal to the processes, or stop them."""
+        """Show one message's life cycle, then hand the terminal to the processes, or stop them."""
         try:
             with step("wait until the service is ready"):
                 wait_for(self.url("simulator") + "/_health", self.stopping, START_DEADLINE_S)
@@ -136,7 +136,7 @@ def demo_settings(ports: Mapping[str, int], credentials: Mapping[str, str], redi
         **{name: value for name, value in credentials.items() if name.startswith("TWILIO_")},
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
-        "DATABASE_URL": "sqlite:///var/smsapp.db",  # relative: a folder may be named what a URL may not
+        "DATABASE_URL": "sqlite:///var/smsapp.db",  # relative: a folder's name may hold characters that a URL may not
         "REDIS_URL": redis_url,
         "APP_BASE_URL": web,
         "TWILIO_API_BASE_URL": f"http://{local}:{ports['simulator']}",
@@ -223,7 +223,7 @@ def show(*, once: bool) -> bool:
     """Start everything, follow one message, and return whether it was delivered when all has stopped.
 
     Raises:
-        DemoError: something else than the reader or its success ended it.
+        DemoError: it ended for another reason than success or a signal.
     """
     commands = {name: line for name, line in procfile_commands(ROOT / "Procfile").items() if name in OURS}
     credentials = secrets_file.load_or_make(SECRETS)

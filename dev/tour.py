@@ -1,4 +1,4 @@
-"""One message through the running service, told as it happens."""
+"""Follow one message through the running service and print each event as it happens."""
 
 import json
 import time
@@ -22,12 +22,12 @@ _ORIGINS = {
 }
 _POLL_S = 0.1
 
-# What is on this machine must not go through a proxy.
+# Requests to this machine must not go through a proxy.
 _http = build_opener(ProxyHandler({}))
 
 
 class TourError(Exception):
-    """The service did not do what it promises; the text says what was missing."""
+    """The service broke a promise; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)

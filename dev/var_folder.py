@@ -1,4 +1,4 @@
-"""var/: where a clone keeps what its demo makes, and who may touch it now."""
+"""var/: the folder of the demo's data, and the lock on it."""
 
 import fcntl
 import os
@@ -17,10 +17,10 @@ class AlreadyRunningError(Exception):
 
 @contextmanager
 def sole_use() -> Iterator[None]:
-    """Keep every other demo and `make reset` of this clone away.
+    """Lock out every other demo and `make reset` of this clone.
 
     Raises:
-        AlreadyRunningError: another one was first.
+        AlreadyRunningError: another one holds the lock.
     """
     VAR.mkdir(exist_ok=True)
     with LOCK.open("a+") as lock:

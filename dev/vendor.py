@@ -29,7 +29,7 @@ FOLDER = Path(__file__).parent.parent / "smsapp" / "web" / "static" / "vendor"
 
 
 class VendorError(Exception):
-    """The package could not be had, or it is not the one that was pinned."""
+    """The package could not be fetched, or it is not the pinned one."""
 
 
 def fetch(folder: Path) -> Path:

@@ -10,11 +10,11 @@ from simulator.options import parse_options
 
 
 def main() -> None:
-    """Run until told to stop, or write to a simulator that runs."""
+    """Run until stopped, or write to a running simulator."""
     if sys.argv[1:2] == ["inbound"]:
         sys.exit(phone.main(sys.argv[2:]))
     settings, behaviour = parse_options(sys.argv[1:])
-    # The ledger only grows: scanning it over and over for garbage took 8 % of a load run.
+    # The ledger only grows: garbage collections that scan it took 8 % of a load run.
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
     try:

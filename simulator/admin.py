@@ -37,7 +37,7 @@ async def show_ledger(sim: Simulator, request: web.Request) -> web.Response:
 
 
 async def wait_until_idle(sim: Simulator, request: web.Request) -> web.Response:
-    """Answer with the counts once every callback is through, or after `timeout_s`."""
+    """Answer with the counts once every callback is done, or after `timeout_s`."""
     try:
         timeout_s = min(float(request.query.get("timeout_s", "30")), MAX_WAIT_S)
     except ValueError:

@@ -29,7 +29,7 @@ ABORTED_S = 1.0  # the handler is canceled as soon as the connection is gone
 
 
 async def create_message(sim: Simulator, request: web.Request) -> web.StreamResponse:
-    """Create a message: accept it or turn it away, then answer or leave the client in the dark."""
+    """Create a message: accept or refuse it, then answer or withhold the answer."""
     draft = sim.read_draft(await read_form(request))
     fate = sim.decide(draft)
     latency_s = random_latency_s(sim.behaviour)
@@ -89,7 +89,7 @@ async def delete_message(sim: Simulator, request: web.Request) -> web.StreamResp
 
 
 async def create_feedback(sim: Simulator, request: web.Request) -> web.StreamResponse:
-    """Take down whether the recipient did what the message was for; what was said before is replaced."""
+    """Record whether the recipient acted on the message; a second report replaces the first."""
     message = find_message(sim, request)
     form = await read_form(request)
     outcome = form["Outcome"][0] if "Outcome" in form else "unconfirmed"
@@ -132,7 +132,7 @@ async def fetch_account(sim: Simulator, _request: web.Request) -> web.StreamResp
 
 
 async def not_found(_sim: Simulator, _request: web.Request) -> web.StreamResponse:
-    """Answer for every resource that this Twilio does not have."""
+    """Answer 404 for every resource that the simulator does not have."""
     raise TwilioError(20404)
 
 
@@ -180,7 +180,7 @@ async def _answer(
 
 
 async def _abort(request: web.Request, *, reset: bool = False) -> NoReturn:
-    """Close the connection without a word, or with a TCP reset; the loss of it cancels the handler."""
+    """Close the connection without a response, or with a TCP reset; aiohttp then cancels the handler."""
     transport = request.transport
     if transport is not None:
         if reset:

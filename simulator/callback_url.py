@@ -49,7 +49,7 @@ def parse_target(status_callback: str) -> CallbackTarget:
 
 @lru_cache(maxsize=256)
 def parse_overrides(fragment: str) -> Overrides:
-    """Return the overrides of a fragment such as `rc=2&rp=ct,5xx&ct=1500`; what makes no sense is ignored.
+    """Return the overrides of a fragment such as `rc=2&rp=ct,5xx&ct=1500`; invalid values are ignored.
 
     Twilio reports such values in its debugger and falls back on the defaults.
     """

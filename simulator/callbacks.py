@@ -1,4 +1,4 @@
-"""Post signed status callbacks as Twilio does, and write down what came of each.
+"""Post signed status callbacks as Twilio does, and record the outcome of each.
 
 The request: https://www.twilio.com/docs/messaging/guides/track-outbound-message-status. Unlike Twilio this
 keeps connections alive, since load runs would otherwise measure TCP; a connection that the receiver closed
@@ -41,14 +41,14 @@ Failure = str | None
 
 @dataclass(slots=True)
 class Connection:
-    """What is known of the connection that an attempt used."""
+    """Facts about the connection that an attempt used."""
 
     is_new: bool = False
 
 
 @dataclass(slots=True)
 class Posting:
-    """One callback on its way: what is sent where, and what came of it so far."""
+    """One callback in flight: its request, and the outcome so far."""
 
     target: CallbackTarget
     body: bytes

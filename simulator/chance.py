@@ -1,4 +1,4 @@
-"""Random courses that can be repeated: fate depends on the seed and the message, never on timing or order."""
+"""Reproducible random courses: the outcome depends on the seed and the message, never on timing or order."""
 
 from random import Random
 
@@ -25,7 +25,7 @@ def rng_for(behaviour: Behaviour, draft: Draft, attempt: int) -> Random:
 
 
 def random_course(behaviour: Behaviour, rng: Random) -> Course:
-    """Draw what becomes of one create."""
+    """Draw the course of one create."""
     fault = _draw_fault(behaviour, rng)
     if fault.refusal:
         return fault
@@ -52,7 +52,7 @@ def _draw_fault(behaviour: Behaviour, rng: Random) -> Course:
 
 
 def random_latency_s(behaviour: Behaviour) -> float:
-    """Return how long to take over one create; the only draw that no seed repeats, as it decides nothing."""
+    """Return the latency of one create; the only draw that no seed reproduces, as no outcome depends on it."""
     if not behaviour.latency_ms:
         return 0.0
     spread = behaviour.latency_jitter * behaviour.latency_ms

@@ -1,15 +1,15 @@
-"""The vocabulary for what Twilio may do with one create request, shared by the fixed table and by chance."""
+"""What Twilio may do with one create request: the vocabulary of the fixed table and of the random courses."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Answer(StrEnum):
-    """How the create of an accepted message is answered; all but the first leave the client in the dark."""
+    """How the create of an accepted message is answered; all but the first leave the client without an answer."""
 
     CREATED = "created"  # 201 with the message
     SERVER_ERROR = "server_error"  # 500 with code 20500
-    DROPPED = "dropped"  # the connection is closed without a word
+    DROPPED = "dropped"  # the connection is closed without a response
     WITHHELD = "withheld"  # nothing, until the client gives up
     UNREADABLE = "unreadable"  # 201 with a page of HTML
 
@@ -31,7 +31,7 @@ class Quirk(StrEnum):
     TWICE = "twice"
     REVERSED = "reversed"
     EARLY = "early"  # before the create is answered
-    FORGED = "forged"  # preceded by one that lies and is wrongly signed
+    FORGED = "forged"  # preceded by a false one with a wrong signature
     SHUFFLED = "shuffled"  # at random times in a random order
 
 
@@ -39,7 +39,7 @@ class Quirk(StrEnum):
 class Refusal:
     """A create that is not accepted. `code` None: the connection is reset instead of an answer.
 
-    `times`: how often the same text to the same number is turned away before it is accepted, None for always.
+    `times`: how often the same text to the same number is refused before it is accepted, None for always.
     """
 
     code: int | None

@@ -1,4 +1,4 @@
-"""What a create asks for, checked as Twilio checks it."""
+"""Parse a create request and check it as Twilio does."""
 
 import mimetypes
 import re
@@ -40,7 +40,7 @@ Form = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What a message carries beside its text. `url` is where it is from; blank for what we make up ourselves."""
+    """One attachment of a message. `url` is its source; blank for media that the simulator invents."""
 
     url: str
     content_type: str
@@ -60,10 +60,10 @@ class Draft:
 
 
 def parse_draft(form: Form, senders: Sequence[str], *, now: datetime, schedule_min: timedelta) -> Draft:
-    """Return the message that a create asks for; without `senders` any well-formed one may send.
+    """Return the message that a create asks for; without `senders` any well-formed sender is allowed.
 
     Raises:
-        TwilioError: with the code that Twilio gives to the fault.
+        TwilioError: with Twilio's code for the fault.
     """
     to, from_ = _first(form, "To"), _first(form, "From")
     service = _first(form, "MessagingServiceSid")
@@ -109,12 +109,12 @@ def _check_content(form: Form, num_media: int) -> str:
 
 
 def _content_type(url: str) -> str:
-    """Guess what Twilio would be told if it fetched the URL."""
+    """Guess the content type that Twilio would get if it fetched the URL."""
     return mimetypes.guess_type(url.partition("?")[0])[0] or "application/octet-stream"
 
 
 def kind_of(sender: str) -> str:
-    """Return what a well-formed sender is: `number`, `whatsapp`, `rcs`, `short code` or `name`."""
+    """Return the kind of a well-formed sender: `number`, `whatsapp`, `rcs`, `short code` or `name`."""
     channel, colon, _ = sender.partition(":")
     if colon:
         return channel
@@ -124,7 +124,7 @@ def kind_of(sender: str) -> str:
 
 
 def _check_sender(from_: str, senders: Sequence[str]) -> None:
-    """Refuse a sender that the account does not have: one that is not named, where others of its kind are."""
+    """Refuse a sender that the account does not have: one that is not listed, although others of its kind are."""
     if from_ in MAGIC_FROM:
         raise TwilioError(MAGIC_FROM[from_])
     if not _SENDER.fullmatch(from_):

@@ -68,7 +68,7 @@ DELIVERY_FAILURES = MappingProxyType(
 
 
 class TwilioError(Exception):
-    """Twilio turns the request down with this code.
+    """Twilio refuses the request with this code.
 
     `retry_after_s` becomes a Retry-After header, None means that there is none.
     """

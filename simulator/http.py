@@ -75,7 +75,7 @@ def error_response(sim: Simulator, error: TwilioError) -> web.Response:
 
 
 def html_response(sim: Simulator) -> web.Response:
-    """Return a 201 that no client can read."""
+    """Return a 201 with an HTML body, which no client can parse."""
     headers = _headers(sim) | {"Content-Type": "text/html"}
     return web.Response(body=b"<html><body>Created</body></html>", status=201, headers=headers)
 

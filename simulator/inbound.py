@@ -29,7 +29,7 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What came of an inbound message: how the webhook answered (None without one), and Twilio's own reply, if any."""
+    """The result of an inbound message: the webhook's status (None without one), and Twilio's own reply, if any."""
 
     message: Message
     posting: Posting | None
@@ -37,10 +37,10 @@ class Reception:
 
 
 async def receive(sim: Simulator, inbound: Inbound, url: str, *, base_url: str) -> Reception:
-    """Take in an inbound message, heed its keyword as Twilio does, post it to `url` unless that is blank.
+    """Store an inbound message, obey its keyword as Twilio does, and post it to `url` unless that is blank.
 
-    One that was there before is only posted again: the phone wrote it once. `base_url` is this simulator's, where
-    media that have no address of their own are found.
+    A message that is stored already is only posted again: the phone sent it once. `base_url` is this simulator's own,
+    which serves media that have no URL elsewhere.
     """
     keyword = keyword_of(inbound.body, inbound.opt_out_type, to=inbound.to)
     if sim.behaviour.advanced_opt_out and inbound.messaging_service_sid:
@@ -58,7 +58,7 @@ async def receive(sim: Simulator, inbound: Inbound, url: str, *, base_url: str) 
 
 
 def inbound_params(inbound: Inbound, message: Message, account_sid: str, base_url: str) -> dict[str, str]:
-    """Return the parameters of the webhook; what Twilio knows of places is often blank."""
+    """Return the parameters of the webhook; Twilio's geographic fields are often blank."""
     sid = message.sid
     params = {
         "ApiVersion": API_VERSION,

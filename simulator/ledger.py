@@ -1,6 +1,6 @@
 """What Twilio really did: the counts, and every accepted message with its callbacks.
 
-Tests and load runs hold smsapp's own books against this one.
+Tests and load runs compare smsapp's own ledger with this one.
 """
 
 from collections import Counter

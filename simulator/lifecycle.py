@@ -13,7 +13,7 @@ from simulator.plan import Change, Plan, Report, single_step
 
 @dataclass(slots=True)
 class Lifecycle:
-    """The messages under way; a scheduled one waits apart until its time comes or it is canceled."""
+    """The messages in flight; a scheduled one is kept apart until its time comes or it is canceled."""
 
     poster: Poster
     opt_outs: OptOuts
@@ -26,7 +26,7 @@ class Lifecycle:
         self._idle.set()
 
     def start(self, message: Message, plan: Plan, ledger: Ledger) -> asyncio.Task[None]:
-        """Begin a message's life now; the task ends when every callback is answered."""
+        """Run a message's plan now; the task ends when every callback is answered."""
         ledger.pending += _reports(message, plan)
         task = asyncio.create_task(self._live(message, plan, ledger))
         self._running.add(task)
@@ -35,7 +35,7 @@ class Lifecycle:
         return task
 
     def schedule(self, message: Message, plan: Plan, ledger: Ledger) -> None:
-        """Begin a message's life when its SendAt comes."""
+        """Run a message's plan when its SendAt comes."""
         self._scheduled[message.sid] = asyncio.create_task(self._wait_and_start(message, plan, ledger))
 
     def cancel(self, message: Message, ledger: Ledger) -> None:
@@ -45,13 +45,13 @@ class Lifecycle:
         self.start(message, single_step("canceled"), ledger)
 
     def stop(self) -> None:
-        """Drop whatever is under way."""
+        """Drop everything that is in flight."""
         for task in (*self._running, *self._scheduled.values()):
             task.cancel()
         self._scheduled.clear()
 
     async def wait_until_idle(self, timeout_s: float) -> bool:
-        """Return True once nothing is under way, False when that took too long. SendAt is not waited for."""
+        """Return True once nothing is in flight, or False on timeout. Scheduled messages are not waited for."""
         try:
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         except TimeoutError:
@@ -63,7 +63,7 @@ class Lifecycle:
         if not self._running:
             self._idle.set()
         if not task.cancelled():
-            task.result()  # a defect of ours must be seen
+            task.result()  # re-raises a bug of the simulator
 
     async def _wait_and_start(self, message: Message, plan: Plan, ledger: Ledger) -> None:
         assert message.draft.send_at is not None

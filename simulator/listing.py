@@ -1,6 +1,6 @@
 """Lists of messages with Twilio's filters and paging.
 
-A page token names the message that the page before ended with, so new messages do not shift pages.
+A page token names the last message of the previous page, so that new messages do not shift pages.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ def list_page(store: MessageStore, query: Mapping[str, str]) -> dict[str, object
     """Return one page of the list.
 
     Raises:
-        TwilioError: 20001 for a parameter that makes no sense.
+        TwilioError: 20001 for an invalid parameter.
     """
     size = min(_number(query, "PageSize", DEFAULT_PAGE_SIZE, least=1), MAX_PAGE_SIZE)
     page = _number(query, "Page", 0, least=0)
@@ -72,7 +72,7 @@ def _filter(query: Mapping[str, str]) -> Callable[[Message], bool]:
 
 
 def _is_sent_within(message: Message, spans: Mapping[str, tuple[float, float]]) -> bool:
-    """Return whether a message was sent within all spans; one not sent yet is in none (an assumption)."""
+    """Return whether a message was sent within all spans; one not sent yet is within none (an assumption)."""
     if message.sent_at is None:
         return False
     sent_at = int(message.sent_at)

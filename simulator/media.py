@@ -1,8 +1,7 @@
 """The Media subresource: https://www.twilio.com/docs/messaging/api/media-resource.
 
-Twilio fetches what a message carries and keeps a copy. The simulator fetches nothing: it knows the address, and
-redirects to it whoever asks for the content. For media without one, which only inbound messages have, it shows
-something of its own.
+Twilio fetches what a message carries and keeps a copy. The simulator fetches nothing: it stores the URL, and redirects
+requests for the content to it. For media without a URL, which only inbound messages have, it serves content of its own.
 """
 
 import base64
@@ -28,7 +27,7 @@ _ANYTHING = b"simulated media\n"
 
 
 async def list_media(sim: Simulator, request: web.Request) -> web.StreamResponse:
-    """List what a message carries; there are never more than ten, so one page holds them."""
+    """List a message's media; there are never more than ten, so one page holds them."""
     message = find_message(sim, request)
     uri = f"{_message_uri(message, sim.settings.account_sid)}/Media.json?PageSize=50&Page=0"
     return json_response(
@@ -48,7 +47,7 @@ async def list_media(sim: Simulator, request: web.Request) -> web.StreamResponse
 
 
 async def fetch_media(sim: Simulator, request: web.Request) -> web.StreamResponse:
-    """Fetch what is known of one."""
+    """Fetch the metadata of one."""
     message = find_message(sim, request)
     return json_response(sim, _to_twilio(message, _find(message, request), sim.settings.account_sid))
 
@@ -61,7 +60,7 @@ async def delete_media(sim: Simulator, request: web.Request) -> web.StreamRespon
 
 
 async def show_content(sim: Simulator, request: web.Request) -> web.StreamResponse:
-    """Show the content itself; like Twilio's default, to everybody who knows the address."""
+    """Serve the content itself; as by Twilio's default, to everybody who knows the URL."""
     try:
         item = _find(find_message(sim, request), request)
     except TwilioError as error:

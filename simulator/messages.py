@@ -100,7 +100,7 @@ class MessageStore:
         self.clear()
 
     def clear(self) -> None:
-        """Forget every message and every attempt."""
+        """Remove every message and every attempt."""
         self._all: list[Message] = []
         self._by_sid: dict[str, Message] = {}
         self._by_to: dict[str, list[Message]] = {}
@@ -108,7 +108,7 @@ class MessageStore:
         self.accepted: list[Message] = []
 
     def count_attempt(self, draft: Draft) -> int:
-        """Return how often this text was to be sent to this number by now, this time included."""
+        """Return how many creates of this text to this number there have been, this one included."""
         key = draft.to, draft.body
         self._attempts[key] += 1
         return self._attempts[key]

@@ -1,4 +1,4 @@
-"""Who told which sender to stop.
+"""Which phones have told which senders to stop.
 
 Twilio matches a message that consists of one keyword and nothing else, in any case:
 https://support.twilio.com/hc/en-us/articles/223134027
@@ -25,13 +25,13 @@ REPLIES = MappingProxyType(
         "HELP": "Reply STOP to unsubscribe. Msg&Data Rates May Apply.",
     }
 )
-"""What Twilio itself answers, before and whatever the webhook says."""
+"""Twilio's own replies, sent before the webhook is called and whatever it answers."""
 
 
 def keyword_of(body: str, opt_out_type: str = "", *, to: str = "") -> str:
-    """Return STOP, START, HELP or nothing; `opt_out_type` is what Advanced Opt-Out made of words of its own.
+    """Return STOP, START, HELP or nothing; `opt_out_type` is Advanced Opt-Out's reading of the account's keywords.
 
-    Of a toll-free number the network keeps the opt-outs, and knows only two words that lift one:
+    For a toll-free number the network keeps the opt-outs, and accepts only two words that lift one:
     https://support.twilio.com/hc/en-us/articles/360058144374
     """
     word = body.strip().upper()
@@ -47,7 +47,7 @@ class OptOuts:
     _blocked: set[tuple[str, str]] = field(default_factory=set)
 
     def hear(self, keyword: str, *, phone: str, senders: tuple[str, ...]) -> None:
-        """Take note when a phone tells these senders to stop or to start again."""
+        """Record that a phone tells these senders to stop or to start again."""
         pairs = {(sender, phone) for sender in senders if sender}
         if keyword == "STOP":
             self._blocked |= pairs

@@ -54,13 +54,13 @@ class Settings:
 
     @property
     def phone_numbers(self) -> tuple[str, ...]:
-        """The senders of the account; of a kind that none is of, any is taken for one."""
+        """The senders of the account; for a kind that none is of, any sender is allowed."""
         return _split(self.phone_number)
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How Twilio behaves. Shares apply to messages whose last digits ask for nothing special."""
+    """How Twilio behaves. Shares apply to messages whose last digits select no outcome."""
 
     seed: int = _option(0, "seed of chance: the same seed gives the same message the same fate")
     latency_ms: float = _option(0.0, "mean time until a create is answered")
@@ -105,7 +105,7 @@ class Behaviour:
 
     @property
     def is_random(self) -> bool:
-        """Whether chance has any say."""
+        """Whether any course is random."""
         quirks = (self.loss, self.duplicate, self.reorder, self.early, self.p_undelivered)
         return any(self.create_faults) or any(quirks)
 
@@ -127,7 +127,7 @@ class Behaviour:
 def parse_options(
     arguments: list[str], environ: Mapping[str, str] = os.environ
 ) -> tuple[Settings, Behaviour]:
-    """Return what command line and environment ask for; exits with a usage message on nonsense."""
+    """Return the options from the command line and the environment; exits with a usage message on invalid ones."""
     parser = argparse.ArgumentParser(prog="python -m simulator", description="A local Twilio for smsapp.")
     for item in (*fields(Settings), *fields(Behaviour)):
         _add_argument(parser, item, environ)

@@ -1,7 +1,7 @@
 """The table of outcomes: the last five digits of `To` choose what becomes of a message.
 
-It is data, so that tests run over it and docs/simulator.md prints it. `status` and `error_code` are what
-smsapp should end with; Twilio's own view may differ when nobody can know it.
+It is data, so that tests run over it and docs/simulator.md prints it. `status` and `error_code` are what smsapp should
+end with; Twilio's own view may differ where nobody can know it.
 """
 
 from dataclasses import dataclass

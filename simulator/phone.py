@@ -10,12 +10,12 @@ from simulator.process import SimulatorError, call
 from smsapp.cli.demo import join_demo
 
 PHONE = "+15005550123"
-"""Whom the demo's own message goes to."""
+"""The recipient of the demo's own message."""
 
 
 def main(arguments: list[str]) -> int:
-    """Have a phone write, say what came of it, and return 0 if the webhook took it."""
-    join_demo()  # before the defaults are made: they are the demo's where one runs
+    """Have a phone write, print the result, and return 0 if the webhook accepted it."""
+    join_demo()  # before the defaults are computed: a running demo provides them
     options = parser().parse_args(arguments)
     payload = {"from": options.from_, "to": options.to, "body": options.body, "url": options.url}
     payload["media"] = [{"content_type": content_type} for content_type in options.media]
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def tell(answer: dict[str, Any], from_: str, to: str) -> list[str]:
-    """Return what came of it, for people."""
+    """Return the result in readable form."""
     status = answer["status"]
     if not answer["attempts"]:
         took = "nobody was told: the simulator has no --inbound-url"

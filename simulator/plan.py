@@ -22,7 +22,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A callback goes out, `at_ms` after the start, in so many copies; none means that it is lost."""
+    """A callback goes out, `at_ms` after the start, in this many copies; 0 means that it is lost."""
 
     at_ms: float
     status: str
@@ -46,7 +46,7 @@ class Plan:
 
 @lru_cache(maxsize=256)
 def fixed_plan(course: Course, behaviour: Behaviour, *, via_service: bool) -> Plan:
-    """Return the timeline of an accepted message of which nothing is left to chance."""
+    """Return the timeline of an accepted message, without randomness."""
     return make_plan(course, behaviour, None, via_service=via_service)
 
 
@@ -54,8 +54,8 @@ def make_plan(course: Course, behaviour: Behaviour, rng: Random | None, *, via_s
     """Return the timeline of an accepted message.
 
     The initial status is never called back, so `queued` is only after accepted or scheduled:
-    https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. Without `rng`
-    nothing is left to chance.
+    https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks. Without `rng` the timeline
+    is deterministic.
     """
     steps: Sequence[Step] = (Step("queued", Moment.QUEUED), *course.steps) if via_service else course.steps
     times = [0.0 if Quirk.EARLY in course.quirks else _ms(step.at, behaviour) for step in steps]
@@ -63,14 +63,14 @@ def make_plan(course: Course, behaviour: Behaviour, rng: Random | None, *, via_s
     reports = [Report(at, step.status, step.error_code) for at, step in zip(times, steps, strict=True)]
     reports = _apply_quirks(reports, course.quirks, behaviour, rng)
     in_turn = {Quirk.EARLY, Quirk.FORGED, Quirk.REVERSED} & course.quirks
-    # Stable: of what happens at the same time the status changes first.
+    # A stable sort: at equal times the status changes first.
     events: list[Change | Report] = [*changes, *reports]
     events.sort(key=lambda event: event.at_ms)
     return Plan(tuple(events), in_turn=bool(in_turn), early=Quirk.EARLY in course.quirks)
 
 
 def single_step(status: str, error_code: int | None = None) -> Plan:
-    """Return the plan of a message that is changed once, at once, and called back."""
+    """Return the plan of a message whose status changes once, immediately, with a callback."""
     return Plan((Change(0.0, status, error_code), Report(0.0, status, error_code)))
 
 

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 class SimulatorError(Exception):
-    """The simulator did not start, or refused what it was asked."""
+    """The simulator did not start, or refused a request."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class SimulatorProcess:
         return self.call("POST", "/_inbound", payload)
 
     def wait_until_idle(self, timeout_s: float = 15.0) -> dict[str, Any]:
-        """Return the counts once every callback is through.
+        """Return the counts once every callback is done.
 
         Raises:
             SimulatorError: when that takes longer than `timeout_s`.
@@ -77,7 +77,7 @@ def call(
     *,
     timeout_s: float = 20.0,
 ) -> dict[str, Any]:
-    """Call an endpoint of the own ones of the simulator at `url` and return its JSON.
+    """Call one of the own endpoints of the simulator at `url` and return its JSON.
 
     Raises:
         SimulatorError: when the answer is not a 200.

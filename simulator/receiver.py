@@ -1,4 +1,4 @@
-"""A receiver of webhooks for tests: it keeps what arrives and answers as told."""
+"""A receiver of webhooks for tests: it stores what arrives and answers as configured."""
 
 import sys
 import threading
@@ -65,7 +65,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # with the usual 5 a burst of connections waits a second for the next SYN
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep quiet about clients that did not wait for their answer."""
+        """Log nothing about clients that did not wait for their answer."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # typeshed narrows it needlessly
 

@@ -21,7 +21,7 @@ from simulator.plan import Plan, fixed_plan, make_plan, single_step
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What was decided about one create; `plan` is meaningless when the course refuses it."""
+    """The decision about one create; `plan` is meaningless when the course refuses it."""
 
     name: str
     course: Course
@@ -44,7 +44,7 @@ class Simulator:
         """Return the message that a create asks for.
 
         Raises:
-            TwilioError: as Twilio refuses it, also when the recipient has opted out of this sender.
+            TwilioError: Twilio would refuse it, for example since the recipient has opted out of this sender.
         """
         draft = parse_draft(
             form,
@@ -57,7 +57,7 @@ class Simulator:
         return draft
 
     def decide(self, draft: Draft) -> Fate:
-        """Decide what becomes of one create: by the table, or by chance when that has a say."""
+        """Decide the course of one create: by the table, or by chance where that is configured."""
         if self._is_blocked(draft):
             return Fate("opted-out", Course(), single_step("failed", OPTED_OUT))
         outcome, rng = outcome_for(draft.to), None
@@ -75,7 +75,7 @@ class Simulator:
         return Fate(name, course, make_plan(course, self.behaviour, rng, via_service=via_service))
 
     def accept(self, draft: Draft, fate: Fate) -> Message:
-        """Put a message into the account, in its initial status."""
+        """Add a message to the account, in its initial status."""
         message = self.store.accept(
             draft,
             sender=self._sender_of(draft),
@@ -87,7 +87,7 @@ class Simulator:
         return message
 
     def reset(self) -> None:
-        """Forget everything but the options."""
+        """Reset everything but the options."""
         self.lifecycle.stop()
         self.store.clear()
         self.opt_outs.clear()

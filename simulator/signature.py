@@ -21,5 +21,5 @@ def sign(auth_token: str, url: str, params: Iterable[tuple[str, str]]) -> str:
 def url_to_sign(url: str) -> str:
     """Return the URL as Twilio signs it: without fragment and userinfo, with an explicit port kept."""
     address = url.partition("#")[0]
-    # Cut out of the text, since parsing and joining a URL need not give the same bytes again.
+    # Cut from the text, since parsing and joining a URL need not restore the same bytes.
     return address.replace(urlsplit(address).netloc, urlsplit(address).netloc.rpartition("@")[2], 1)

@@ -19,12 +19,12 @@ _PENDING = {
 
 
 def upgrade() -> None:
-    """Add the columns in place; every message so far is a normal one."""
+    """Add the columns in place; every existing message is a normal one."""
     op.add_column(
         "messages", sa.Column("lane", sa.SmallInteger(), server_default=sa.text("1"), nullable=False)
     )
     op.add_column("messages", sa.Column("country", sa.String(length=8), nullable=True))
-    # SQLite adds only computed columns that it does not store, PostgreSQL indexes only those that it does.
+    # SQLite can only add virtual generated columns; PostgreSQL can only index stored ones.
     persisted = op.get_bind().dialect.name == "postgresql" or None
     key = sa.Computed("coalesce(sender, messaging_service_sid)", persisted=persisted)
     op.add_column("messages", sa.Column("sender_key", sa.String(length=64), key))

@@ -114,7 +114,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("delivery_id", "number", name=op.f("pk_delivery_attempts")),
     )
-    # What was told before anybody could subscribe is nobody's.
+    # Events from before subscriptions existed belong to no consumer.
     op.execute("INSERT INTO counters (name, value) SELECT 'events_fanned_out', seq FROM outbox_head")
 
 

@@ -23,22 +23,20 @@ def jobs() -> None:
 @jobs.command("send")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--template", help="A stored template's name.")
-@click.option("--template-version", type=int, help="One of its versions.  [default: the newest]")
+@click.option("--template-version", type=int, help="The template's version.  [default: the newest]")
 @click.option("--body", help="The text itself, with placeholders such as {{name}}.")
-@click.option("--name", help="What people shall call the job.")
+@click.option("--name", help="A name for people to recognise the job by.")
 @click.option("--from", "sender", help="A number, short code or alphanumeric ID of the account.")
-@click.option("--charset", default="utf-8", show_default=True, help="How the file is written.")
-@click.option("--allow-duplicates", is_flag=True, help="Send the same text to the same number again.")
-@click.option(
-    "--tag", "tags", multiple=True, help="A word to find the messages by; may be given several times."
-)
-@click.option("--sensitive", is_flag=True, help="Show the texts nowhere, and remove them when they are out.")
+@click.option("--charset", default="utf-8", show_default=True, help="The file's encoding.")
+@click.option("--allow-duplicates", is_flag=True, help="Also send the same text to a number more than once.")
+@click.option("--tag", "tags", multiple=True, help="A tag to find the messages by; can be repeated.")
+@click.option("--sensitive", is_flag=True, help="Never show the texts, and remove them once sent.")
 @click.option("--send-at", help="When to begin, such as 2026-12-01T09:00:00Z.")
 @click.option("--deliver-by", help="When to stop trying, such as 2026-12-01T18:00:00Z.")
 @click.option("--on-failure", help="What to do about a message that fails: a plan, as JSON.")
-@click.option("--callback-url", help="Tell this address what becomes of the messages.")
-@click.option("--yes", is_flag=True, help="Start without asking.")
-@click.option("--watch/--no-watch", "follow", default=True, help="Show how far it is.")
+@click.option("--callback-url", help="POST the messages' events to this URL.")
+@click.option("--yes", is_flag=True, help="Start without confirmation.")
+@click.option("--watch/--no-watch", "follow", default=True, help="Follow the job's progress.")
 @api_url
 @api_key
 def send(*, file: Path, url: str, key: str, charset: str, yes: bool, follow: bool, **options: Any) -> None:
@@ -86,7 +84,7 @@ def list_jobs(state: str | None, limit: int, url: str, key: str) -> None:
 
 @jobs.command("show")
 @click.argument("job_id")
-@click.option("--watch", "follow", is_flag=True, help="Follow it to its end.")
+@click.option("--watch", "follow", is_flag=True, help="Follow the job to its end.")
 @api_url
 @api_key
 def show(job_id: str, follow: bool, url: str, key: str) -> None:
@@ -99,7 +97,7 @@ def show(job_id: str, follow: bool, url: str, key: str) -> None:
 
 @jobs.command("results")
 @click.argument("job_id")
-@click.option("--output", type=click.File("wb"), default="-", help="A file instead of the terminal.")
+@click.option("--output", type=click.File("wb"), default="-", help="A file instead of standard output.")
 @api_url
 @api_key
 def results(job_id: str, output: Any, url: str, key: str) -> None:
@@ -118,10 +116,10 @@ def _command(name: str, sentence: str) -> None:
         click.echo(f"{job['id']} is {job['state']}.")
 
 
-_command("start", "Begin to send a job.")
-_command("pause", "Make no more messages of its rows for now.")
-_command("resume", "Go on with a paused job.")
-_command("cancel", "Cancel every row that is no message yet, for good.")
+_command("start", "Start sending a job.")
+_command("pause", "Pause a job: turn no more of its rows into messages.")
+_command("resume", "Resume a paused job.")
+_command("cancel", "Cancel a job's unsent rows for good.")
 
 
 def _describe(job: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def keys() -> None:
 @click.argument("name")
 @click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
 @click.option(
-    "--quiet-hours", callback=_check_quiet_hours, help="When its messages wait, such as 21:00-08:00."
+    "--quiet-hours", callback=_check_quiet_hours, help="Quiet hours of its messages, such as 21:00-08:00."
 )
 def keys_create(name: str, mode: api_keys.Mode, quiet_hours: str | None) -> None:
     """Create an API key; its last line of output is the key, which is never shown again."""

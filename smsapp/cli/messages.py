@@ -19,7 +19,7 @@ _FOLLOW_EVERY_S = 0.2
 @click.argument("body")
 @api_url
 @api_key
-@click.option("--watch/--no-watch", "follow", default=True, help="Show what becomes of it.")
+@click.option("--watch/--no-watch", "follow", default=True, help="Follow it to its outcome.")
 def send(to: str, body: str, url: str, key: str, follow: bool) -> None:
     """Send a text and follow it to its outcome; exits 1 unless it is delivered."""
     api = Api(url, key)

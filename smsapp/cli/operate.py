@@ -68,7 +68,7 @@ def dead_list(limit: int) -> None:
 
 @dead.command("replay")
 @click.argument("letter_ids", nargs=-1, type=UUID)
-@click.option("--all", "everything", is_flag=True, help="Replay all that wait.")
+@click.option("--all", "everything", is_flag=True, help="Replay all that are waiting.")
 def dead_replay(letter_ids: tuple[UUID, ...], everything: bool) -> None:
     """Process dead letters again; exits 1 when one fails again, or is not waiting."""
     if bool(letter_ids) == everything:

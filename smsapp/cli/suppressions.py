@@ -20,7 +20,7 @@ from smsapp.suppressions.rules import EVERY_SENDER
 from smsapp.uploads.csv_rows import CsvRows
 from smsapp.uploads.rows import UnreadableUpload
 
-_note = click.option("--note", required=True, help="Why; it is kept.")
+_note = click.option("--note", required=True, help="The reason, which is recorded.")
 
 
 @click.group()
@@ -29,7 +29,7 @@ def suppressions() -> None:
 
 
 @suppressions.command("list")
-@click.option("--recipient", help="Only this one's.")
+@click.option("--recipient", help="Only suppressions of this recipient.")
 @click.option("--limit", default=50, show_default=True)
 def suppressions_list(recipient: str | None, limit: int) -> None:
     """List the suppressions in force."""
