@@ -1,1 +1,1 @@
-"""`make bench`: what this machine can send and take in, measured side by side with what one would pick instead."""
+"""`make bench`: how fast this machine sends and receives, measured side by side with alternatives."""

@@ -18,7 +18,7 @@ from dev.var_folder import ROOT
 
 
 def main() -> int:
-    """Run the parts; 0 when all of them came to an end."""
+    """Run the parts; return 0 when all of them finished."""
     plan = parse()
     for signum in (signal.SIGTERM, signal.SIGINT):  # a shell's background job has SIGINT ignored
         signal.signal(signum, signal.default_int_handler)
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def conditions(plan: Plan) -> dict[str, object]:
-    """Return what the numbers depend on."""
+    """Return the conditions that the numbers depend on."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()

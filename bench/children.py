@@ -1,4 +1,4 @@
-"""Processes under measurement: started with a log, gone when the benchmark is gone, however it ends."""
+"""Processes under measurement: started with a log, and ended with the benchmark, however it ends."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ class BenchError(Exception):
 
 
 class Child:
-    """One process with its descendants, in a session of its own: Ctrl-C reaches us alone, and we stop it in order."""
+    """One process with its descendants, in a session of its own: Ctrl-C reaches only us, and we stop it in order."""
 
     def __init__(
         self,

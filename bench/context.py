@@ -42,12 +42,12 @@ class Context:
 
     @cached_property
     def ours_twice(self) -> Ours:
-        """The same with two worker processes, as the peer has its cluster of two."""
+        """The same with two worker processes, to match the peer's cluster of two."""
         return self.start_ours("smsapp_twice", name="smsapp x2", workers=2)
 
     @cached_property
     def peers(self) -> list[MessageLogSystem]:
-        """The peer as one and as two processes; none when it is not there, which is said once."""
+        """The peer as one and as two processes; empty when it is not installed, which is reported once."""
         try:
             folder = build_peer(self.plan.peer)
         except BenchError as error:
@@ -87,13 +87,13 @@ class Context:
         return ours
 
     def warm_up(self, system: System) -> None:
-        """Let every process see some work before it counts."""
+        """Give every process some work before measuring."""
         self.rounds.callbacks(system, range(self.plan.warm_up), 16)
         self.rounds.accepts(system, range(self.plan.warm_up // 4), 16, latency_ms=0)
         system.clear()
 
     def turns(self, part: str, *systems: AnySystem) -> list[AnySystem]:
-        """Return who is next, round by round."""
+        """Yield the systems in turn, round by round."""
         names = ", ".join(system.name for system in systems)
         print(f"\n{part}: {self.plan.rounds} rounds of {names}", flush=True)
         return [system for _ in range(self.plan.rounds) for system in systems]

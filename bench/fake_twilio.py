@@ -1,8 +1,8 @@
-"""A Twilio that costs as little as it can: `POST …/Messages.json` answered after a set latency, then signed callbacks.
+"""The cheapest possible fake Twilio: `POST …/Messages.json` answered after a set latency, then signed callbacks.
 
-The simulator is for truth; this one is for speed, about 20 microseconds a request, so that a benchmark on one machine
-measures the service and not its counterpart. Callbacks go over keep-alive connections, in the order in which they fall
-due; their delay counts from the answer, so that no implementation is tripped up by a callback before its row.
+The simulator is for fidelity; this one is for speed, about 20 microseconds a request, so that a benchmark on one
+machine measures the service and not its counterpart. Callbacks go over keep-alive connections, in the order in which
+they are due; their delay counts from the answer, so that no implementation gets a callback before it has the row.
 
 Run as `python -m bench.fake_twilio PORT`. `POST /_config?latency_ms=50&steps=sent@200,delivered@600` sets it and
 forgets what was before; `GET /_stats` tells what it saw.
@@ -38,7 +38,7 @@ _CREATED = (
 
 
 class FakeTwilio:
-    """What all connections share: the settings, what was seen, and the callbacks that wait for a connection."""
+    """The state that all connections share: settings, counts, and the callbacks that wait for a connection."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ class Api(asyncio.Protocol):
 
 
 class CallbackSenders:
-    """Connections to one host, each with one callback under way at a time; the others wait in order."""
+    """Connections to one host, each with one callback in flight at a time; the others wait in order."""
 
     def __init__(self, fake: FakeTwilio, host: str, port: int) -> None:
         self._fake = fake
@@ -155,7 +155,7 @@ class CallbackSenders:
         self._opened = 0
 
     def send(self, request: bytes) -> None:
-        """Send it now if a connection is free, else when its turn comes."""
+        """Send a callback now if a connection is free, else in its turn."""
         if self._idle:
             self._idle.pop().send(request)
         else:
@@ -174,7 +174,7 @@ class CallbackSenders:
         self._fake.codes[code] += 1
 
     def lost(self, sender: "CallbackSender", unanswered: bytes | None) -> None:
-        """Forget a connection; what was under way goes on another one, counted as code 0."""
+        """Drop a connection; its callback is sent on another one, and counted as code 0."""
         self._opened -= 1
         if sender in self._idle:
             self._idle.remove(sender)
@@ -215,14 +215,14 @@ class CallbackSender(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Take the answer: one packet, since answers to callbacks have no body worth waiting for."""
+        """Read the answer: one packet, since answers to callbacks have no body worth waiting for."""
         if self._request and data.startswith(b"HTTP/1.1 "):
             self._request = None
             self._senders.answered(int(data[9:12]))
             self._senders.free(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Hand back what was under way."""
+        """Hand back the callback in flight."""
         self._senders.lost(self, self._request)
 
 

@@ -114,7 +114,7 @@ def arrived(entry: dict[str, str]) -> float:
 
 
 def fullest(arrivals: Sequence[float]) -> int:
-    """Return how many arrivals the fullest window holds; arrivals are in order."""
+    """Return the most arrivals in any window; arrivals are in order."""
     return max(bisect_left(arrivals, at + WINDOW_S) - place for place, at in enumerate(arrivals))
 
 

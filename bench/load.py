@@ -25,7 +25,7 @@ _clock = time.perf_counter
 
 @dataclass
 class Load:
-    """What came of a run. Times are in seconds; with a fixed rate, latency counts from when a request was due."""
+    """The result of a run. Times are in seconds; with a fixed rate, latency counts from when a request was due."""
 
     began: float
     codes: Counter[int] = field(default_factory=Counter)
@@ -41,7 +41,7 @@ class Load:
 
     @property
     def failed(self) -> int:
-        """How many were answered otherwise, or not at all."""
+        """How many got another answer, or none."""
         return sum(self.codes.values()) - self.ok + self.lost
 
     def percentile_ms(self, share: float) -> float:
@@ -77,7 +77,7 @@ class Generator:
             self._connect(connection)
 
     def run(self, rate: float | None = None) -> Load:
-        """Send everything once and return what came of it; `rate` is in requests a second.
+        """Send everything once and return the result; `rate` is in requests a second.
 
         Raises:
             BenchError: no answer at all for half a minute.
@@ -179,7 +179,7 @@ class Generator:
         self._in_flight += 1
         try:
             connection.socket.send(connection.unit[connection.position])
-        except OSError:  # closed while idle: nothing was lost, it goes on a new connection
+        except OSError:  # closed while idle: nothing was lost, so the request goes over a new connection
             self._drop(connection)
             self._connect(connection)
             connection.socket.send(connection.unit[connection.position])

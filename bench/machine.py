@@ -1,4 +1,4 @@
-"""What the kernel says of processes: CPU time and memory of whole trees, and how busy the machine is."""
+"""Measurements from the kernel: CPU time and memory of process trees, and how busy the machine is."""
 
 import os
 import time
@@ -42,7 +42,7 @@ def memory_kb(roots: Mapping[str, Iterable[int]]) -> dict[str, dict[str, int]]:
 
 
 def speed_probe_ms() -> float:
-    """Return how long a fixed piece of single-core work takes, to tell a slow machine from a slow program."""
+    """Return how long a fixed piece of single-core work takes, to distinguish a slow machine from a slow program."""
     began = time.perf_counter()
     total = 0
     for number in range(_PROBE_ROUNDS):

@@ -19,7 +19,7 @@ from dev.processes import procfile_commands
 from dev.var_folder import ROOT
 
 NOT_MEASURED = {"redis", "simulator", "flower", "console"}
-"""Of the Procfile: Redis is the stand's, the simulator has its stand-in, and the others only look on."""
+"""The Procfile's processes to run: the stand has its own Redis and fake Twilio, and the others only observe."""
 
 SEND_CONCURRENCY = 64
 _TABLES = ("outbox", "message_events", "former_sids", "messages", "callback_spool", "dead_letters")
@@ -56,7 +56,7 @@ class Ours:
             self.url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
         )
         self._api_key_id = UUID(str(self._value("SELECT id FROM api_keys")))
-        self._of_this_run = "true"  # which messages a run is about
+        self._of_this_run = "true"  # the SQL condition for a run's messages
         self._start(workers)
 
     @property
@@ -109,14 +109,14 @@ class Ours:
             self._execute("VACUUM ANALYZE messages, message_events")
 
     def forget(self, numbers: range) -> None:
-        """Remove the messages from the first of these numbers on, and what they left behind."""
+        """Remove the messages from the first of these numbers on, with everything they left behind."""
         first = message_id_of(numbers[0])
         self._execute(f"DELETE FROM message_events WHERE message_id >= '{first}'")
         self._execute(f"DELETE FROM messages WHERE id >= '{first}'")
         self._execute("VACUUM messages, message_events")
 
     def unfinished(self) -> int:
-        """Return how many messages of this run have no final status; others may be stored, and are not looked at."""
+        """Return how many messages of this run have no final status; other stored messages are not counted."""
         return self._count(f"messages WHERE status NOT IN {_FINAL} AND {self._of_this_run}")
 
     def unsubmitted(self) -> int:
@@ -124,7 +124,7 @@ class Ours:
         return self._count("messages WHERE status IN ('pending', 'submitting')")
 
     def faults(self, messages: int) -> Faults:
-        """Compare rows and histories with what so many delivered messages must have left."""
+        """Compare rows and histories with those that this many delivered messages must have left."""
         delivered = "SELECT id FROM messages WHERE status = 'delivered' AND outcome = 'delivered'"
         rows = self._count("messages")
         events = self._count("message_events WHERE source = 'callback'")

@@ -78,7 +78,7 @@ class MessageLogSystem:
         return 0
 
     def faults(self, messages: int) -> Faults:
-        """Compare the rows with what so many delivered messages must have left."""
+        """Compare the rows with those that this many delivered messages must have left."""
         return Faults(lost=max(0, messages - self._count("true")), wrong=self.unfinished())
 
     def stored_bytes(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What was measured: runs, and the figures and ratios that they add up to."""
+"""Results: runs, and the figures and ratios that follow from them."""
 
 import json
 import statistics
@@ -20,14 +20,14 @@ class Run:
     values: dict[str, float] = field(default_factory=dict)
 
     def add_load(self, load: Load) -> None:
-        """Take over what the load generator saw."""
+        """Add the load generator's numbers."""
         self.values["per_s"] = load.ok / load.wall_s
         self.values["failed"] = load.failed
         for name, share in PERCENTILES.items():
             self.values[name] = load.percentile_ms(share)
 
     def add_cpu(self, used_s: Mapping[str, float], items: int) -> None:
-        """Take over the CPU time of each process, per item."""
+        """Add the CPU time of each process, per item."""
         for name, seconds in used_s.items():
             self.values[f"cpu_us.{name}"] = seconds * 1e6 / items
 
@@ -48,7 +48,7 @@ class Spread:
 
 
 class Report:
-    """Collects runs, prints what they come to, and keeps everything for the file and the last lines."""
+    """Collects runs, prints their summary, and keeps everything for the file and the last lines."""
 
     def __init__(self, conditions: Mapping[str, object]) -> None:
         self._conditions = dict(conditions)
@@ -66,7 +66,7 @@ class Report:
         return [run.values[name] for run in self._runs[part] if run.system == system and name in run.values]
 
     def systems(self, part: str) -> list[str]:
-        """Return who took part, in order of appearance."""
+        """Return the systems that were measured, in order of appearance."""
         return list(dict.fromkeys(run.system for run in self._runs.get(part, ())))
 
     def best(self, part: str, systems: Iterable[str], name: str) -> str | None:

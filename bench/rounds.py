@@ -1,4 +1,4 @@
-"""One run of each kind, the same for every system: set the scene, measure, and check what became of it."""
+"""One run of each kind, the same for every system: set up, measure, and check the result."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from bench.system import Faults, System
 from bench.traffic import STEPS, Address, callbacks, sends
 
 LIFE_STEPS = "sent@200,delivered@400"
-"""When callbacks follow Twilio's answer. Sooner, and the peer's row would not be there yet: it drops such callbacks."""
+"""When callbacks follow Twilio's answer. Sooner, the peer's row would not exist yet: it drops such callbacks."""
 
 _LOOK_EVERY_S = 0.03
 _GIVE_UP_S = 5.0
@@ -22,7 +22,7 @@ _QUIET_PATIENCE_S = 30.0
 
 
 class Rounds:
-    """Runs measurements on a stand; one that other work on the machine disturbed is taken again."""
+    """Runs measurements on a stand; one that other work on the machine disturbed is repeated."""
 
     def __init__(self, stand: Stand, *, foreign: float) -> None:
         self._stand = stand
@@ -65,7 +65,7 @@ class Rounds:
         return self._undisturbed(run)
 
     def among_others(self, ours: Ours, numbers: range, connections: int) -> Run:
-        """Call back on messages that come after others, which stay; these are removed in the end."""
+        """Call back on messages stored after others, which stay; remove the new ones at the end."""
 
         def run() -> Run:
             generator = self._called_back(ours, numbers, connections, ours.address, keep=True)
@@ -178,7 +178,7 @@ class Rounds:
         raise AssertionError("unreachable")
 
     def _wait_for_quiet(self) -> None:
-        """Return when the machine has little else to do, or after a while all the same."""
+        """Return when the machine is nearly idle, or after a timeout."""
         deadline = time.monotonic() + _QUIET_PATIENCE_S
         while time.monotonic() < deadline:
             busy, began = machine.busy_s(), time.monotonic()

@@ -1,4 +1,4 @@
-"""Rows of ours as the service itself would have left them: messages with their whole history, in bulk."""
+"""Our rows as the service itself would have written them: messages with their whole history, in bulk."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from smsapp.messages.models import Message, MessageEvent
 from smsapp.messages.status import Status, bit_of
 
 _BLOCK = 2000
-_NOT_DUE_FOR = timedelta(days=1)  # else the service would ask Twilio about them during the benchmark
+_NOT_DUE_FOR = timedelta(days=1)  # otherwise the service would poll Twilio about them during the benchmark
 _HISTORY = (
     ("request", Status.PENDING, None),
     ("system", Status.SUBMITTING, "claimed"),

@@ -72,7 +72,7 @@ class Stand:
         return self._ports.claim(_FIRST_PORT)
 
     def log(self, name: str) -> Path:
-        """Return where a process writes what it has to say."""
+        """Return a process's log file."""
         return self.folder / f"{name}.log"
 
     def database(self, name: str) -> str:
@@ -89,7 +89,7 @@ class Stand:
         return {"postgres": [self.postgres.pid], "redis": [self.redis.pid], "fake": [self._fake.pid]}
 
     def settle(self) -> None:
-        """Write out what former runs left to be written, so that it burdens none of the next."""
+        """Flush pending writes of earlier runs, so that they do not slow the next."""
         with psycopg.connect(self.postgres.url().replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 

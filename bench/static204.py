@@ -1,4 +1,4 @@
-"""The least that an application can do, to know what the server itself takes: `gunicorn … bench.static204:app`."""
+"""The smallest possible application, to measure the cost of the server itself: `gunicorn … bench.static204:app`."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ def app(_environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterabl
 
 
 class _Fast:
-    """The same by the fast path that callbacks take."""
+    """The same by the callbacks' fast path."""
 
     def __init__(self) -> None:
         answer = Answer("204 No Content", [], b"")

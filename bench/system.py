@@ -8,7 +8,7 @@ from bench.traffic import Address
 
 @dataclass(frozen=True)
 class Faults:
-    """What is not as it must be after a run: callbacks or messages that left no trace, and wrong contents."""
+    """Faults after a run: callbacks or messages that left no trace, and wrong contents."""
 
     lost: int
     wrong: int

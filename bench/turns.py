@@ -1,4 +1,4 @@
-"""`python -m bench.turns`: what claiming costs before a backlog, the plain way and by turns, on both databases."""
+"""`python -m bench.turns`: the cost of claiming from a backlog, plainly and by turns, on both databases."""
 
 import sys
 import tempfile

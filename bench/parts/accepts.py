@@ -1,4 +1,4 @@
-"""Accepting sends while they go on to Twilio; the peer answers after Twilio did, so its rate is one of sends."""
+"""Accepting sends while they go on to Twilio; the peer answers only after Twilio, so its rate is that of sends."""
 
 from bench.context import Context
 

@@ -77,7 +77,7 @@ def by_sid(context: Context) -> None:
 
 
 def storage(context: Context) -> None:
-    """How much a message and its history take, indexes included."""
+    """The bytes of a message and its history, indexes included."""
     systems: list[System] = [context.ours, *context.peers[:1]]
     for system in systems:
         for name, value in system.stored_bytes().items():

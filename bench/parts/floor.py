@@ -20,7 +20,7 @@ from dev.var_folder import ROOT
 
 BATCH = 500
 _PIPELINE = 100
-_REAPED_S = 0.2  # until then the CPU time of a backend that has just ended may be counted nowhere
+_REAPED_S = 0.2  # before that, the CPU time of a backend that has just ended may be counted nowhere
 _KEY = b"bench:floor"
 _ENTRY = {b"r": b"0" * 32, b"k": b"status", b"t": b"msg_" + b"0" * 32, b"a": b"0" * 32, b"b": b"x" * 237}
 
@@ -134,7 +134,7 @@ def _server_alone(context: Context, static: Static) -> None:
 
 
 def _raw(context: Context, part: str, name: str, count: int, work: Callable[[int], float]) -> None:
-    """Do something so many times, in rounds; the work returns the seconds that it took."""
+    """Do something this many times, in rounds; the work returns the seconds that it took."""
     roots = context.stand.roots()
     for _ in range(context.plan.rounds):
         before = machine.cpu_s(roots)

@@ -10,7 +10,7 @@ from bench.results import Run
 _CHUNK = 25_000
 _CONNECTIONS = 64
 _WARM_AFTER = 10
-"""The part of the callbacks after which a process counts as warm: by then the largest batches have met once."""
+"""The part of the callbacks after which a process counts as warm: by then the largest batches have occurred once."""
 
 _LOOK_EVERY_S = 2.0
 _AT_REST = 0.005

@@ -1,4 +1,4 @@
-"""Hold the service's books against Twilio's: what was accepted, what Twilio has, and what differs."""
+"""Compare the service's ledger with Twilio's: what was accepted, what Twilio has, and what differs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ from tests.support.fakes import FakeTaskQueue, FakeTwilio
 from tests.support.stack import Stack
 
 EXPLAINED = frozenset({"failed", "unconfirmed", "canceled"})
-"""Outcomes that a message may have which Twilio never accepted: we said so, and why."""
+"""Outcomes of a message that Twilio never accepted; the caller was told so, with a reason."""
 
 
 @dataclass(slots=True)
 class Audit:
-    """What became of a load. `lost`, `doubled` and `wrong` name messages, each with what was found.
+    """The result of a load. `lost`, `doubled` and `wrong` list messages, each with what was found.
 
-    `hidden` counts what Twilio accepted without saying so: the most that may be doubled where sending again was
+    `hidden` counts messages that Twilio accepted without answering: the most that may be doubled where resending was
     allowed.
     """
 
@@ -41,14 +41,14 @@ class Audit:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is lost, doubled or wrong, and the books balance."""
+        """Whether nothing is lost, doubled or wrong, and the ledger balances."""
         return not (self.lost or self.doubled or self.wrong or self.books)
 
 
 def audit(
     stack: Stack, accepted: Mapping[str, str], at_twilio: Sequence[Mapping[str, Any]] | None = None
 ) -> Audit:
-    """Compare every accepted message (its body by id) with Twilio's ledger; bodies tell which is which."""
+    """Compare every accepted message (its body by id) with Twilio's ledger; bodies identify messages."""
     ledger: dict[str, list[Mapping[str, Any]]] = {body: [] for body in accepted.values()}
     for entry in stack.ledger() if at_twilio is None else at_twilio:
         if entry["body"] in ledger:
@@ -82,14 +82,14 @@ def _compare(found: Audit, message_id: str, row: Message | None, entries: list[M
 
 
 def _agree(row: Message, entry: Mapping[str, Any]) -> bool:
-    """Return whether a row says what Twilio knows; it need not know what Twilio shows to nobody."""
+    """Return whether a row agrees with Twilio; it need not know a message that Twilio's lists hide."""
     if row.outcome == "unconfirmed":
         return entry["answer"] == "hidden" and not entry["listed"]
     return bool(row.outcome) and (row.status, row.error_code) == (entry["status"], entry["error_code"])
 
 
 def _check_books(stack: Stack) -> list[str]:
-    """Have the service check itself: every message accounted for, every status nothing but a fold of its events."""
+    """Have the service check itself: every message is accounted for, and every status is the fold of its events."""
     rt = make_runtime(stack, clock=lambda: datetime.now(UTC))
     books = check_ledger(rt)
     _, differences = check_histories(rt)

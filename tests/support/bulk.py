@@ -1,4 +1,4 @@
-"""A caller in a hurry: many texts through POST /sms/send, repeated with the same key until they are accepted."""
+"""A busy caller: many texts through POST /sms/send, each retried with the same key until it is accepted."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ _REPEATED = frozenset({409, 429, 503})
 
 
 def POSSIBLE_NUMBER(number: int) -> str:  # noqa: N802 - used as a constant: the default way to choose a number
-    """Return a number of its own for each of 20,000 texts, none with digits to which the simulator reacts."""
+    """Return a distinct number for each of 20,000 texts, none with digits that the simulator reacts to."""
     return f"+155520{number % 20_000:05d}"
 
 

@@ -1,4 +1,4 @@
-"""Callbacks in a test: made as Twilio would, appended to the stream, and followed to where they end."""
+"""Callbacks in a test: made as Twilio makes them, appended to the stream, and processed."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -23,7 +23,7 @@ def callback(rt: Runtime, message_id: UUID, status: str, *, attempt: int = 1, **
 
 
 def raw_callback(rt: Runtime, target: str | None, body: str, **changes: Any) -> Callback:
-    """Return a callback of this body, whatever it says."""
+    """Return a callback with this body, valid or not."""
     made = Callback(
         receipt_id=new_id(),
         kind="status",
@@ -36,12 +36,12 @@ def raw_callback(rt: Runtime, target: str | None, body: str, **changes: Any) -> 
 
 
 def append(rt: Runtime, *callbacks: Callback) -> None:
-    """Put callbacks into the stream, as the web does."""
+    """Append callbacks to the stream, as the web process does."""
     rt.stream.append(callbacks, flag="woken", flag_ttl_ms=1)
 
 
 def receive(rt: Runtime, *callbacks: Callback) -> None:
-    """Put callbacks into the stream and process all that is there."""
+    """Append callbacks to the stream and process everything in it."""
     append(rt, *callbacks)
     track_callbacks(rt)
 

@@ -1,4 +1,4 @@
-"""Certificates for servers on this machine, from an authority that nobody else knows, made with the openssl command."""
+"""Certificates for servers on this machine, from a private authority, made with the openssl command."""
 
 import shutil
 import ssl
@@ -11,7 +11,7 @@ OPENSSL = shutil.which("openssl")
 
 
 class Authority:
-    """An authority with files in a folder; `file` is what clients trust it by, and missing without openssl."""
+    """A certificate authority with files in a folder; `file` is its certificate, and is missing without openssl."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -20,7 +20,7 @@ class Authority:
             self._issue("authority", "-addext", "keyUsage=critical,keyCertSign")
 
     def server_context(self) -> ssl.SSLContext:
-        """Return what a server on this machine needs to show a certificate of this authority."""
+        """Return a TLS context for a server on this machine, with a certificate of this authority."""
         issuer = ("-CA", str(self.file), "-CAkey", str(self.file.with_suffix(".key")))
         self._issue(
             "server", *issuer, "-addext", "basicConstraints=CA:FALSE", "-addext", f"subjectAltName=IP:{HOST}"

@@ -1,4 +1,4 @@
-"""A consumer of events: a real HTTP server on this machine that verifies, remembers, and misbehaves as it is told."""
+"""A consumer of events: a real local HTTP server that verifies and records requests, and misbehaves on demand."""
 
 import json
 import ssl
@@ -17,7 +17,7 @@ Behaviour = Callable[["_Handler"], None]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request that came in."""
+    """One request that arrived."""
 
     path: str
     headers: dict[str, str]
@@ -26,7 +26,7 @@ class Seen:
 
     @property
     def id(self) -> str:
-        """What consumers tell repetitions by."""
+        """The id by which consumers recognise repetitions."""
         return self.headers["webhook-id"]
 
     @property
@@ -39,7 +39,7 @@ class Seen:
         """Check the signature as a consumer would.
 
         Raises:
-            WebhookVerificationError: it does not fit.
+            WebhookVerificationError: the signature is invalid.
         """
         Webhook(secret).verify(self.body, self.headers)
 
@@ -72,7 +72,7 @@ class Consumer:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The documents that came, in order, repetitions included."""
+        """The documents that arrived, in order, repetitions included."""
         with self._lock:
             return [seen.event for seen in self.seen]
 
@@ -82,7 +82,7 @@ class Consumer:
         self._server = _Server(("127.0.0.1", self.port), _Handler)
         self._server.consumer = self
         if self.context:
-            # The handshake is left to the thread that reads: this one must go on listening.
+            # The handshake is left to the thread that reads: this one must keep accepting connections.
             self._server.socket = self.context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
@@ -90,7 +90,7 @@ class Consumer:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections from now on; what hangs is let go."""
+        """Refuse connections from now on, and release requests that hang."""
         self.ended.set()
         if self._server:
             self._server.shutdown()
@@ -98,7 +98,7 @@ class Consumer:
             self._server = None
 
     def take(self, handler: "_Handler") -> None:
-        """Remember a request and answer it."""
+        """Record a request and answer it."""
         length = int(handler.headers.get("Content-Length", 0))
         body = handler.rfile.read(length)
         headers = {name.lower(): value for name, value in handler.headers.items()}
@@ -122,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        """Take an event."""
+        """Receive an event."""
         self.server.consumer.take(self)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
@@ -140,12 +140,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def accept(handler: _Handler) -> None:
-    """Have it."""
+    """Acknowledge the event."""
     handler.answer(204)
 
 
 def refuse(status: int, body: bytes = b"no", **headers: str) -> Behaviour:
-    """Return a behaviour that answers so."""
+    """Return a behaviour that answers with this status."""
     return lambda handler: handler.answer(status, body, **headers)
 
 
@@ -176,13 +176,13 @@ def flood(handler: _Handler) -> None:
 
 
 def babble(handler: _Handler) -> None:
-    """Answer with what is no HTTP."""
+    """Answer with something that is not HTTP."""
     handler.close_connection = True
     handler.wfile.write(b"\x00\xff\x13 SSH-2.0-nonsense\r\n\r\n")
 
 
 def cut_off(handler: _Handler) -> None:
-    """Promise more than comes."""
+    """Announce a longer body than is sent."""
     handler.close_connection = True
     handler.send_response(200)
     handler.send_header("Content-Length", "100")

@@ -37,7 +37,7 @@ class SqliteDatabases:
 
 
 class PostgresDatabases:
-    """Copies of one migrated database, on a server that promises nothing beyond the run."""
+    """Copies of one migrated database, on a server whose data does not survive the run."""
 
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
@@ -54,6 +54,6 @@ class PostgresDatabases:
 
 @contextmanager
 def quick_postgres(folder: Path) -> Iterator[PostgresServer]:
-    """Run a PostgreSQL for tests that do not look at what outlasts a crash."""
+    """Run a PostgreSQL for tests that do not need durability."""
     with PostgresServer(folder, settings=FORGETFUL) as server:
         yield server

@@ -27,7 +27,7 @@ _NEEDED = (
     "worker",
 )
 READY = "make reset"
-"""Words of the last line that a demo prints before it shows its processes' output."""
+"""A part of the last line that a demo prints before its processes' output."""
 
 
 def copy_tree(folder: Path) -> Path:
@@ -44,7 +44,7 @@ def copy_tree(folder: Path) -> Path:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment without what names a service or a Redis."""
+    """Return this process's environment without variables that name a service or a Redis."""
     misleading = ("TWILIO_", "SMSAPP_", "APP_BASE_URL", "REDIS_URL", "DATABASE_URL", "PORT")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(misleading)}
     return {**kept, **changes}
@@ -74,7 +74,7 @@ def demo(
 
 
 def processes_in(clone: Path) -> list[psutil.Process]:
-    """Return what runs in the clone."""
+    """Return the processes that run in the clone."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -86,7 +86,7 @@ def processes_in(clone: Path) -> list[psutil.Process]:
 
 
 def read_until(stream: IO[str] | None, text: str) -> str:
-    """Return what the stream says up to the line with the text."""
+    """Return the stream's output up to the line with the text."""
     said = ""
     for line in stream or ():
         said += line

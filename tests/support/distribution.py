@@ -1,7 +1,7 @@
-"""What goes to which of the parallel workers, and in which order.
+"""Which tests go to which parallel worker, and in which order.
 
-Tests that share a running service stay together, since each worker would start one of its own. What takes longest
-begins first, so that no worker is left alone with it in the end.
+Tests that share a running service stay together, since each worker would start one of its own. The longest start first,
+so that no worker is still busy with one when all others are done.
 """
 
 import os
@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.support.stack import DATABASES
 
 ON_DATABASE = {name: re.compile(rf"[\[-]{name}[\]-]") for name in DATABASES}
-"""How a test's id tells the database that it runs on."""
+"""How a test's id names the database that it runs on."""
 
 _LONGEST_FIRST = (
     "tests/e2e/",
@@ -25,13 +25,13 @@ _LONGEST_FIRST = (
     "tests/unit/",
 )
 _OWN_SERVICE = frozenset({"tests/e2e/test_lanes.py"})
-"""End-to-end tests that do not use the service that all the others share."""
+"""End-to-end tests that do not use the shared service."""
 
 
 class GroupScheduling(LoadScopeScheduling):
     """Gives whole groups to the workers, in the order of collection.
 
-    The plugin's own `loadgroup` writes a test's group into an attribute that pytest 9.2 does not read any more.
+    The plugin's own `loadgroup` writes a test's group into an attribute that pytest 9.2 no longer reads.
     """
 
     def __init__(self, config: pytest.Config, log: Any = None) -> None:
@@ -43,7 +43,7 @@ class GroupScheduling(LoadScopeScheduling):
 
 
 def group_of(nodeid: str) -> str:
-    """Return what a test is to stay together with: the tests of its module that run on the same database."""
+    """Return a test's group: the tests of its module that run on the same database."""
     database = next((f"-{name}" for name, pattern in ON_DATABASE.items() if pattern.search(nodeid)), "")
     module = nodeid.partition("::")[0]
     shares_service = module.startswith("tests/e2e/") and module not in _OWN_SERVICE
@@ -51,7 +51,7 @@ def group_of(nodeid: str) -> str:
 
 
 def place_of(nodeid: str) -> int:
-    """Return a test's place in the order: what may take long comes before what cannot."""
+    """Return a test's place in the order: tests that may take long come first."""
     places = (place for place, start in enumerate(_LONGEST_FIRST) if nodeid.startswith(start))
     return next(places, len(_LONGEST_FIRST))
 

@@ -1,4 +1,4 @@
-"""Stand-ins for the two ports that a test wants to steer: Twilio and the clock; and a queue that only remembers."""
+"""Fakes of the ports that a test controls: Twilio and the clock, and a queue that only records."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 class FakeClock:
-    """A clock that moves when told."""
+    """A clock that moves only on demand."""
 
     def __init__(self, now: datetime = START) -> None:
         self.now = now
@@ -31,7 +31,7 @@ class FakeClock:
 
 @dataclass
 class FakeLock:
-    """A lock that somebody else has, or that nobody else wants."""
+    """A lock that is either held by another process or free."""
 
     taken: bool
     timeout: float | None = None
@@ -49,7 +49,7 @@ class FakeLock:
 
 
 class FakeTaskQueue:
-    """Remembers who was woken."""
+    """Records which tasks were woken."""
 
     def __init__(self) -> None:
         self.woken: list[tuple[Task, int]] = []
@@ -65,7 +65,7 @@ class FakeTaskQueue:
         return self.wake(job, slot)
 
     def lock(self, _job: Task) -> FakeLock:
-        """Nobody else is at it, unless told so."""
+        """Return a lock that is free unless configured otherwise."""
         return FakeLock(self.locked)
 
     def keep(self, job: Task, slot: int = 0) -> None:
@@ -80,7 +80,7 @@ Behaviour = Callable[[Outbound], Submission]
 
 @dataclass
 class FakeTwilio:
-    """Keeps what was submitted; `behaviours` are used up one per submission, then everything is accepted."""
+    """Records submissions; each uses up one of `behaviours`, and after those everything is accepted."""
 
     clock: Callable[[], datetime]
     sent: list[Outbound] = field(default_factory=list)
@@ -97,20 +97,20 @@ class FakeTwilio:
         return behaviour(message)
 
     def accept(self, message: Outbound) -> Submission:
-        """Take the message and say so."""
+        """Accept the message and answer."""
         return Submission(message=self._take(message))
 
     def accept_silently(self, message: Outbound) -> Submission:
-        """Take the message, but the answer is lost."""
+        """Accept the message, but lose the answer."""
         self._take(message)
         return Submission(judgement=Judgement.unknown(), cause="TimeoutError")
 
     def lose(self, _message: Outbound) -> Submission:
-        """Take nothing, and the answer is lost."""
+        """Accept nothing, and lose the answer."""
         return Submission(judgement=Judgement.unknown(), cause="HungUpError")
 
     def unreachable(self, _message: Outbound) -> Submission:
-        """Never get the request."""
+        """Fail to connect."""
         return Submission(judgement=Judgement.not_sent(), cause="ConnectionRefusedError")
 
     def _take(self, message: Outbound) -> TwilioMessage:
@@ -166,7 +166,7 @@ class FakeTwilio:
         self.records[sid] = replace(record, body="")
 
     def probe(self) -> Submission:
-        """Give the next answer, else say that the account works."""
+        """Return the next answer, or by default that the account works."""
         return self.probes.pop(0) if self.probes else Submission()
 
     def _check(self) -> None:

@@ -1,4 +1,4 @@
-"""Writes events in transactions of all kinds and remembers what it has committed; as a process, it dies on purpose.
+"""Writes events in transactions of all kinds and reports which it has committed; as a process, it dies on purpose.
 
 `python -m tests.support.feed_writer DATABASE_URL TRANSACTIONS` kills itself in its last transaction, between the last
 statement and the commit, with the row of the numbers locked.
@@ -25,11 +25,11 @@ from tests.support.fakes import START
 
 
 class _Refused(Exception):
-    """What a transaction fails with in the middle."""
+    """Raised in the middle of a transaction to roll it back."""
 
 
 def write(url: str, name: str, transactions: int) -> Iterator[list[str]]:
-    """Yield the ids of each transaction that was committed, in their order; others are rolled back in between."""
+    """Yield the ids of each committed transaction, in order; others are rolled back in between."""
     rng = random.Random(name)
 
     def some(kind: str) -> list[PendingEvent]:

@@ -4,7 +4,7 @@ from typing import Any
 
 
 class LogLines:
-    """Stands in for a module's logger and remembers: level, event and facts."""
+    """Replaces a module's logger and records level, event and facts."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []

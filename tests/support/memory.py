@@ -1,12 +1,12 @@
-"""A place in memory for what the tests write: making and removing small files is what disks are slowest at."""
+"""A folder in memory for the tests' files: creating and removing small files is what disks are slowest at."""
 
 import os
 import shutil
 from pathlib import Path
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's; nothing there outlasts a restart of the machine
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's; nothing there survives a reboot
 _ROOM = 2 * 1024**3
-"""Bytes: several times what a run was seen to need, and more than containers have unless somebody asked for it."""
+"""Bytes: several times what a run was seen to need, and more than containers have by default."""
 
 
 def folder_in_memory() -> Path | None:

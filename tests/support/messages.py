@@ -10,7 +10,7 @@ from smsapp.submission import queries as claims
 from smsapp.submission.outbound import Outbound
 
 Accept = Callable[..., UUID]
-"""What the fixture `accept` is: accepts a message and returns its id."""
+"""The type of the fixture `accept`, which accepts a message and returns its id."""
 
 
 def stored(rt: Runtime, message_id: UUID) -> Message:

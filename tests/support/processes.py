@@ -57,7 +57,7 @@ class StackProcess:
 
     @property
     def log(self) -> Path:
-        """Where it prints since its last start."""
+        """The log file since its last start."""
         return self._folder / "log" / f"{self.name}.{self._starts}.log"
 
     def family(self) -> list[psutil.Process]:
@@ -77,7 +77,7 @@ class StackProcess:
         assert not self.running, f"{self.name} runs already"
         self._starts += 1
         self.log.parent.mkdir(exist_ok=True)
-        # The kernel's guard is bound to the thread that starts the child, and only the main thread lasts.
+        # The parent-death signal is bound to the thread that starts the child, and only the main thread lasts.
         guarded = threading.current_thread() is threading.main_thread()
         guard = ["--parent", str(os.getpid() if guarded else 0), "--cwd", str(self._folder)]
         with self.log.open("wb") as log:
@@ -103,7 +103,7 @@ class StackProcess:
         atexit.register(self.kill)
 
     def wait_until_ready(self) -> None:
-        """Return once it does its work.
+        """Return once the process is ready.
 
         Raises:
             RuntimeError: it ended or did not get ready in time; the text ends with its log.
@@ -122,7 +122,7 @@ class StackProcess:
             self.popen.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Ask it to end and return once it has; by force after a long time, which is an error.
+        """Ask it to end and return once it has; after a long wait, kill it and raise.
 
         Raises:
             RuntimeError: it had to be killed.

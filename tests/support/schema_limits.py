@@ -1,8 +1,8 @@
 """What a JSON Schema cannot say of a request, as hooks of Schemathesis: the rules by which a request that fits the API
 document is refused all the same, and the uploads whose rows need not fit it.
 
-Each rule names operation, place and code. Whatever else is refused although it fits is a failure, as it is without
-this file.
+Each rule names an operation, a pointer and a code. Any other refusal of a fitting request is a failure, as it is
+without this file.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from schemathesis.generation.meta import CoveragePhaseData, CoverageScenario
 from schemathesis.openapi.checks import RejectedPositiveData
 
 MAX_REQUEST_LINE = 4094
-"""gunicorn's: a longer one is refused before the service sees it."""
+"""gunicorn's limit: it refuses longer ones before the service sees them."""
 
 COLUMNS = {"createJob": "to,name", "importSuppressions": "recipient,note"}
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A rule beyond the schema; all but the reason are regular expressions that match as a whole."""
+    """A rule beyond the schema; all but the reason are regular expressions that must match completely."""
 
     operations: str
     pointers: str
@@ -64,7 +64,7 @@ LIMITS = (
 
 @schemathesis.hook
 def map_case(context: HookContext, case: Case) -> Case:
-    """Keep most of what fits the document within the limits, too, so that it comes further than to them."""
+    """Keep most generated requests within the limits, too, so that they get further than validation."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return case
     if "Idempotency-Key" in case.headers:
@@ -100,7 +100,7 @@ def _one_text(case: Case) -> None:
 
 @schemathesis.hook
 def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
-    """Return whether it is a failure, and neither a limit nor something that is ignored or reported on purpose."""
+    """Return whether it is a real failure: neither a limit, nor something ignored or reported on purpose."""
     if response.status_code == HTTPStatus.REQUEST_URI_TOO_LONG:
         return len(str(response.request.url)) < MAX_REQUEST_LINE
     if isinstance(failure, RejectedPositiveData):
@@ -116,7 +116,7 @@ def _name(case: Case) -> str:
 
 
 def _has_further_headers(case: Case) -> bool:
-    """Return whether all that is wrong are headers that nobody knows; HTTP has them ignored."""
+    """Return whether the only fault is unknown headers, which HTTP says to ignore."""
     about = case.meta.phase.data if case.meta else None
     return (
         isinstance(about, CoveragePhaseData)
@@ -136,7 +136,7 @@ def _is_beyond_schemas(case: Case, fault: dict[str, Any]) -> bool:
 
 
 def _reports_rows(operation: str, response: Response) -> bool:
-    """Return whether an upload was taken without its faulty rows."""
+    """Return whether an upload was accepted without its faulty rows."""
     return re.fullmatch(_UPLOADS, operation) is not None and bool(_document(response).get("faults"))
 
 

@@ -53,7 +53,7 @@ QUICK: Mapping[str, str] = {
     "POLL_AGES": "3s,6s,12s,24s",
     "STREAM_RECLAIM_AFTER": "3s",
 }
-"""Spans short enough to wait for; every one of them is minutes in production."""
+"""Intervals short enough for tests; each is minutes in production."""
 
 _LOOK_EVERY_S = 0.2
 _GLANCE_EVERY_S = 0.02
@@ -66,7 +66,7 @@ class Stack:
         folder: where data and logs go; nothing else is written.
         database: which kind; PostgreSQL is started in the folder unless `postgres` is given.
         workers: how many worker processes.
-        environment: settings over the quick ones of `QUICK`.
+        environment: settings that override those of `QUICK`.
         simulator: options of the simulated Twilio, by name as in `POST /_config`.
         only: start just these processes; others can be started later by name.
         without: start all but these.
@@ -161,7 +161,7 @@ class Stack:
         self._find(name).stop()
 
     def kill(self, name: str) -> None:
-        """End it and its children without a word (SIGKILL)."""
+        """Kill it and its children (SIGKILL)."""
         self._find(name).kill()
 
     def restart(self, name: str) -> None:
@@ -206,7 +206,7 @@ class Stack:
         """Run `python -m smsapp …` as an operator would.
 
         Raises:
-            RuntimeError: it failed; the text is what it said.
+            RuntimeError: it failed; the text is its output.
         """
         done = subprocess.run(
             [sys.executable, "-m", "smsapp", *arguments],
@@ -222,7 +222,7 @@ class Stack:
             raise RuntimeError(f"smsapp {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done
 
-    # What callers and operators do.
+    # Actions of callers and operators.
 
     def url(self, name: str = "web") -> str:
         """Return the address of a process that listens."""
@@ -273,8 +273,8 @@ class Stack:
     ) -> dict[str, str]:
         """Send many texts, each with a body of its own; return those bodies by accepted id.
 
-        A request that met a closed door or a 503 is repeated with its Idempotency-Key until `patience_s` are over.
-        `rate` is in messages per second, None for as fast as it goes. Safe to run in a thread.
+        A request that fails to connect or gets a 503 is retried with its Idempotency-Key until `patience_s` have
+        passed. `rate` is in messages per second, None for as fast as it goes. Safe to run in a thread.
         """
         return send_bulk(
             self.url(),
@@ -301,7 +301,7 @@ class Stack:
         events: list[dict[str, Any]] = answer.json()["data"]
         return events
 
-    # What is true.
+    # State.
 
     @property
     def simulator(self) -> SimulatorProcess:
@@ -310,7 +310,7 @@ class Stack:
 
     @contextmanager
     def twilio_set_to(self, **changes: float) -> Iterator[None]:
-        """Have Twilio behave otherwise for a while."""
+        """Change Twilio's behaviour within the context."""
         usual = self.simulator.call("GET", "/_config")
         self.simulator.configure(**changes)
         try:
@@ -352,10 +352,10 @@ class Stack:
         return {key for message_id, key in wanted.items() if message_id not in settled}
 
     def wait_until_settled(self, ids: Collection[str], timeout_s: float = 30.0) -> float:
-        """Return after how many seconds every message had an outcome; while the database is away it is asked again.
+        """Wait until every message has an outcome, also while the database is down; return the seconds that it took.
 
         Raises:
-            TimeoutError: some have none; the text says where they stand.
+            TimeoutError: some have none; the text gives their states.
         """
         began = time.monotonic()
         left: set[str] = set(ids)
@@ -373,10 +373,10 @@ class Stack:
         )
 
     def wait_until(self, seen: Callable[[], bool], timeout_s: float = 30.0) -> None:
-        """Return once something is to be seen.
+        """Return once the condition holds.
 
         Raises:
-            TimeoutError: it never was.
+            TimeoutError: it never did.
         """
         deadline = time.monotonic() + timeout_s
         while not seen():
@@ -385,7 +385,7 @@ class Stack:
             time.sleep(_GLANCE_EVERY_S)
 
     def wait_until_tracked(self, timeout_s: float = 30.0) -> None:
-        """Return once no callback waits any more, neither in the stream nor in the spool.
+        """Return once no callback is waiting, neither in the stream nor in the spool.
 
         Raises:
             TimeoutError: some still do.
@@ -398,10 +398,10 @@ class Stack:
             waiting = select(func.count()).where(SpooledCallback.reason == REDIS_UNAVAILABLE)
             return session.scalar(waiting) or 0
 
-    # How it is put together.
+    # Internals.
 
     def _let_go(self) -> None:
-        """Close idle connections: gunicorn waits for them when it is asked to end."""
+        """Close idle connections: gunicorn waits for them when it shuts down."""
         self._http.close()
         self._http = self._connections()
 
@@ -480,10 +480,10 @@ class Stack:
 
 
 Stacks = Callable[[Database], Stack]
-"""Gives the running service on a database."""
+"""Returns the running service on a database."""
 
 
 def _around(ids: Collection[str]) -> ColumnElement[bool]:
-    """Return the condition that a message came with these, of thousands that other tests sent: ids grow with time."""
+    """Return the condition that a message's id is near these, to skip other tests' thousands: ids grow with time."""
     wanted = [parse_public_id(key) for key in ids]
     return Message.id.between(min(wanted), max(wanted)) if wanted else false()

@@ -1,4 +1,4 @@
-"""Consumers that subscribe to the running service, and what the API says they were told."""
+"""Consumers that subscribe to the running service, and their deliveries as the API shows them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ LIFE = (EventType.MESSAGE_ACCEPTED, EventType.MESSAGE_SENT, EventType.MESSAGE_DE
 
 @contextmanager
 def subscription(stack: Stack, consumer: Consumer, **fields: Any) -> Iterator[dict[str, Any]]:
-    """Subscribe a consumer as long as the test runs."""
+    """Subscribe a consumer for the duration of the test."""
     answer = stack.request("POST", "/sms/subscriptions", {"url": consumer.url, **fields})
     assert answer.status == 201, answer.data
     made = answer.json()
@@ -25,7 +25,7 @@ def subscription(stack: Stack, consumer: Consumer, **fields: Any) -> Iterator[di
 
 
 def send_example(stack: Stack, made: dict[str, Any]) -> str:
-    """Owe a subscription an example, and return the delivery's id."""
+    """Queue an example event for a subscription, and return the delivery's id."""
     answer = stack.request("POST", f"/sms/subscriptions/{made['id']}/test", {})
     assert answer.status == 202, answer.data
     return str(answer.json()["id"])
@@ -38,7 +38,7 @@ def delivery(stack: Stack, delivery_id: str) -> dict[str, Any]:
 
 
 def deliveries(stack: Stack, subscription_id: str) -> list[dict[str, Any]]:
-    """Return what a subscription was or is owed, newest first."""
+    """Return a subscription's deliveries, newest first."""
     page = stack.request("GET", f"/sms/subscriptions/{subscription_id}/deliveries?limit=200").json()
     assert not page["has_more"]
     found: list[dict[str, Any]] = page["data"]
@@ -46,11 +46,11 @@ def deliveries(stack: Stack, subscription_id: str) -> list[dict[str, Any]]:
 
 
 def tried(stack: Stack, delivery_id: str) -> dict[str, Any]:
-    """Return a delivery as soon as something has come of its first attempt."""
+    """Return a delivery as soon as its first attempt has ended."""
     stack.wait_until(lambda: bool(delivery(stack, delivery_id)["attempts"]))
     return delivery(stack, delivery_id)
 
 
 def ended(consumer: Consumer) -> set[str]:
-    """Return the messages whose end the consumer has heard of; a late `sent` is never told."""
+    """Return the messages whose final event the consumer has received; a late `sent` is never pushed."""
     return {event["data"]["id"] for event in consumer.events if event["type"] == EventType.MESSAGE_DELIVERED}

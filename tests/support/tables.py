@@ -1,4 +1,4 @@
-"""Tables for people that tests print at the end of the run; they travel with the reports of parallel workers."""
+"""Tables that tests print at the end of the run; parallel workers pass them on in pytest's reports."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any

@@ -11,7 +11,7 @@ VECTORS: list[dict[str, Any]] = _DATA["vectors"]
 CALLBACK_SAMPLES: list[dict[str, Any]] = _DATA["callback_samples"]
 OBSERVED_HEADERS: dict[str, str] = _DATA["request_headers_observed"]["headers"]
 TOKEN = "0" * 32
-"""What the samples are signed with."""
+"""The auth token that signs the samples."""
 
 
 def pairs(params: dict[str, str] | list[list[str]]) -> list[tuple[str, str]]:
