@@ -37,7 +37,7 @@ reset: .python  ## Remove the data of the demo (var/)
 	@exec "$(PYTHON)" -m dev.reset
 
 .PHONY: check
-check: lint  ## Run lint, types and unit tests: less than a minute, for between two edits
+check: lint  ## Run lint, types and unit tests: takes less than a minute
 	@exec $(RUN) pytest tests/unit
 
 # `auto` is twice the cores: tests wait for processes and timeouts half of the time.
@@ -63,15 +63,15 @@ format: .dev  ## Rewrite the code in house style
 	@$(RUN) ruff format
 
 .PHONY: faults
-faults: .dev  ## Kill, freeze and flush things while messages flow; fails if one is lost or doubled
+faults: .dev  ## Kill, freeze and flush services under load; fail if a message is lost or doubled
 	@exec $(RUN) tests.faults
 
 .PHONY: bench
-bench: .dev  ## Measure what this machine can send and take in
+bench: .dev  ## Measure how fast this machine sends and receives
 	@exec $(RUN) bench
 
 .PHONY: openapi
-openapi: .dev  ## Write openapi.json as the service would serve it
+openapi: .dev  ## Write openapi.json as the service serves it
 	@exec $(RUN) smsapp openapi
 
 .PHONY: audit

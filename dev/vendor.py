@@ -1,7 +1,7 @@
 """Fetch what `/docs` is made of into smsapp/web/static/vendor/: `python -m dev.vendor`, needs npm and the network.
 
-The files are committed, so that the page works offline and nobody needs this but whoever raises VERSION. npm checks
-the package against INTEGRITY, which is the registry's own; `npm view swagger-ui-dist dist.integrity` shows it.
+The files are committed, so that the page works offline; only a change of VERSION needs this command. npm checks the
+package against INTEGRITY, which is the registry's own; `npm view swagger-ui-dist dist.integrity` shows it.
 """
 
 import base64

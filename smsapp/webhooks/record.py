@@ -112,7 +112,7 @@ def _judge(
 
 
 def disable(tx: Transaction, subscription_id: UUID, url: str, reason: str, *, now: datetime) -> None:
-    """Disable this consumer, and announce that to the other consumers and in the log."""
+    """Disable this consumer, emit an event for the other consumers, and log it."""
     values = {"enabled": False, "disabled_at": now, "disabled_reason": reason}
     subscriptions.change(tx.session, subscription_id, values, now=now)
     about = {"subscription_id": prefixed_id("sub", subscription_id), "url": url, "reason": reason}
