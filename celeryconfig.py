@@ -1,4 +1,4 @@
-"""Celery's settings, each with its reason. The queue is a hint: every job may be lost or come twice."""
+"""Celery's settings, each with its reason. The queue is a hint: any task may be lost or delivered twice."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from smsapp.queue.tasks import ROUTES, QueueName, Task
 _JUDGE_EVERY = timedelta(seconds=30)
 
 VISIBILITY_TIMEOUT_S = 120
-"""When Redis gives a dead worker's job to another one; longer than any job (drains end after 20 s)."""
+"""When Redis redelivers a dead worker's task to another worker; longer than any task (drains end after 20 s)."""
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
@@ -19,10 +19,10 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # after 100 a worker would give up, and nobody start it again
+        "broker_connection_max_retries": None,  # after 100 a worker would give up, and nothing would restart it
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            # With the defaults a lost job comes back up to 100 s after its timeout; with these, within 1 s.
+            # With the defaults a lost task is redelivered up to 100 s after its timeout; with these, within 1 s.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
             "max_connections": 64,
@@ -53,7 +53,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _every(job: Task, span: timedelta) -> dict[str, Any]:
-    """Schedule a job; one that nobody took in time is dropped, since the next one does the same."""
+    """Schedule a task; one that no worker takes in time expires, since the next one does the same."""
     return {
         "task": str(job),
         "schedule": span,

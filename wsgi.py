@@ -16,7 +16,7 @@ app = create_app(settings)
 
 
 def _end_streams(then: Any) -> None:
-    """Let consumers of events go when the process is asked to end: the server waits for open requests."""
+    """End event streams when the process is asked to stop: the server waits for open requests."""
 
     def end(number: int, frame: FrameType | None) -> None:
         provided(FeedWatch, app).ending = True

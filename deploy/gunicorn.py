@@ -1,7 +1,7 @@
 """How gunicorn serves the API: `gunicorn -c deploy/gunicorn.py wsgi:app`, set by environment variables.
 
-BIND_HOST and PORT say where, WEB_CONCURRENCY how many processes, FORWARDED_ALLOW_IPS which proxies
-to believe (gunicorn's own variable).
+BIND_HOST and PORT set the address, WEB_CONCURRENCY the number of processes, FORWARDED_ALLOW_IPS the trusted proxies
+(gunicorn's own variable).
 """
 
 import os
@@ -14,7 +14,7 @@ workers = os.environ.get("WEB_CONCURRENCY") or 2
 # gevent: requests wait for Redis and the database, and a callback must not wait behind them.
 worker_class = "smsapp.fastpath.gunicorn_worker.FastPathWorker"
 
-keepalive = 75  # longer than a load balancer's 60 s, so that it and not we close an idle connection
+keepalive = 75  # longer than a load balancer's 60 s, so that the balancer closes idle connections first
 graceful_timeout = 25  # a long poll may take 20 s
 timeout = 30
 
@@ -22,25 +22,25 @@ timeout = 30
 accesslog = None
 errorlog = "-"
 
-control_socket_disable = True  # it would lie in the home folder, one for all instances of a user
+control_socket_disable = True  # it would lie in the home directory, shared by all instances of a user
 
-# Workers prove that they live by touching a file: on a disk that write can block, in memory it cannot.
+# Workers send a heartbeat by touching a file: on disk that write can block, in memory it cannot.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
 def on_starting(_server: Any) -> None:
-    """End with every fault of the configuration in plain words, before workers start and fail with a trace each."""
-    from smsapp.config import ConfigurationError, load_settings  # noqa: PLC0415 - only the master needs it here
+    """Exit with a list of all configuration faults before workers start and each fail with a traceback."""
+    from smsapp.config import ConfigurationError, load_settings  # noqa: PLC0415 - only the master process needs it
 
     try:
         load_settings()
     except ConfigurationError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - there is no log yet
+        print(error, file=sys.stderr)  # noqa: T201 - logging is not configured yet
         sys.exit(os.EX_CONFIG)
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Have a worker look for garbage seldom, now that the application is loaded."""
-    from smsapp.queue.tune_gc import tune_gc  # noqa: PLC0415 - the master does without
+    """Raise a worker's GC thresholds, now that the application is loaded."""
+    from smsapp.queue.tune_gc import tune_gc  # noqa: PLC0415 - the master process does not need it
 
     tune_gc()

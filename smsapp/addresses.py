@@ -1,4 +1,4 @@
-"""Which network addresses a consumer may have: whoever names a URL must not reach what only this machine can reach."""
+"""Which network addresses a consumer may have: a caller's URL must not reach what only this machine can (SSRF)."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -10,11 +10,11 @@ Address = IPv4Address | IPv6Address
 _FORBIDDEN: tuple[Network, ...] = tuple(
     ip_network(block)
     for block in (
-        # The IANA registries of special-purpose addresses, and multicast; listed here, since what Python's own
-        # `is_global` knows of them changes between its releases.
+        # The IANA registries of special-purpose addresses, and multicast. They are listed here because the result of
+        # Python's own `is_global` changes between releases.
         "0.0.0.0/8",
         "10.0.0.0/8",
-        "100.64.0.0/10",  # shared by carriers, and 100.100.100.200 is a cloud's metadata service
+        "100.64.0.0/10",  # carrier-grade NAT, and 100.100.100.200 is a cloud's metadata service
         "127.0.0.0/8",
         "169.254.0.0/16",  # 169.254.169.254 is the metadata service of most clouds
         "172.16.0.0/12",
@@ -30,7 +30,7 @@ _FORBIDDEN: tuple[Network, ...] = tuple(
         "64:ff9b:1::/48",
         "100::/64",
         "2001:db8::/32",
-        "2001::/23",  # protocol assignments, and Teredo, which carries an IPv4 address in disguise
+        "2001::/23",  # protocol assignments, and Teredo, which embeds an obfuscated IPv4 address
         "3fff::/20",
         "5f00::/16",
         "fc00::/7",
@@ -44,7 +44,7 @@ _SIX_TO_FOUR = IPv6Network("2002::/16")
 
 
 def is_allowed(address: str, networks: Iterable[Network] = ()) -> bool:
-    """Return whether a consumer may be at this address: a public one, or one of the networks that are allowed.
+    """Return whether a consumer may have this address: a public one, or one in the allowed networks.
 
     Of an IPv4 address inside an IPv6 one (mapped, NAT64, 6to4), the inner one counts.
     """
@@ -58,9 +58,9 @@ def is_allowed(address: str, networks: Iterable[Network] = ()) -> bool:
 
 
 def url_fault(url: str, *, allow_http: bool, networks: Iterable[Network] = ()) -> str | None:
-    """Return what speaks against a consumer's URL, as far as the URL itself shows it; None for nothing.
+    """Return what is wrong with a consumer's URL, as far as the URL itself shows it; None if nothing is.
 
-    Where its name leads is found out, and checked, with each connection.
+    Its host name is resolved, and the address checked, for each connection.
     """
     parts = urlsplit(url)
     try:

@@ -1,4 +1,4 @@
-"""The web application: factory, request context, and the pieces put together."""
+"""The web application: factory, request context and wiring."""
 
 import time
 from pathlib import Path
@@ -52,7 +52,7 @@ from smsapp.webhooks import views as subscriptions
 
 POSTGRES_CONNECTIONS = 10
 SQLITE_CONNECTIONS = 1
-"""In one process SQLite's calls block its whole event loop, so a second writer could only wait for itself."""
+"""SQLite's calls block the whole event loop of the process, so a second writer could only deadlock with the first."""
 
 _VIEWS = (
     sending,
@@ -84,14 +84,14 @@ _DOCUMENTED = (
 
 
 def create_app(settings: Settings) -> APIFlask:
-    """Return the application over real ports: it can be run by any WSGI server."""
+    """Return the application with real ports; any WSGI server can run it."""
     app = APIFlask(
         "smsapp.web",
         title="smsapp",
         version=__version__,
         spec_path=None,
         docs_path=None,
-        # Where Flask-SQLAlchemy looks for a relative SQLite path; the worker looks here, too.
+        # Flask-SQLAlchemy resolves a relative SQLite path here; the worker resolves it here too.
         instance_path=str(Path.cwd()),
     )
     app.config.update(

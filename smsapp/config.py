@@ -35,7 +35,7 @@ _SPAN_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours
 
 
 class ConfigurationError(Exception):
-    """The environment does not describe a service that can run; the text lists every fault."""
+    """The environment does not describe a runnable service; the text lists every fault."""
 
 
 def _parse_span(value: object) -> object:
@@ -73,7 +73,7 @@ def _parse_prices(value: object) -> object:
 
 
 def _parse_paces(value: object) -> object:
-    """Read `auto,+15005550006=10,MG…=40`; `auto` is kept as a sender with no pace of its own."""
+    """Read `auto,+15005550006=10,MG…=40`; `auto` is stored as a sender without a pace."""
     if not isinstance(value, str):
         return value
     paces = {}
@@ -123,7 +123,7 @@ Optional = BeforeValidator(_blank_is_unset)
 
 
 class Settings(BaseSettings):
-    """What an operator may set. Spans are written as `90s`, `2m`, `72h` or `3d`."""
+    """The operator's settings. Spans are written as `90s`, `2m`, `72h` or `3d`."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         frozen=True,
         env_ignore_empty=True,
         str_strip_whitespace=True,
-        validate_default=True,  # of two settings that contradict each other, one may be a default
+        validate_default=True,  # one of two contradicting settings may be a default
     )
 
     database_url: str = "sqlite:///var/smsapp.db"
@@ -246,8 +246,8 @@ class Settings(BaseSettings):
             paces[name if known else _parse_sender(name)] = rate
         return paces
 
-    # Contradictions are found here, field by field, since a validator of the whole would only run once each field is
-    # well, and every fault is to be told at once.
+    # Contradictions are checked here, field by field. A model validator would run only once every field is valid, and
+    # we report all faults at once.
 
     @field_validator("twilio_messaging_service_sid")
     @classmethod
@@ -266,23 +266,23 @@ class Settings(BaseSettings):
 
     @property
     def auth_tokens(self) -> tuple[str, ...]:
-        """Tokens that may have signed a callback; the first one authenticates our requests."""
+        """Tokens that may have signed a callback; the first authenticates our own requests."""
         return tuple(token.get_secret_value() for token in self.twilio_auth_token)
 
     @cached_property
     def paces(self) -> Paces:
-        """How fast each sender may hand messages over."""
+        """How fast each sender may submit messages."""
         named = {name: rate for name, rate in self.sender_pace.items() if name != _BY_KIND}
         return Paces(named, by_kind=_BY_KIND in self.sender_pace)
 
     @cached_property
     def caps(self) -> Caps:
-        """How many messages a day may have."""
+        """The daily caps on messages."""
         return Caps(self.daily_cap, self.country_caps)
 
     @property
     def is_guarded(self) -> bool:
-        """Whether anything may hold messages back that are due."""
+        """Whether any guard may hold due messages."""
         return self.min_delivery_ratio is not None or bool(self.caps)
 
     @property
@@ -318,10 +318,10 @@ def _configuration_error(faults: Iterable[str]) -> ConfigurationError:
 
 
 def _split_url(value: str) -> SplitResult:
-    """Split a URL that programs will have to take apart later."""
+    """Split a URL, and reject one that later code could not parse."""
     try:
         parts = urlsplit(value)
-        _ = parts.port  # it is only looked at when somebody asks
+        _ = parts.port  # the port is only validated on access
     except ValueError:
         raise ValueError("is not a URL that can be read") from None
     if not value.isprintable() or " " in value:

@@ -1,4 +1,4 @@
-"""Connect the real ports of a process."""
+"""Build the runtime of a process with its real ports."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ _WORKER_REDIS_TIMEOUT_S = 5.0
 def build_runtime(
     settings: Settings, *, sessions: sessionmaker[Session], celery: Celery, patient: bool
 ) -> Runtime:
-    """Connect the real ports. `patient` processes (workers) wait for Redis; the web gives up within half a second."""
+    """Return a runtime with real ports. `patient` processes (workers) wait for Redis; the web gives up within 0.5 s."""
     timeout_s = _WORKER_REDIS_TIMEOUT_S if patient else REDIS_TIMEOUT_S
     redis = Redis.from_url(
         settings.redis_url,

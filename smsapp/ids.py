@@ -1,4 +1,4 @@
-"""Identifiers as the outside sees them, and the address at which Twilio reports on one attempt of one message."""
+"""Public forms of identifiers, and the URL at which Twilio reports on one attempt of one message."""
 
 import re
 from typing import Literal
@@ -9,9 +9,9 @@ from uuid_utils.compat import uuid7
 Prefix = Literal["msg", "job", "in", "sup", "sub", "dlv"]
 
 CONNECTION_OVERRIDES = "#rc=2&rp=ct,rt,5xx&ct=1500&rt=3000"
-"""Asks Twilio to repeat a callback that met a closed door: (2 + 1) x (1.5 s + 3 s) stays within its 15 s in all.
+"""Asks Twilio to retry a callback that failed: (2 + 1) x (1.5 s + 3 s) stays within its limit of 15 s in total.
 
-By default it repeats once, and only when no connection was made
+By default it retries once, and only when no connection was made
 (https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides). The fragment is neither signed nor sent.
 """
 
@@ -22,7 +22,7 @@ _PREFIXED = re.compile(r"([a-z]+)_([0-9a-f]{32})", re.ASCII)
 
 
 def new_id() -> UUID:
-    """Return a UUIDv7: unique, and in the order of time, so that lists by id are lists by age."""
+    """Return a UUIDv7: unique and ordered by time, so that sorting by id sorts by age."""
     return uuid7()
 
 
@@ -69,10 +69,10 @@ def parse_job_id(text: str) -> UUID | None:
 
 
 def callback_url(base_url: str, message_id: UUID, attempt: int) -> str:
-    """Return where Twilio shall report on this attempt (1 for the first).
+    """Return the URL at which Twilio must report on this attempt (1 for the first).
 
-    The id is in the address, so that a callback which overtakes Twilio's answer, or whose answer never came, still
-    finds its message; later attempts add their number, so that no report is taken for another attempt's.
+    The URL contains the id, so that a callback still finds its message when it overtakes Twilio's answer or when the
+    answer never came. Later attempts add their number, so that no report is mistaken for another attempt's.
     """
     suffix = f"-{attempt}" if attempt > 1 else ""
     return f"{base_url}/twilio/status/{public_id(message_id)}{suffix}{CONNECTION_OVERRIDES}"

@@ -14,15 +14,15 @@ _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 
 
 def is_toll_free(number: str) -> bool:
-    """Return whether this is a toll-free number of North America."""
+    """Return whether this is a North American toll-free number."""
     return _TOLLFREE.fullmatch(number) is not None
 
 
 def default_rate(sender: str) -> float | None:
-    """Return the segments per second that Twilio gives a sender of this kind, None where it depends on more than that.
+    """Return Twilio's segments per second for this kind of sender, None where that depends on more than the kind.
 
-    A ten-digit number of North America has 1 to Canada; to the United States its campaign decides, so set that. A
-    Messaging Service has those of its senders.
+    A ten-digit North American number has 1 to Canada; to the United States its campaign decides, so configure that. A
+    Messaging Service has the rates of its senders.
     """
     if sender.startswith(("MG", "whatsapp:")):
         return None
@@ -35,7 +35,7 @@ def default_rate(sender: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """The configured paces: named senders have their own, others the default of their kind if `by_kind`, else none."""
+    """The configured paces: named senders have their own, others their kind's default if `by_kind`, else none."""
 
     named: Mapping[str, float]
     by_kind: bool = False
@@ -45,13 +45,13 @@ class Paces:
         return self.by_kind or bool(self.named)
 
     def rate(self, sender: str) -> float | None:
-        """Return a sender's segments per second, None if it is not paced."""
+        """Return a sender's segments per second, None if the sender is not paced."""
         named = self.named.get(sender)
         return named if named or not self.by_kind else default_rate(sender)
 
 
 ALL = "all"
-"""The scope of the cap on everything."""
+"""The scope of the cap on all messages."""
 
 
 _OTHERS = "*"
@@ -59,7 +59,7 @@ _OTHERS = "*"
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Messages per UTC day: in all, and by country (`*` for each that is not named); None and missing for no cap."""
+    """Messages per UTC day, in total and by country (`*` for each that is not named); None or missing means no cap."""
 
     daily: int | None = None
     by_country: Mapping[str, int] | None = None
@@ -69,7 +69,7 @@ class Caps:
         return self.daily is not None or bool(self.by_country)
 
     def of(self, country: str) -> dict[str, int]:
-        """Return the caps on a message to this country by scope; the country's own first."""
+        """Return the caps on a message to this country by scope, the country's own first."""
         caps = self.by_country or {}
         own = caps.get(country, caps.get(_OTHERS))
         found = {} if own is None or not country else {country: own}

@@ -13,7 +13,7 @@ from smsapp.config import Settings
 
 _QUIET = (
     "amqp",
-    "celery.app.trace",  # our services say what a job did; that it ran says less, every five seconds
+    "celery.app.trace",  # our services log what a task did; Celery's line says only that it ran, every five seconds
     "celery.redirected",
     "celery.worker.strategy",
     "kombu",
@@ -40,7 +40,7 @@ def configure(settings: Settings, *, stream: TextIO = sys.stdout) -> None:
         else [
             structlog.dev.ConsoleRenderer(
                 colors=stream.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # the rich one prints variables: personal data
+                exception_formatter=structlog.dev.plain_traceback,  # the rich formatter prints variables: personal data
             )
         ]
     )
@@ -66,7 +66,7 @@ def configure(settings: Settings, *, stream: TextIO = sys.stdout) -> None:
 
 
 class _Lines(structlog.PrintLogger):
-    """Prints lines while somebody takes them: a full disk or a closed pipe loses a line and fails nothing else."""
+    """Prints lines and never raises: a full disk or a closed pipe loses the line, but fails nothing else."""
 
     def msg(self, message: str) -> None:
         """Print a line."""
@@ -85,7 +85,7 @@ def _drop_empty(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def _hide(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace what must never be logged, should a line ever carry it."""
+    """Redact fields that must never be logged, in case a line carries one."""
     for name in _CALLERS_WORDS & event.keys():
         event[name] = "[hidden]"
     return event

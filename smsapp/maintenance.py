@@ -1,4 +1,4 @@
-"""Find work that nobody was woken for: the queue may lose anything, the rows lose nothing."""
+"""The sweep: find work whose wake-up was lost. The queue may lose anything; the rows lose nothing."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 def sweep(rt: Runtime) -> None:
-    """Do each part of the round, whatever became of the part before."""
+    """Run every part of the sweep, even if an earlier part failed."""
     with singleton_lock(rt, Task.SWEEP) as may_run:
         for part in PARTS if may_run else ():
             try:
@@ -39,14 +39,14 @@ def sweep(rt: Runtime) -> None:
             except (SQLAlchemyError, RedisError, StaleMessageError) as error:
                 log.warning("sweep_part_failed", part=part.__name__, error=type(error).__name__)
             except Exception:
-                log.exception("sweep_part_broke", part=part.__name__)  # a defect of ours stops no other part
+                log.exception("sweep_part_broke", part=part.__name__)  # our bug must not stop the others
             else:
                 if done:
                     log.info("swept", part=part.__name__, count=done)
 
 
 def wake_for_due(rt: Runtime) -> int:
-    """Wake a sender when messages are due, for instance because the first wake-up was lost with the broker."""
+    """Wake a drain when messages are due, for instance because the first wake-up was lost with the broker."""
     return wake_senders(rt)
 
 

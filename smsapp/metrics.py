@@ -1,4 +1,4 @@
-"""Prometheus metrics of the web processes by name. Gauges that the database knows are read when `/metrics` is asked."""
+"""Prometheus metrics of the web processes by name. Gauges from the database are read when `/metrics` is scraped."""
 
 from prometheus_client import Counter, Histogram
 

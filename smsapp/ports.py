@@ -1,6 +1,6 @@
-"""What the service needs of the outside world: a Protocol for each port, and the values that pass through it.
+"""What the service needs from the outside world: a Protocol for each port, and the values that pass through it.
 
-The real ports are built by composition (`smsapp/connect.py`); tests bring their own.
+`smsapp/connect.py` builds the real ports; tests provide their own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +16,11 @@ from smsapp.twilio.callback import Callback
 
 
 class StreamUnavailableError(Exception):
-    """Redis did not take or give the entries in time."""
+    """Redis did not store or return the entries in time."""
 
 
 class StreamEntry(NamedTuple):
-    """One stream entry; `callback` is None when it cannot be read, and then `raw` has it as it is."""
+    """One stream entry; if it cannot be parsed, `callback` is None and `raw` holds its fields."""
 
     entry_id: str
     callback: Callback | None
@@ -28,31 +28,31 @@ class StreamEntry(NamedTuple):
 
 
 class Stream(Protocol):
-    """The durable queue of verified callbacks between their acknowledgement and their transaction."""
+    """The durable queue that holds verified callbacks from their acknowledgement until their transaction commits."""
 
     def append(self, callbacks: Sequence[Callback], *, flag: str, flag_ttl_ms: int) -> bool:
-        """Add callbacks and raise a flag; return whether it was down, so that somebody must be woken.
+        """Add callbacks and set a flag; return whether it was clear, in which case the caller must wake a worker.
 
         Raises:
-            StreamUnavailableError: they are not confirmed.
+            StreamUnavailableError: Redis did not confirm them.
         """
 
     def read(self, count: int, *, wait: timedelta | None = None) -> list[StreamEntry]:
-        """Take up to `count` entries that no consumer has had yet; without any, wait so long for the first."""
+        """Read up to `count` new entries; if there are none, wait up to `wait` for the first."""
 
     def reclaim(self, count: int, *, idle: timedelta) -> list[StreamEntry]:
-        """Take over up to `count` entries that a consumer took and did not acknowledge for so long."""
+        """Take over up to `count` entries that another consumer read but has not acknowledged for `idle`."""
 
     def acknowledge(self, entry_ids: Iterable[str]) -> None:
-        """Forget entries whose effects are committed."""
+        """Remove entries whose effects are committed."""
 
     def length(self) -> int:
-        """Return how many callbacks wait, those being processed included."""
+        """Return how many callbacks wait, including those being processed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaceRequest:
-    """What a drain would hand over by one sender: the size of its next message, and the most it has room for.
+    """What a drain would submit for one sender: the size of its next message, and the most that it has room for.
 
     `rate` is in segments per second; `head` and `want` are segments.
     """
@@ -64,21 +64,21 @@ class PaceRequest:
 
 
 class Pacer(Protocol):
-    """The clocks of paced senders."""
+    """The shared clocks of paced senders."""
 
     def take(self, lane: Lane, asks: Sequence[PaceRequest]) -> dict[str, int]:
-        """Return the segments that each sender may hand over now; they count as handed over."""
+        """Return the segments that each sender may submit now; they count as submitted."""
 
     def settle(self, sender: str, rate: float, segments: int) -> None:
-        """Count so many segments more than were granted; fewer than zero gives some back."""
+        """Charge this many segments beyond the grant; a negative number gives some back."""
 
     def behind_s(self, sender: str) -> float:
-        """Return for how many seconds what was handed over already fills the sender's pace; nothing is taken."""
+        """Return for how many seconds the granted segments use up the sender's pace; this grants nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerReply:
-    """What came of one request to a consumer. `status` is None when no readable answer came; `error` says why."""
+    """The result of one request to a consumer. `status` is None when no readable answer came; `error` says why."""
 
     status: int | None
     duration: timedelta
@@ -88,12 +88,12 @@ class ConsumerReply:
 
     @property
     def delivered(self) -> bool:
-        """Whether the consumer has the event: it said so with a 2xx, and the whole answer was readable."""
+        """Whether the consumer accepted the event: it answered 2xx, and the whole answer was readable."""
         return self.error is None and self.status is not None and 200 <= self.status < 300
 
     @property
     def gone(self) -> bool:
-        """Whether the consumer wants nothing more."""
+        """Whether the consumer wants no more events."""
         return self.status == 410
 
 
@@ -106,10 +106,10 @@ class Webhooks(Protocol):
 
 @dataclass(slots=True)
 class PendingEvent:
-    """An event that consumers hear of once its transaction is committed.
+    """An event that consumers get once its transaction has committed.
 
     The payload is rendered when it is read, from the message and the history entry that `event_seq` names; `data` is
-    the payload of events that have neither. `reopens` takes back an outcome that was told before.
+    the payload of events that have neither. `reopens` means that it revokes an outcome that was emitted before.
     """
 
     type: str
@@ -122,7 +122,7 @@ class PendingEvent:
 
 
 class Outbox(Protocol):
-    """Where events are written, in the transaction of the change that they tell of."""
+    """Where events are written, in the transaction of the change that they describe."""
 
     def write(self, session: Session, events: Sequence[PendingEvent]) -> bool:
-        """Number and write events as the last statement before the commit; return whether anybody listens."""
+        """Number and write events as the last statement before the commit; return whether there are consumers."""

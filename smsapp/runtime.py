@@ -1,4 +1,4 @@
-"""What a service needs of the world, as one value passed first to every function: no globals, no container."""
+"""Everything a service needs from outside, as one value passed first to every function: no globals, no container."""
 
 import random
 import threading
@@ -17,10 +17,10 @@ from smsapp.twilio.gateway import Gateway
 
 
 class Transaction:
-    """One transaction of the database and what follows from its commit.
+    """One database transaction, its events, and the calls that follow its commit.
 
-    Events are written with the change, as the last statement before the commit. Workers are woken after it: a task must
-    never look for a row that nobody can see. A rollback, also to a savepoint, takes back both.
+    Events are written with the change, by the last statement before the commit. Workers are woken after it: a task must
+    never look for a row that it cannot see yet. A rollback, even to a savepoint, discards both.
     """
 
     __slots__ = ("_afterwards", "_events", "listened_to", "session")
@@ -32,30 +32,30 @@ class Transaction:
         self._afterwards: list[Callable[[], object]] = []
 
     def emit(self, *events: PendingEvent) -> None:
-        """Let consumers hear of these, in this order, if and when the transaction commits."""
+        """Emit these events to consumers, in this order, if and when the transaction commits."""
         self._events.extend(events)
 
     def emit_all(self, events: Iterable[PendingEvent]) -> None:
-        """Do the same for many."""
+        """Emit an iterable of events, as `emit` does."""
         self._events.extend(events)
 
     def after_commit(self, call: Callable[[], object]) -> None:
-        """Call this once the transaction is committed, and never if it is not."""
+        """Call this once the transaction has committed, and never if it rolls back."""
         self._afterwards.append(call)
 
     def write_events(self, outbox: Outbox) -> None:
-        """Write what was emitted; nothing may be locked after this."""
+        """Write the emitted events; nothing may be locked after this."""
         if self._events:
             self.listened_to = outbox.write(self.session, self._events)
 
     def run_afterwards(self) -> None:
-        """Do what waits for the commit."""
+        """Make the calls that were deferred until after the commit."""
         for call in self._afterwards:
             call()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Roll the body back by itself when it raises, with what it emitted; the rest of the transaction goes on."""
+        """Roll back only the body and its events if it raises; the rest of the transaction can continue."""
         emitted, afterwards = len(self._events), len(self._afterwards)
         try:
             with self.session.begin_nested():
@@ -67,7 +67,7 @@ class Transaction:
 
 @contextmanager
 def transaction(sessions: sessionmaker[Session], outbox: Outbox) -> Iterator[Transaction]:
-    """Open a transaction that commits with its events when the body ends; afterwards call what waits for that."""
+    """Open a transaction that commits with its events when the body ends, then makes the deferred calls."""
     with sessions.begin() as session:
         tx = Transaction(session)
         yield tx
@@ -76,7 +76,7 @@ def transaction(sessions: sessionmaker[Session], outbox: Outbox) -> Iterator[Tra
 
 
 class RecentAnswer:
-    """A yes or no that is asked for at most once in so many seconds."""
+    """A cached yes or no that is refreshed at most once per interval."""
 
     def __init__(self, *, every_s: float = 1.0) -> None:
         self._every_s = every_s
@@ -84,7 +84,7 @@ class RecentAnswer:
         self._look_at = 0.0
 
     def exists(self, look: Callable[[], bool]) -> bool:
-        """Return the last answer, or ask when it is too old."""
+        """Return the cached answer, or call `look` when it is too old."""
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + self._every_s
@@ -92,16 +92,16 @@ class RecentAnswer:
         return self._any
 
     def expect(self) -> None:
-        """Ask the next time: this process has just changed what the answer depends on."""
+        """Discard the cached answer, because this process has just changed what it depends on."""
         self._look_at = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Ports of one process. `stopping` is set when it was asked to end: loops then finish what they hold.
+    """Ports of one process. `stopping` is set when it was asked to stop: loops then finish the work they hold.
 
-    `any_suppression`: whether anybody has opted out of anything; who has none pays for one question a second. The first
-    opt-out ever may go unnoticed for that second; the claim of a message always looks.
+    `any_suppression` caches whether anybody has opted out of anything, so an installation without opt-outs pays for one
+    query a second. The first opt-out ever may go unnoticed for that second, but the claim of a message always checks.
     """
 
     settings: Settings
@@ -119,7 +119,7 @@ class Runtime:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Open a transaction: it commits with its events when the body ends, then wakes those it concerns."""
+        """Open a transaction that commits with its events when the body ends, then wakes the workers concerned."""
         with transaction(self.sessions, self.outbox) as tx:
             yield tx
         if tx.listened_to:

@@ -1,4 +1,4 @@
-"""Every table of the service, so that its metadata is whole: for Alembic, and for foreign keys between rooms."""
+"""Import every table, so that the metadata is complete: for Alembic, and for foreign keys between rooms."""
 
 from smsapp.bulk import models as _bulk
 from smsapp.callbacks import models as _callbacks

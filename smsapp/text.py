@@ -1,7 +1,7 @@
-"""Text that people typed, brought to one form before it is compared: what looks the same is the same.
+"""Normalize text that people typed before it is compared, so that what looks the same is the same.
 
-Word processors, spreadsheets and phones put in no-break spaces, byte order marks, zero-width characters and letters
-composed in two ways. Nobody sees them, and nobody can mend what they cannot see.
+Word processors, spreadsheets and phones insert no-break spaces, byte order marks, zero-width characters and letters in
+composed or decomposed form. Nobody sees these, and nobody can fix what they cannot see.
 """
 
 import unicodedata
@@ -13,14 +13,14 @@ _UNSEEN = frozenset(
     {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0}
     | {*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 )
-"""Invisible without being of the category Cf: joiners, fillers and variation selectors.
+"""Invisible characters outside the category Cf: joiners, fillers and variation selectors.
 
 Source: `Default_Ignorable_Code_Point` in https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt.
 """
 
 
 def normalize(text: str) -> str:
-    """Return the text as it is compared: spaces of any kind as spaces, nothing that cannot be seen, NFC, case as it is.
+    """Return the text in the form for comparison: plain spaces, no invisible characters, NFC, case unchanged.
 
     Line breaks and tabs count as spaces; other control characters stay, since no one types them.
     """
@@ -30,12 +30,12 @@ def normalize(text: str) -> str:
 
 
 def normalize_name(text: str) -> str:
-    """Return the name of a column or placeholder as it is compared: also with no space around it, and one between."""
+    """Return a column or placeholder name in the form for comparison: also stripped, and with single spaces."""
     return " ".join(normalize(text).split())
 
 
 class _Seen(dict[int, int | None]):
-    """What a code point stands for when it is compared; only those that stand for another are kept."""
+    """The replacement of each code point in a comparison; only code points that are replaced are cached."""
 
     def __missing__(self, code: int) -> int | None:
         character = chr(code)

@@ -9,5 +9,5 @@ def rfc3339(value: datetime) -> str:
 
 
 def optional_rfc3339(value: datetime | None) -> str | None:
-    """Return a time in UTC, with milliseconds, or None without one."""
+    """Return a time in UTC, with milliseconds, or None for None."""
     return rfc3339(value) if value else None

@@ -17,7 +17,7 @@ from smsapp.runtime import Runtime
 from worker import broker
 
 DATABASE_CONNECTIONS = 40
-"""More than the threads of a worker (WORKER_THREADS) and one more for each drain that sends: none waits for another."""
+"""More than a worker's threads (WORKER_THREADS) plus one per sending drain, so that none waits for a connection."""
 
 try:
     _settings = load_settings()
@@ -43,13 +43,13 @@ def _tune_gc(**_: Any) -> None:
 
 @worker_shutting_down.connect
 def _stop_drains(**_: Any) -> None:
-    """Let drains finish what they hold and leave the rest to others."""
+    """Let drains finish the work they hold and leave the rest to other workers."""
     for rt in _runtime:
         rt.stopping.set()
 
 
 def runtime() -> Runtime:
-    """Return this process's runtime; the first call connects it."""
+    """Return this process's runtime; the first call builds it."""
     if not _runtime:
         sessions = make_sessions(_settings.database_url, pool_size=DATABASE_CONNECTIONS)
         _runtime.append(build_runtime(_settings, sessions=sessions, celery=app, patient=True))

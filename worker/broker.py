@@ -1,9 +1,9 @@
-"""Redis as Celery's broker, with a defect of kombu 5.7 mended that ends a worker together with its connection.
+"""Redis as Celery's broker, with a fix for a bug in kombu 5.7 that stops a worker when its connection breaks.
 
-When Redis goes away while a job is not acknowledged yet, kombu closes the channel, then looks up the address of the
-connection that it has already forgotten: an AttributeError, which Celery takes for the worker's own and never connects
-again. As the connection error that it is, it is survived. Nothing is lost by not giving those jobs back: the sweep
-wakes whoever has work to do, and Redis returns them after the visibility timeout.
+When Redis goes down while a task is unacknowledged, kombu closes the channel, then looks up the address of the
+connection that it has already dropped. That raises an AttributeError, which Celery takes for an error of the worker
+itself, so it never reconnects. We raise it as a connection error, from which Celery recovers. Not returning those tasks
+loses nothing: the sweep wakes the workers, and Redis redelivers the tasks after the visibility timeout.
 """
 
 from typing import Any
@@ -21,11 +21,11 @@ class _Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """What `redis://` and `rediss://` stand for once `install` was called."""
+    """The transport for `redis://` and `rediss://` once `install` was called."""
 
     Channel = _Channel
 
 
 def install() -> None:
-    """Make this process's Celery use it; under kombu's own name, since other programs read broker URLs, too."""
+    """Make Celery in this process use the fix, under kombu's own URL schemes, since other programs read the URL too."""
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__name__}"))

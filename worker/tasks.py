@@ -1,4 +1,4 @@
-"""One task per job, each two lines: the service decides."""
+"""The Celery tasks, two lines each: the service decides."""
 
 from smsapp.bulk.feed import feed_jobs as feed
 from smsapp.callbacks.track import track_callbacks as track
@@ -15,49 +15,49 @@ from worker.app import app, runtime
 
 @app.task(name=str(Task.SEND_OTP))
 def send_otp(slot: int = 0) -> None:
-    """Submit codes that are due to Twilio."""
+    """Submit due codes to Twilio."""
     send(runtime(), slot, Lane.OTP)
 
 
 @app.task(name=str(Task.SEND_MESSAGES))
 def send_messages(slot: int = 0) -> None:
-    """Submit what is due to Twilio."""
+    """Submit due messages to Twilio."""
     send(runtime(), slot)
 
 
 @app.task(name=str(Task.SEND_BULK))
 def send_bulk(slot: int = 0) -> None:
-    """Submit what is due of campaigns to Twilio."""
+    """Submit due campaign messages to Twilio."""
     send(runtime(), slot, Lane.BULK)
 
 
 @app.task(name=str(Task.TRACK_CALLBACKS))
 def track_callbacks(slot: int = 0) -> None:
-    """Persist the callbacks that wait."""
+    """Persist waiting callbacks."""
     track(runtime(), slot)
 
 
 @app.task(name=str(Task.FEED_JOBS))
 def feed_jobs(slot: int = 0) -> None:
-    """Make messages of the next rows of jobs."""
+    """Create messages from the next rows of bulk jobs."""
     feed(runtime(), slot)
 
 
 @app.task(name=str(Task.PUSH_EVENTS))
 def push_events(slot: int = 0) -> None:
-    """Tell consumers what they are owed."""
+    """Push pending events to consumers."""
     push(runtime(), slot)
 
 
 @app.task(name=str(Task.SWEEP))
 def sweep() -> None:
-    """Find work that nobody was woken for."""
+    """Find work whose wake-up was lost."""
     sweep_up(runtime())
 
 
 @app.task(name=str(Task.RECONCILE))
 def reconcile() -> None:
-    """Ask Twilio about what it has not told us."""
+    """Poll Twilio for statuses that no callback has reported."""
     ask_twilio(runtime())
 
 
@@ -69,5 +69,5 @@ def check_ledger() -> None:
 
 @app.task(name=str(Task.CHECK_DELIVERY))
 def check_delivery() -> None:
-    """Park countries to which hardly anything is delivered."""
+    """Park countries where hardly any messages are delivered."""
     judge_delivery(runtime())

@@ -1,8 +1,8 @@
-"""The queue as the rest of the service sees it: job names, and waking a worker without a queue full of wake-ups.
+"""The task queue as the rest of the service sees it: task names, and waking a worker without flooding the queue.
 
-The row is the truth and the queue is a hint, so a job carries no work, only the news that there is some. One job drains
-whatever is due, and while it waits or runs, a flag in Redis keeps everybody else from publishing another: publishing
-costs half a millisecond or more, setting a flag a twentieth of that.
+The row is the truth and the queue is a hint, so a task carries no work, only the news that there is some. One task
+drains whatever is due. While it waits or runs, a flag in Redis keeps other processes from publishing another:
+publishing costs half a millisecond or more, setting a flag a twentieth of that.
 """
 
 import time
@@ -22,17 +22,17 @@ from smsapp.queue.lanes import Lane
 log = structlog.get_logger(__name__)
 
 FLAG_TTL_MS = 5_000
-"""How long a wake-up counts as under way without a sign of life; a lost job is published again after that."""
+"""How long a wake-up counts as in progress without a heartbeat; a lost task is published again after that."""
 
 LOCK_TTL_S = 5.0
-"""How long a task that runs alone keeps its lock without a sign of life; it is renewed three times as often."""
+"""How long a singleton task keeps its lock without a heartbeat; the lock is renewed three times as often."""
 
 REDIS_TIMEOUT_S = 0.5
 _PAUSE_AFTER_FAILURE_S = 1.0
 
 
 class Task(StrEnum):
-    """Every task by name; the web publishes by name and never imports the worker."""
+    """Every task by name; the web process publishes by name and never imports the worker."""
 
     SEND_OTP = "smsapp.send_otp"
     SEND_MESSAGES = "smsapp.send_messages"
@@ -47,7 +47,7 @@ class Task(StrEnum):
 
 
 class QueueName(StrEnum):
-    """Celery queues; a process may serve one or several."""
+    """Celery queues; a worker process may serve one or several."""
 
     OTP = "otp"
     SEND = "send"
@@ -76,11 +76,11 @@ SENDING: Mapping[Lane, Task] = {
     Lane.NORMAL: Task.SEND_MESSAGES,
     Lane.BULK: Task.SEND_BULK,
 }
-"""The job that submits what is due in a lane."""
+"""The task that submits the due messages of a lane."""
 
 
 class TaskLock(Protocol):
-    """A lock with an owner, as redis-py has it. `timeout` is how many seconds it lives without renewal."""
+    """A lock with an owner, as redis-py has it. `timeout` is how many seconds it lasts without renewal."""
 
     timeout: float | None
 
@@ -88,14 +88,14 @@ class TaskLock(Protocol):
         """Take the lock, or return False at once when another owner has it."""
 
     def reacquire(self) -> bool:
-        """Start its time anew.
+        """Restart the lock's TTL.
 
         Raises:
             LockError: it is not ours any more.
         """
 
     def release(self) -> None:
-        """Give it back.
+        """Release the lock.
 
         Raises:
             LockError: it is not ours any more.
@@ -106,23 +106,23 @@ class TaskQueue(Protocol):
     """The task queue, as services use it."""
 
     def wake(self, job: Task, slot: int = 0) -> bool:
-        """Publish the task unless it is under way; never raises: without a broker, the sweep finds the work."""
+        """Publish the task unless it is in progress; never raises: without a broker, the sweep finds the work."""
 
     def publish(self, job: Task, slot: int = 0) -> bool:
-        """Put the task on its queue, its flag being up already; never raises."""
+        """Publish the task, whose flag is already set; never raises."""
 
     def keep(self, job: Task, slot: int = 0) -> None:
-        """Say that this slot's task is still at work."""
+        """Renew the flag of this slot: its task is still running."""
 
     def release(self, job: Task, slot: int = 0) -> None:
-        """Say that this slot's task ended; what comes now needs a new one."""
+        """Clear the flag of this slot: its task has ended, and new work needs a new one."""
 
     def lock(self, job: Task) -> "TaskLock":
         """Return the lock of a task that runs in one worker at a time, not acquired yet."""
 
 
 class CeleryTaskQueue:
-    """The real one: flags in Redis, jobs on Celery. Slots let a drain that falls behind call for help."""
+    """The real task queue: flags in Redis, tasks on Celery. Slots let a drain that falls behind wake another one."""
 
     def __init__(self, redis: Redis, celery: Celery, *, lock_ttl_s: float = LOCK_TTL_S) -> None:
         self._redis = redis
@@ -131,7 +131,7 @@ class CeleryTaskQueue:
         self._paused_until = 0.0
 
     def wake(self, job: Task, slot: int = 0) -> bool:
-        """Publish the job unless it is under way; never raises: without a broker, the sweep finds the work."""
+        """Publish the task unless it is in progress; never raises: without a broker, the sweep finds the work."""
         if time.monotonic() < self._paused_until:
             return False
         try:
@@ -143,7 +143,7 @@ class CeleryTaskQueue:
         return self.publish(job, slot)
 
     def publish(self, job: Task, slot: int = 0) -> bool:
-        """Put the job on its queue, its flag being up already; never raises."""
+        """Publish the task, whose flag is already set; never raises."""
         try:
             self._celery.send_task(str(job), args=[slot], queue=str(ROUTES[job]), ignore_result=True)
         except (RedisError, OperationalError, OSError) as error:
@@ -152,7 +152,7 @@ class CeleryTaskQueue:
         return True
 
     def _pause(self, job: Task, error: Exception) -> None:
-        """Leave a broker alone that just failed: each try may cost half a second."""
+        """Pause publishing after the broker failed: each attempt may cost half a second."""
         self._paused_until = time.monotonic() + _PAUSE_AFTER_FAILURE_S
         log.warning("wake_up_failed", job=str(job), error=type(error).__name__)
 
@@ -163,11 +163,11 @@ class CeleryTaskQueue:
         )
 
     def keep(self, job: Task, slot: int = 0) -> None:
-        """Say that this slot's job is still at work."""
+        """Renew the flag of this slot: its task is still running."""
         self._redis.set(flag_of(job, slot), b"1", px=FLAG_TTL_MS)
 
     def release(self, job: Task, slot: int = 0) -> None:
-        """Say that this slot's job ended; what comes now needs a new one."""
+        """Clear the flag of this slot: its task has ended, and new work needs a new one."""
         self._redis.delete(flag_of(job, slot))
 
 
@@ -196,5 +196,5 @@ def publisher_options() -> dict[str, Any]:
 
 
 def flag_of(job: Task, slot: int = 0) -> str:
-    """Return the key that says that this slot's job is under way."""
+    """Return the Redis key of the flag that this slot's task is in progress."""
     return f"smsapp:wake:{job}:{slot}"
