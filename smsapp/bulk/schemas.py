@@ -10,11 +10,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from smsapp.sending.option_schemas import ONE_TEXT, SendOptions, TextSource
+from smsapp.sending.option_schemas import ONE_TEXT, Body, SendOptions, TextSource
 from smsapp.uploads.rows import MAX_ROWS
 from smsapp.web.fields import CursorOf, Text
 from smsapp.web.inputs import SCHEMA_REF, PlainSchemas
-from smsapp.web.openapi_parts import Document, RoomDocument, UploadCell, csv_body, json_body
+from smsapp.web.openapi_parts import Document, RoomDocument, UploadCell, csv_body, default_in_words, json_body
 
 
 class JobOptions(SendOptions, TextSource):
@@ -28,6 +28,16 @@ class JobOptions(SendOptions, TextSource):
         bool,
         Field(description="Send a row, too, that has the same number and the same text as an earlier one."),
     ] = False
+
+
+class CsvOptions(JobOptions):
+    """The options in the query, beside a body of CSV; there `text` is what is `body` everywhere else.
+
+    A parameter called `body` beside the request's body is one name for two things to generators of clients. The
+    service takes it all the same (`JobOptions`).
+    """
+
+    body: Annotated[Body, Field(alias="text")] = None
 
 
 class JobListQuery(BaseModel):
@@ -63,7 +73,7 @@ class JobUpload(JobOptions):
                     "rows": [{"to": "+14155552671", "name": "Ada"}],
                 }
             ],
-            "oneOf": ONE_TEXT,
+            **ONE_TEXT,
         }
     )
 
@@ -190,9 +200,11 @@ _CSV = "to,name\n+14155552671,Ada\n"
 
 def _queries() -> list[Document]:
     """Return the options of a job as query parameters: an upload that is CSV has no other place for them."""
-    schemas = JobOptions.model_json_schema(schema_generator=PlainSchemas, ref_template=SCHEMA_REF)[
+    schemas = CsvOptions.model_json_schema(schema_generator=PlainSchemas, ref_template=SCHEMA_REF)[
         "properties"
     ]
+    for schema in schemas.values():
+        default_in_words(schema)  # a client that sent it along with another upload than CSV would be refused
     return [
         {"name": name, "in": "query", "required": False, "explode": True, "schema": schema}
         for name, schema in schemas.items()

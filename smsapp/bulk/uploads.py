@@ -8,7 +8,7 @@ from typing import IO, Any, Literal
 from pydantic import ValidationError
 
 from smsapp.bulk.rows import REFERENCE, TO
-from smsapp.bulk.schemas import JobOptions
+from smsapp.bulk.schemas import CsvOptions, JobOptions
 from smsapp.templates.rules import Template
 from smsapp.uploads.csv_rows import CsvRows
 from smsapp.uploads.json_rows import read_options, read_rows
@@ -30,7 +30,9 @@ class Upload:
 
     def pointer(self, name: str) -> str:
         """Return a pointer to an option: a JSON Pointer, or its query parameter."""
-        return f"?{name}" if self.options_in == "query" else f"/{name}"
+        if self.options_in == "body":
+            return f"/{name}"
+        return f"?{type(self.options).model_fields[name].alias or name}"
 
     def unused_columns(self, template: Template) -> list[str] | None:
         """Return the columns that the text does not use; None for JSON, where each row names its own values.
@@ -115,8 +117,9 @@ def _options(given: Mapping[str, Sequence[str]], location: str) -> JobOptions:
         raise invalid_request(Fault(f"?{repeated[0]}", "repeated", "Give this parameter once."))
     if "on_failure" in values:
         values["on_failure"] = _decoded(values["on_failure"])
+    kind = CsvOptions if location == "query" and "text" in values else JobOptions
     try:
-        return JobOptions.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise refusal(error, "query" if location == "query" else "json") from None
 

@@ -12,16 +12,28 @@ from smsapp.templates.schemas import TemplateName, TemplateVersion
 from smsapp.web.fields import QuietSpan, Sender, Tag, Text, Time, Url
 
 _OF_TEMPLATE = ("template", "template_version", "values")
-ONE_TEXT: list[JsonValue] = [
-    {
+ONE_TEXT: dict[str, JsonValue] = {
+    "if": {"required": ["template"], "properties": {"template": {"type": "string"}}},
+    "then": {"properties": {"body": {"type": "null"}}},
+    "else": {
         "required": ["body"],
         "properties": {"body": {"type": "string"}, **{name: {"type": "null"} for name in _OF_TEMPLATE}},
     },
-    {"required": ["template"], "properties": {"template": {"type": "string"}, "body": {"type": "null"}}},
-]
-"""The rules of `TextSource` as JSON Schema."""
+}
+"""The rules of `TextSource` as JSON Schema; with `oneOf`, generators of clients forget all other properties."""
 
 _T = TypeVar("_T")
+
+
+Body = Annotated[
+    Text | None,
+    Field(
+        min_length=1,
+        max_length=MAX_BODY_CHARS,
+        description="The text. That of a job has a `{{placeholder}}` for each column that it uses.",
+        validate_default=True,
+    ),
+]
 
 
 def with_a_template(value: _T, info: ValidationInfo) -> _T:
@@ -34,21 +46,13 @@ def with_a_template(value: _T, info: ValidationInfo) -> _T:
 class TextSource(BaseModel):
     """Where the words come from: `body` or `template`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": ONE_TEXT})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={**ONE_TEXT})
 
     template: Annotated[TemplateName | None, Field(description="A stored template instead of `body`.")] = None
     template_version: Annotated[
         TemplateVersion | None, Field(description="One of its versions; without it, the newest.")
     ] = None
-    body: Annotated[
-        Text | None,
-        Field(
-            min_length=1,
-            max_length=MAX_BODY_CHARS,
-            description="The text. That of a job has a `{{placeholder}}` for each column that it uses.",
-            validate_default=True,
-        ),
-    ] = None
+    body: Body = None
 
     @field_validator("template_version")
     @classmethod

@@ -20,7 +20,7 @@ class SendRequest(SendOptions, TextSource):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"to": "+14155552671", "body": "Your code is 123456"}],
-            "oneOf": ONE_TEXT,
+            **ONE_TEXT,
         },
     )
 

@@ -1,5 +1,6 @@
 """The API document: what APIFlask derives from the views, completed with what it cannot know."""
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
@@ -12,7 +13,17 @@ from pydantic.json_schema import models_json_schema
 
 from smsapp.web.inputs import SCHEMA_REF, PlainSchemas, header_name
 from smsapp.web.openapi_links import add_links
-from smsapp.web.openapi_parts import HEADERS, PARAMETERS, PROBLEMS, TEXT, Document, ProblemKind, RoomDocument
+from smsapp.web.openapi_parts import (
+    HEADERS,
+    PARAMETERS,
+    PROBLEMS,
+    TAGS,
+    TEXT,
+    Document,
+    ProblemKind,
+    RoomDocument,
+    default_in_words,
+)
 from smsapp.web.problems import PROBLEM_TYPE
 from smsapp.web.schemas import Problem
 
@@ -64,13 +75,14 @@ def init_app(app: APIFlask, rooms: Sequence[RoomDocument]) -> None:
         SECURITY_SCHEMES={SIGNED: _SIGNED_BY_TWILIO},
         INFO={
             "description": "Sends SMS through Twilio and can always say what became of each one.",
+            "contact": {"name": "Whoever runs the service"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
     )
-    app.spec_processor(partial(_complete, rooms=rooms))
+    app.spec_processor(partial(_complete, rooms=rooms, app=app))
 
 
-def _complete(spec: Any, *, rooms: Sequence[RoomDocument]) -> Any:
+def _complete(spec: Any, *, rooms: Sequence[RoomDocument], app: APIFlask) -> Any:
     _, definitions = models_json_schema(
         [(model, "serialization") for room in rooms for model in room.answers]
         + [(model, "validation") for room in rooms for model in room.requests],
@@ -87,9 +99,14 @@ def _complete(spec: Any, *, rooms: Sequence[RoomDocument]) -> Any:
     components["parameters"] = PARAMETERS
     components["headers"] = HEADERS
     queries = {name: parameters for room in rooms for name, parameters in room.queries.items()}
+    descriptions = dict(_descriptions(app))
     for operation in _operations(spec):
         name = operation["operationId"]
+        operation["description"] = descriptions[name] or operation["description"]
         _complete_operation(operation, body=bodies.get(name), queries=deepcopy(queries.get(name, ())))
+        _tell_defaults(operation.get("requestBody", {}), components["schemas"])
+    spec["servers"] = [{"url": "/", "description": "The service that this document is from."}]
+    spec["tags"] = [{"name": name, "description": description} for name, description in TAGS.items()]
     add_links(spec["paths"])
     spec["paths"] = dict(sorted(spec["paths"].items()))
     return spec
@@ -98,6 +115,36 @@ def _complete(spec: Any, *, rooms: Sequence[RoomDocument]) -> Any:
 def _operations(spec: Document) -> Iterator[Document]:
     for path in spec["paths"].values():
         yield from path.values()
+
+
+def _tell_defaults(body: Document, schemas: Document) -> None:
+    """Take the defaults out of all schemas that a request's body refers to, and say them in words."""
+    for name in _referred(body, schemas, set()):
+        for member in schemas[name].get("properties", {}).values():
+            default_in_words(member)
+
+
+def _referred(part: object, schemas: Document, found: set[str]) -> Iterator[str]:
+    """Yield the name of each schema that the part of the document refers to, itself or through others."""
+    if isinstance(part, list):
+        for item in part:
+            yield from _referred(item, schemas, found)
+    elif isinstance(part, dict):
+        name = str(part.get("$ref", "")).rpartition("/")[2]
+        if name in schemas and name not in found:
+            found.add(name)
+            yield name
+            yield from _referred(schemas[name], schemas, found)
+        for item in part.values():
+            yield from _referred(item, schemas, found)
+
+
+def _descriptions(app: APIFlask) -> Iterator[tuple[str, str]]:
+    """Yield what each operation does, by its id: the whole docstring of its view."""
+    for view in app.view_functions.values():
+        name = getattr(view, "_spec", {}).get("operation_id")
+        if name:
+            yield name, inspect.cleandoc(view.__doc__ or "")
 
 
 def _forms(bodies: Iterable[Document]) -> Iterator[str]:

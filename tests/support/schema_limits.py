@@ -54,8 +54,13 @@ LIMITS = (
     Limit(_SENDS, r"[/?]template", "unknown", "templates come and go"),
     Limit("sendMessage", "/to", "opted_out", "somebody was suppressed before"),
     Limit("addSuppression", "", "invalid", "a sender excludes a Messaging Service"),
-    Limit("create(Job|Template|TemplateVersion)", r"[/?]body", "lone_braces|bad_placeholder", "braces pair"),
-    Limit("createJob", r"[/?](body|template_version)", "invalid|required", "one text", _FILES),
+    Limit(
+        "create(Job|Template|TemplateVersion)",
+        r"[/?](body|text)",
+        "lone_braces|bad_placeholder",
+        "braces pair",
+    ),
+    Limit("createJob", r"[/?](body|text|template_version)", "invalid|required", "one text", _FILES),
     Limit("createJob", r"\?\w+", "unknown_field", "options of CSV alone", "(?!text/csv).*"),
     Limit(_UPLOADS, "", "missing_column|malformed_csv|no_rows|repeated_column", "CSV has a form", _FILES),
     Limit(_UPLOADS, "Content-Type", "wrong_charset", "and a character set", _FILES),
@@ -95,7 +100,8 @@ def _one_text(case: Case) -> None:
     if isinstance(options, dict):
         options.pop("template", None)
         options.pop("template_version", None)
-        options["body"] = options.get("body") or "Hello!"
+        name = "text" if is_csv else "body"
+        options[name] = options.get(name) or "Hello!"
 
 
 @schemathesis.hook

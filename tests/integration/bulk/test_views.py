@@ -82,6 +82,12 @@ def test_a_csv_file_becomes_a_job_that_waits(api: Api) -> None:
     assert stored(api) == (1, 2, 0)
 
 
+def test_beside_csv_the_text_may_be_called_text_or_body(api: Api) -> None:
+    jobs = [created(upload(api, CSV, **{name: "Hi {{name}}"})) for name in ("text", "body")]
+
+    assert [(job["body"], job["segments"]) for job in jobs] == [("Hi {{name}}", 2)] * 2
+
+
 def test_json_rows_become_a_job(api: Api) -> None:
     document = {
         "rows": [{"to": NUMBER, "name": "Ann", "client_reference": "o-1"}, {"to": "nobody", "name": "Bob"}],
@@ -206,6 +212,11 @@ def test_duplicates_are_counted_and_left_out_unless_they_are_wanted(api: Api) ->
         ({"body": "Hi", "on_failure": '{"steps": []}'}, {"?on_failure": "too_short"}),
         ({"body": "Hi", "sensitive": "perhaps"}, {"?sensitive": "wrong_type"}),
         ({"body": ["Hi", "Ho"]}, {"?body": "repeated"}),
+        ({"text": "Hi {{name"}, {"?text": "lone_braces"}),
+        ({"text": "x" * 1601}, {"?text": "too_long"}),
+        ({"text": "Hi", "template": "x"}, {"?text": "invalid"}),
+        ({"text": "Hi", "body": "Hi"}, {"?body": "unknown_field"}),
+        ({"text": ["Hi", "Ho"]}, {"?text": "repeated"}),
     ],
 )
 def test_faulty_options_are_named_and_nothing_is_stored(

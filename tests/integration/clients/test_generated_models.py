@@ -62,6 +62,6 @@ def test_generated_models_make_requests_and_read_answers(api: Api, models: Modul
 
 
 def test_generated_models_know_what_the_service_would_refuse(models: ModuleType) -> None:
-    for document in ({"to": TO}, {"to": "nobody", "body": "x"}, {"to": TO, "body": "x", "colour": "red"}):
+    for document in ({"body": "x"}, {"to": "nobody", "body": "x"}, {"to": TO, "body": "x", "colour": "red"}):
         with pytest.raises(ValueError, match="SendRequest"):
             models.SendRequest.model_validate(document)
