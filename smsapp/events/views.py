@@ -116,7 +116,7 @@ def _chunks(rt: Runtime, watch: FeedWatch, page: FeedPage, wanted: FeedFilter) -
             page = read_feed(rt, page.next_after, wanted)
         except (SQLAlchemyError, CursorExpiredError, CursorUnknownError) as error:
             log.warning("event_stream_ended", error=type(error).__name__)
-            return  # the reader connects again and is told
+            return  # the reader reconnects and gets the error
 
 
 def _frame(event: dict[str, Any]) -> bytes:

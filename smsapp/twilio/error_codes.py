@@ -43,8 +43,8 @@ class Actor(StrEnum):
     """Who must act before the next message fares better."""
 
     NOBODY = "nobody"  # time heals it
-    CALLER = "caller"  # whoever composed the message and chose its recipient
-    OPERATOR = "operator"  # whoever runs this service and its Twilio account
+    CALLER = "caller"  # the author of the message, who chose its recipient
+    OPERATOR = "operator"  # the operator of this service and its Twilio account
     RECIPIENT = "recipient"
     TWILIO = "twilio"
 
@@ -715,9 +715,9 @@ OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
 def explain(code: int | None, *, http_status: int | None = None, status: str | None = None) -> Failure:
     """Return what is known of a failure, or the cautious default for what is not.
 
-    Give `http_status` for a refused request, `status` (Twilio's word) for a message that ended badly. With an
-    unknown code `failed` is never sent again, `undelivered` once; 400 is final, 401 and 403 concern the
-    account, 404 our settings, 429 passes, 5xx is ambiguous. `code` None means that Twilio gave none.
+    Give `http_status` for a refused request, `status` (Twilio's raw status) for a message that ended badly. With an
+    unknown code `failed` is never sent again, `undelivered` once; 400 is final, 401 and 403 concern the account, 404
+    our settings, 429 passes, 5xx is ambiguous. `code` None means that Twilio gave none.
     """
     known = None if code is None else FAILURES.get(code) or OWN_FAILURES.get(code)
     if known is not None:
