@@ -20,6 +20,9 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_url": settings.redis_url,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # after 100 a worker would give up, and nothing would restart it
+        # Redis that says no (a replica during a failover, memory full) is waited for like one that is away;
+        # by default its answer ends the worker.
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             # With the defaults a lost task is redelivered up to 100 s after its timeout; with these, within 1 s.

@@ -46,6 +46,13 @@ class Stream(Protocol):
     def acknowledge(self, entry_ids: Iterable[str]) -> None:
         """Remove entries whose effects are committed."""
 
+    def check(self) -> None:
+        """Write something that is forgotten soon.
+
+        Raises:
+            RedisError: Redis is away, or refuses to be written to.
+        """
+
     def length(self) -> int:
         """Return how many callbacks wait, including those being processed."""
 

@@ -5,6 +5,7 @@ from smsapp.callbacks import models as _callbacks
 from smsapp.db import models as _db
 from smsapp.db.base import Base
 from smsapp.events import models as _events
+from smsapp.health import models as _health
 from smsapp.inbound import models as _inbound
 from smsapp.keys import models as _keys
 from smsapp.messages import models as _messages
@@ -18,6 +19,7 @@ ROOMS = (
     _callbacks,
     _db,
     _events,
+    _health,
     _inbound,
     _keys,
     _messages,

@@ -20,6 +20,8 @@ from smsapp.twilio.callback import Callback
 
 STREAM = "smsapp:callbacks"
 GROUP = "track"
+_CHECK = "smsapp:health"
+_CHECK_MS = 10_000
 _FIELD = b"v"
 
 _APPEND = f"""
@@ -98,6 +100,14 @@ class CallbackStream:
             pipeline.xack(STREAM, GROUP, *ids)
             pipeline.xdel(STREAM, *ids)
             pipeline.execute()
+
+    def check(self) -> None:
+        """Write something that is forgotten soon.
+
+        Raises:
+            RedisError: Redis is away, or refuses to be written to.
+        """
+        self._redis.set(_CHECK, b"1", px=_CHECK_MS)
 
     def length(self) -> int:
         """Return how many callbacks wait, those being processed included."""

@@ -16,12 +16,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsapp.callbacks import dead_letters
 from smsapp.cli.runtime import command_runtime
 from smsapp.db.sessions import reading
+from smsapp.health.checks import OK, check_database, check_redis
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.tasks import make_publisher
 from smsapp.runtime import Runtime
 
 _TIMEOUT_S = 5.0
 _PING_S = 2.0
+_REFUSED_BY_REDIS = {
+    "read_only": "REDIS_URL leads to a replica: name the primary, or promote it (`REPLICAOF NO ONE`).",
+    "out_of_memory": "Raise `maxmemory`, and keep `maxmemory-policy noeviction`.",
+}
 _LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 - names to recognise, nothing is bound
 
 
@@ -62,17 +67,20 @@ def _database(rt: Runtime) -> Finding:
         )
     if current != head:
         return Finding("database", "its tables are not up to date", "Run `python -m smsapp db upgrade`.")
+    if (state := check_database(rt)) != OK:
+        return Finding(
+            "database", f"it takes no writes ({state})", "Is DATABASE_URL the primary, and has it space?"
+        )
     return Finding("database")
 
 
 def _redis(rt: Runtime) -> Finding:
-    try:
-        rt.stream.length()
-    except (RedisError, OSError) as error:
-        return Finding(
-            "redis", f"it does not answer ({type(error).__name__})", "Check REDIS_URL and the server."
-        )
-    return Finding("redis")
+    state = check_redis(rt)
+    if state == OK:
+        return Finding("redis")
+    if state in _REFUSED_BY_REDIS:
+        return Finding("redis", f"it takes no writes ({state})", _REFUSED_BY_REDIS[state])
+    return Finding("redis", f"it does not answer ({state})", "Check REDIS_URL and the server.")
 
 
 def _twilio(rt: Runtime) -> Finding:

@@ -3,12 +3,21 @@
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 READ_ONLY = {"read_only": True}
 """Execution options of a read-only transaction: on SQLite it then takes no write lock."""
 
-_BUSY_TIMEOUT_MS = 10_000
+_READ_ONLY = "25006"
+"""SQLSTATE read_only_sql_transaction: after a failover the open connections lead to what is a standby now."""
+
+_REFUSING = frozenset({_READ_ONLY, "53100", "53200", "53300", "57P01", "57P02", "57P03", "57P04"})
+"""SQLSTATEs of a server that is there and says no: read-only, disk full, out of memory, too many connections, shutting
+down, starting up, database dropped (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+BUSY_TIMEOUT_MS = 10_000
 _DATABASE_TIMEOUT_S = 5
 
 
@@ -44,13 +53,14 @@ def prepare_engine(engine: Engine) -> Engine:
     with SQLITE_BUSY at once when another process wrote in between.
     """
     if engine.dialect.name != "sqlite":
+        event.listen(engine, "handle_error", _wait_for_another_server)
         return engine
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # a message answered with 202 survives a power cut
         cursor.execute("PRAGMA foreign_keys = ON")
@@ -62,6 +72,22 @@ def prepare_engine(engine: Engine) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _wait_for_another_server(context: ExceptionContext) -> OperationalError | None:
+    """Treat a server that refuses like one that is away: drop its connections, and let callers try again.
+
+    A connection that a failover has made read-only stays so for as long as it is open; the next one finds the primary.
+    """
+    state = getattr(context.original_exception, "sqlstate", None)
+    if state not in _REFUSING:
+        return None
+    context.is_disconnect = True
+    if isinstance(context.sqlalchemy_exception, OperationalError):
+        return None
+    return OperationalError(
+        context.statement, None, context.original_exception, hide_parameters=True, connection_invalidated=True
+    )
 
 
 def make_sessions(database_url: str, *, pool_size: int) -> sessionmaker[Session]:

@@ -1,16 +1,11 @@
 """Liveness, readiness and metrics."""
 
-from typing import Any
-
 from apiflask import APIBlueprint
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from redis.exceptions import RedisError
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
-from smsapp.db.sessions import reading
 from smsapp.health import schemas
+from smsapp.health.checks import OK, check_database, check_redis
 from smsapp.health.gauges import read_gauges
 from smsapp.web.openapi import answer
 from smsapp.web.responses import json_response
@@ -40,20 +35,9 @@ def livez() -> Response:
 def readyz() -> Response:
     """Check what a request needs. Without Redis messages are still stored and callbacks kept, so that only degrades."""
     rt = runtime()
-    checks: dict[str, Any] = {"database": "ok", "redis": "ok"}
-    try:
-        with reading(rt.sessions) as session:
-            session.execute(text("SELECT 1 FROM messages LIMIT 1"))
-    except SQLAlchemyError as error:
-        checks["database"] = type(error).__name__
-    try:
-        rt.stream.length()
-    except (RedisError, OSError) as error:
-        checks["redis"] = type(error).__name__
-    ready = checks["database"] == "ok"
-    status = (
-        "ok" if all(value == "ok" for value in checks.values()) else "degraded" if ready else "unavailable"
-    )
+    checks = {"database": check_database(rt), "redis": check_redis(rt)}
+    ready = checks["database"] == OK
+    status = OK if set(checks.values()) == {OK} else "degraded" if ready else "unavailable"
     return json_response({"status": status, "checks": checks}, 200 if ready else 503)
 
 

@@ -48,6 +48,26 @@ def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stack: Sta
     assert audit(stack, sent).clean
 
 
+@on_postgres
+def test_a_worker_survives_a_redis_that_takes_no_writes(stack: Stack) -> None:
+    """As in a failover: Redis answers all the time, and refuses everything that matters."""
+    with Redis.from_url(stack.redis.url) as redis:
+        redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            sent = stack.send(3)
+            stack.wait_until(lambda: "read_only" in stack.request("GET", "/readyz").data.decode())
+            stack.wait_until(
+                lambda: any("READONLY" in log or "ReadOnlyError" in log for log in stack.logs().values())
+            )
+        finally:
+            redis.execute_command("REPLICAOF", "NO", "ONE")
+
+    stack.wait_until_settled(sent, PATIENCE_S)
+
+    assert stack.process("worker-1").running
+    assert audit(stack, sent).clean
+
+
 def test_without_redis_callbacks_wait_in_the_spool(stack: Stack) -> None:
     with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
         sent = stack.send(3)

@@ -8,6 +8,7 @@ from typing import Any
 from redis import Redis
 
 from smsapp.callbacks.stream import CallbackStream
+from smsapp.events.outbox import DatabaseOutbox
 from smsapp.messages.models import Message
 from smsapp.pacing.pacer import RedisPacer
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger
@@ -37,12 +38,12 @@ class Audit:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    books: list[str] = field(default_factory=list)
+    report: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Whether nothing is lost, doubled or wrong, and the ledger balances."""
-        return not (self.lost or self.doubled or self.wrong or self.books)
+        return not (self.lost or self.doubled or self.wrong or self.report)
 
 
 def audit(
@@ -57,7 +58,7 @@ def audit(
     found = Audit(len(accepted), hidden=_hidden(ledger))
     for message_id, body in accepted.items():
         _compare(found, message_id, rows.get(message_id), ledger[body])
-    found.books = _check_books(stack)
+    found.report = _check_books(stack)
     return found
 
 
@@ -91,9 +92,9 @@ def _agree(row: Message, entry: Mapping[str, Any]) -> bool:
 def _check_books(stack: Stack) -> list[str]:
     """Have the service check itself: every message is accounted for, and every status is the fold of its events."""
     rt = make_runtime(stack, clock=lambda: datetime.now(UTC))
-    books = check_ledger(rt)
+    report = check_ledger(rt)
     _, differences = check_histories(rt)
-    unbalanced = [] if books.balanced else [f"the books do not balance: {books}"]
+    unbalanced = [] if report.balanced else [f"the ledger does not balance: {report}"]
     return unbalanced + [f"refolded otherwise: {difference}" for difference in differences]
 
 
@@ -106,6 +107,7 @@ def make_runtime(stack: Stack, *, clock: Callable[[], datetime], gateway: Gatewa
     return Runtime(
         settings=settings,
         sessions=stack.sessions,
+        outbox=DatabaseOutbox(lambda _session: False),
         tasks=FakeTaskQueue(),
         stream=CallbackStream(Redis.from_url(environment["REDIS_URL"], protocol=2), consumer="faults"),
         gateway=gateway or FakeTwilio(clock),

@@ -1,10 +1,11 @@
 """Redis or the database away: what was promised with a 202 or a 204 is kept somewhere, or nothing is promised."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,67 @@ def test_readiness_tells_the_two_apart(api: Api, settings: Settings, own_redis: 
         (503, "unavailable", {"redis", "database"}),
     ]
     assert api.client.get("/livez").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("how", "state"), [("replica", "read_only"), ("full", "out_of_memory"), ("stopped", "ConnectionError")]
+)
+def test_readiness_says_what_redis_refuses(api: Api, own_redis: RedisServer, how: str, state: str) -> None:
+    if how == "replica":
+        with Redis.from_url(own_redis.url) as redis:
+            redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    else:
+        break_redis(own_redis, how)
+
+    response = api.client.get("/readyz")
+
+    assert (response.status_code, response.json["status"]) == (200, "degraded")
+    assert response.json["checks"] == {"database": "ok", "redis": state}
+
+
+def test_connections_that_a_failover_made_read_only_are_dropped(api: Api, settings: Settings) -> None:
+    if settings.is_sqlite:
+        pytest.skip("a file has no failover")
+    make_open_connections_read_only(api)
+
+    answers = [api.post({"to": TO, "body": "hello"}) for _ in range(3)]
+
+    problem(answers[0], 503, "database_unavailable")
+    assert int(answers[0].headers["Retry-After"]) > 0
+    assert [answer.status_code for answer in answers[1:]] == [202, 202]
+
+
+def test_readiness_says_that_the_database_is_read_only_and_is_well_with_the_next_connection(
+    api: Api, settings: Settings
+) -> None:
+    if settings.is_sqlite:
+        pytest.skip("a file has no failover")
+    make_open_connections_read_only(api)
+
+    states = [api.client.get("/readyz").json["checks"]["database"] for _ in range(2)]
+
+    assert states == ["read_only", "ok"]
+
+
+def make_open_connections_read_only(api: Api) -> None:
+    """Leave one open connection, and that read-only, as after a failover; new ones can write."""
+    engine = api.rt.sessions.kw["bind"]
+    engine.dispose()
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        connection.commit()
+
+
+def test_a_sqlite_file_that_somebody_else_writes_to_is_well(api: Api, settings: Settings) -> None:
+    if not settings.is_sqlite:
+        pytest.skip("only files are locked as a whole")
+    path = settings.database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        response = api.client.get("/readyz")
+        took_s = time.monotonic() - began
+        other.execute("ROLLBACK")
+
+    assert response.json["checks"]["database"] == "ok"
+    assert took_s < PROMPTLY_S
