@@ -23,7 +23,8 @@ from smsapp.runtime import Runtime
 from smsapp.sending.accept import UntimelyError
 from smsapp.sending.draft import time_fault
 from smsapp.sending.sender_pool import sender_for
-from smsapp.suppressions.check import Route, opted_out
+from smsapp.suppressions.check import opted_out
+from smsapp.suppressions.rules import Route
 from smsapp.uploads.rows import RawRow
 
 _BATCH = 500

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 from smsapp.messages.segments import MAX_BODY_CHARS, measure
+from smsapp.recipients.identity import identity
 from smsapp.recipients.phone import PHONE_FAULTS, InvalidPhoneNumber, Recipient, parse_recipient
 from smsapp.sending.prices import ANYWHERE
 from smsapp.templates.rules import FILLING_FAULTS, MISSING_VALUE, TEXT_TOO_LONG, MissingValue, Template
@@ -104,7 +105,9 @@ def check_rows(rows: Iterable[RawRow], template: Template, *, allow_duplicates: 
             )
         checked = _check(raw, template)
         if checked.state is RowState.WAITING and not allow_duplicates:
-            mark = hashlib.blake2b(f"{checked.to}\0{checked.body}".encode(), digest_size=16).digest()
+            mark = hashlib.blake2b(
+                f"{identity(checked.to or '')}\0{checked.body}".encode(), digest_size=16
+            ).digest()
             if mark in seen:
                 checked = _refused(raw, RowState.DUPLICATE, "repeated")
             seen.add(mark)

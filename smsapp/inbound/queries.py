@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from smsapp.db.pages import Page, page_before
 from smsapp.inbound.models import InboundMessage
 from smsapp.inbound.rules import InboundText
+from smsapp.recipients.identity import spellings
 from smsapp.twilio.callback import Callback
 
 
@@ -57,8 +58,9 @@ def find(
         query = query.where(InboundMessage.received_at >= received_from)
     if received_until is not None:
         query = query.where(InboundMessage.received_at < received_until)
+    if sender is not None:
+        query = query.where(InboundMessage.sender.in_({sender, *spellings(sender)}))
     exact = {
-        InboundMessage.sender: sender,
         InboundMessage.to: to,
         InboundMessage.messaging_service_sid: messaging_service_sid,
     }

@@ -12,6 +12,7 @@ from smsapp.db.pages import Page, page_after, page_before
 from smsapp.messages.fold import MessageState
 from smsapp.messages.models import Message, MessageEvent
 from smsapp.messages.queries import STATE_COLUMNS, state_of
+from smsapp.recipients.identity import spellings
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 
@@ -39,9 +40,10 @@ def find(
         query = query.where(Message.created_at >= created_from)
     if created_until is not None:
         query = query.where(Message.created_at < created_until)
+    if to is not None:
+        query = query.where(Message.to.in_(spellings(to)))
     exact: dict[Any, Any] = {
         Message.status: status,
-        Message.to: to,
         Message.client_reference: client_reference,
         Message.job_id: job_id,
     }

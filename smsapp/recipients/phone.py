@@ -103,7 +103,7 @@ class Recipient:
     @property
     def country(self) -> str:
         """Return the region, or plus and three digits where there is none: satellite and unknown numbers."""
-        return self.region or _without_prefix(self.e164)[1][:4]
+        return self.region or split_address(self.e164)[1][:4]
 
 
 def parse_recipient(raw: str) -> Recipient:
@@ -116,7 +116,7 @@ def parse_recipient(raw: str) -> Recipient:
     Raises:
         InvalidPhoneNumber: not a number with a plus sign, or one that no phone can have.
     """
-    prefix, text = _without_prefix(_in_one_line(raw))
+    prefix, text = split_address(_in_one_line(raw))
     number = _parse(text if prefix else text.removeprefix(RCS))
     region = phonenumbers.region_code_for_number(number)
     # The region is known already; this costs half of is_valid_number(), which would look it up again.
@@ -156,7 +156,7 @@ def parse_sender(raw: str) -> str:
         raise InvalidSender("not_a_sender") from None
     if _SHORT_CODE.fullmatch(text) or _ALPHANUMERIC.fullmatch(text):
         return text
-    prefix, text = _without_prefix(text)
+    prefix, text = split_address(text)
     if not re.match(f"[{_PLUS}]", text):
         raise InvalidSender("not_a_sender")
     try:
@@ -171,14 +171,15 @@ def mask(number: str) -> str:
     Accepts any text, even one that failed to parse. At most the first two and last four characters stay, never more
     than half; a WhatsApp prefix is not secret and does not count.
     """
-    prefix, text = _without_prefix(number)
+    prefix, text = split_address(number)
     shown = min(len(text) // 2, 6)
     tail = min(shown, 4)
     head = shown - tail
     return prefix + text[:head] + "*" * (len(text) - shown) + text[len(text) - tail :]
 
 
-def _without_prefix(text: str) -> tuple[str, str]:
+def split_address(text: str) -> tuple[str, str]:
+    """Return the channel of an address, `whatsapp:` or nothing, and what is behind it."""
     return (WHATSAPP, text[len(WHATSAPP) :]) if text.startswith(WHATSAPP) else ("", text)
 
 

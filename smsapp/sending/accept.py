@@ -24,7 +24,8 @@ from smsapp.queue.tasks import SENDING
 from smsapp.recipients.quiet_hours import QUIET_HOURS
 from smsapp.runtime import Runtime
 from smsapp.sending.draft import Draft, TimeFault, time_fault
-from smsapp.suppressions.check import RecipientOptedOutError, Route, opted_out
+from smsapp.suppressions.check import RecipientOptedOutError, opted_out
+from smsapp.suppressions.rules import Route
 from smsapp.twilio.error_codes import OwnCode
 
 

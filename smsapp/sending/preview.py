@@ -19,6 +19,7 @@ from smsapp.sending.draft import Draft, time_fault
 from smsapp.sending.prices import Price, estimate
 from smsapp.sending.verdict import CheckVerdict, Finding
 from smsapp.suppressions import queries as suppressions
+from smsapp.suppressions.rules import Route
 from smsapp.times import rfc3339
 from smsapp.twilio.error_codes import OwnCode
 
@@ -100,9 +101,9 @@ def check_times(case: Case) -> Finding:
 
 def check_opt_out(case: Case) -> Finding:
     """Say whether the recipient has opted out of this sender."""
-    draft, recipient = case.draft, case.draft.recipient.e164
-    pairs = suppressions.among(case.session, [recipient])
-    if suppressions.concerns(recipient, (draft.sender, draft.messaging_service_sid), pairs):
+    draft = case.draft
+    route = Route(draft.recipient.e164, draft.sender, draft.messaging_service_sid)
+    if suppressions.forbids(suppressions.among(case.session, [route]), route):
         detail = "The recipient has opted out of messages from this sender."
         return Finding("opt_out", CheckVerdict.REFUSE, detail, "recipient_opted_out")
     return Finding("opt_out", CheckVerdict.PASS, "The recipient has not opted out, as far as is known.")

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from smsapp.config import Settings
 from smsapp.limits import Paces
+from smsapp.recipients.identity import identity
 
 
 def sender_for(
@@ -30,7 +31,8 @@ def choose_sender(pool: Sequence[str], recipient: str, paces: Paces) -> str:
         return pool[0]
     rates = [paces.rate(sender) for sender in pool]
     weights = [rate or 1.0 for rate in rates] if all(rates) else [1.0] * len(pool)
-    return max(zip(pool, weights, strict=True), key=lambda item: _draw(item[0], recipient, item[1]))[0]
+    phone = identity(recipient)
+    return max(zip(pool, weights, strict=True), key=lambda item: _draw(item[0], phone, item[1]))[0]
 
 
 def _draw(sender: str, recipient: str, weight: float) -> float:

@@ -12,8 +12,9 @@ from smsapp.db.base import Base
 class Suppression(Base):
     """The state of one recipient and one sender, Messaging Service, or every sender (`scope` is then `*`).
 
-    The row stays when it is lifted: `at`, the time of the latest evidence, lets us ignore older evidence that arrives
-    late. `since`, `source`, `note` and `reference` describe the last change between suppressed and not.
+    `recipient` is the one spelling by which a phone is known (`smsapp.recipients.identity`). The row stays when it is
+    lifted: `at`, the time of the latest evidence, lets us ignore older evidence that arrives late. `since`, `source`,
+    `note` and `reference` describe the last change between suppressed and not.
     """
 
     __tablename__ = "suppressions"

@@ -1,20 +1,22 @@
 """Queries on suppressions. Each takes a Session; none commits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, exists, or_, select
+from sqlalchemy import ColumnElement, Table, and_, case, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
 from smsapp.db.pages import Page, page_after
 from smsapp.ids import new_id
 from smsapp.messages.models import Message
+from smsapp.recipients.identity import identity
+from smsapp.recipients.phone import WHATSAPP, address, split_address
 from smsapp.suppressions.models import Suppression, SuppressionEvent
-from smsapp.suppressions.rules import EVERY_SENDER, OptOutEvidence, overrides
+from smsapp.suppressions.rules import EVERY_SENDER, OptOutEvidence, Route, overrides
 
 _SUPPRESSIONS: Table = Suppression.__table__  # type: ignore[assignment]
 _EVENTS: Table = SuppressionEvent.__table__  # type: ignore[assignment]
@@ -41,30 +43,67 @@ def any_suppressed(session: Session) -> bool:
     return session.execute(query).first() is not None
 
 
-def among(session: Session, recipients: Collection[str]) -> set[Pair]:
-    """Return the suppressed pairs of these recipients, for every scope."""
+def among(session: Session, routes: Iterable[Route]) -> set[Pair]:
+    """Return the suppressed pairs of these routes' recipients, for every scope."""
+    keys = sorted({key for route in routes for key in _keys(route)})
     query = select(_SUPPRESSIONS.c.recipient, _SUPPRESSIONS.c.scope).where(
-        _SUPPRESSIONS.c.suppressed,
-        bulk.among(session, _SUPPRESSIONS.c.recipient, list(recipients)),
+        _SUPPRESSIONS.c.suppressed, bulk.among(session, _SUPPRESSIONS.c.recipient, keys)
     )
     return {(row.recipient, row.scope) for row in session.execute(query)}
 
 
-def concerns(recipient: str, senders: Collection[str | None], pairs: set[Pair]) -> bool:
-    """Return whether any of the pairs forbids texting this recipient from these senders."""
-    return any((recipient, scope) in pairs for scope in (*senders, EVERY_SENDER) if scope)
+def forbids(pairs: set[Pair], route: Route) -> bool:
+    """Return whether any of the pairs forbids texting a route's recipient from its sender."""
+    addressed, phone = _keys(route)
+    scopes = (route.sender, route.messaging_service_sid, EVERY_SENDER)
+    return any((addressed, scope) in pairs for scope in scopes if scope) or (phone, EVERY_SENDER) in pairs
+
+
+def _keys(route: Route) -> tuple[str, str]:
+    """Return the keys of a route's recipient: on the channel of its sender, and as a phone on any channel."""
+    return identity(address(route.to, route.sender)), identity(split_address(route.to)[1])
 
 
 def is_suppressed() -> ColumnElement[bool]:
-    """Return the condition that a message's recipient is suppressed for its sender."""
+    """Return the condition that a message's recipient is suppressed for its sender, as in `forbids`."""
+    phone, channel = _phone_of(Message.to), _channel_of(Message.to, Message.sender)
+    addressed = channel.concat(phone)
     return exists().where(
-        _SUPPRESSIONS.c.recipient == Message.to,
+        _SUPPRESSIONS.c.recipient.in_([addressed, phone]),
         _SUPPRESSIONS.c.suppressed,
         or_(
-            _SUPPRESSIONS.c.scope == Message.sender,
-            _SUPPRESSIONS.c.scope == Message.messaging_service_sid,
             _SUPPRESSIONS.c.scope == EVERY_SENDER,
+            and_(
+                _SUPPRESSIONS.c.recipient == addressed,
+                or_(
+                    _SUPPRESSIONS.c.scope == Message.sender,
+                    _SUPPRESSIONS.c.scope == Message.messaging_service_sid,
+                ),
+            ),
         ),
+    )
+
+
+def _channel_of(to: Any, sender: Any) -> ColumnElement[str]:
+    on_whatsapp = or_(to.startswith(WHATSAPP), sender.startswith(WHATSAPP))
+    return case((on_whatsapp, WHATSAPP), else_="")
+
+
+def _phone_of(to: Any) -> ColumnElement[str]:
+    """Return the identity of a recipient without its channel, as `smsapp.recipients.identity` has it."""
+    bare = case((to.startswith(WHATSAPP), func.substr(to, len(WHATSAPP) + 1)), else_=to)
+    ten = "_" * 10
+    return case(
+        (bare.like(f"+521{ten}"), literal("+52").concat(func.substr(bare, 5))),
+        (
+            and_(bare.like(f"+55{ten}"), func.substr(bare, 6, 1).in_(list("6789"))),
+            func.substr(bare, 1, 5).concat("9").concat(func.substr(bare, 6)),
+        ),
+        (
+            and_(bare.like(f"+54{ten}"), func.substr(bare, 4, 1).not_in(["0", "9"])),
+            literal("+549").concat(func.substr(bare, 4)),
+        ),
+        else_=bare,
     )
 
 
@@ -73,7 +112,7 @@ def record(session: Session, evidences: Sequence[OptOutEvidence], *, now: dateti
 
     A new pair first gets a row that predates any evidence, so that two transactions lock the same row.
     """
-    pairs = sorted({(each.recipient, scope) for each in evidences for scope in each.scopes})
+    pairs = sorted({(each.known_to(scope), scope) for each in evidences for scope in each.scopes})
     fresh = [_fresh(pair) for pair in pairs]
     bulk.insert_new(session, _SUPPRESSIONS, ("recipient", "scope"), fresh)
     known = _locked(session, pairs)
@@ -104,7 +143,7 @@ def find(
     """Return suppressions that match, in the order in which they were first known; None filters nothing."""
     exact = {
         Suppression.suppressed: suppressed,
-        Suppression.recipient: recipient,
+        Suppression.recipient: recipient and identity(recipient),
         Suppression.scope: scope,
         Suppression.source: source,
     }
@@ -148,7 +187,7 @@ def _locked(session: Session, pairs: Sequence[Pair]) -> dict[Pair, dict[str, Any
 def _apply(
     known: dict[Pair, dict[str, Any]], evidence: OptOutEvidence, events: list[dict[str, Any]], now: datetime
 ) -> Recorded:
-    rows = [known[evidence.recipient, scope] for scope in dict.fromkeys(evidence.scopes)]
+    rows = [known[evidence.known_to(scope), scope] for scope in dict.fromkeys(evidence.scopes)]
     changed = []
     for row in rows:
         row["version"] += 1

@@ -31,6 +31,7 @@ from smsapp.recipients.phone import (
 )
 from smsapp.recipients.quiet_hours import SPAN, InvalidQuietHours, QuietHours
 
+_LOST_PLUS = re.compile(r"\A((?:whatsapp:)?) ")
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -80,12 +81,12 @@ def _job_id(value: object) -> UUID:
 
 def _recipient_in_query(value: object) -> str:
     """Return the number in its stored form; a plus sign that the client did not escape arrives as a space."""
-    return _recipient(f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value).e164
+    return _recipient(_address(value)).e164
 
 
 def _address(value: object) -> object:
     """Return the address as the client meant it: a plus sign that the client did not escape arrives as a space."""
-    return f"+{value[1:]}" if isinstance(value, str) and value.startswith(" ") else value
+    return _LOST_PLUS.sub(r"\1+", value) if isinstance(value, str) else value
 
 
 def _cell(value: object) -> object:

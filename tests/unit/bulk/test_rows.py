@@ -67,3 +67,18 @@ def test_too_many_rows_and_none_are_refused() -> None:
     with pytest.raises(UnreadableUpload) as caught:
         check(good for _ in range(MAX_ROWS + 1))
     assert caught.value.code == "too_many_rows"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("+525512345678", "+52 1 55 1234 5678"),
+        ("+5541988887777", "+554188887777"),
+        ("+541123456789", "+54 9 11 2345-6789"),
+    ],
+)
+def test_a_phone_in_another_spelling_is_the_same_phone(first: str, second: str) -> None:
+    rows = check([RawRow(2, {"to": first, "name": "Ann"}), RawRow(3, {"to": second, "name": "Ann"})])
+
+    assert [row.state for row in rows] == [RowState.WAITING, RowState.DUPLICATE]
+    assert rows[0].to == first

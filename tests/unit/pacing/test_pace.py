@@ -54,3 +54,14 @@ def test_senders_get_work_in_proportion_to_their_pace() -> None:
     chosen = [choose_sender(POOL[:2], number, paces) for number in NUMBERS]
 
     assert 1400 <= chosen.count(POOL[0]) <= 1600
+
+
+def test_a_phone_hears_from_one_sender_whatever_its_spelling() -> None:
+    for number in range(100):
+        tail = f"{number:04d}{number:04d}"
+        for one, other in [
+            (f"+55418888{tail[:4]}", f"+554198888{tail[:4]}"),
+            (f"+5411{tail}", f"+54911{tail}"),
+            (f"+5215{tail}1", f"+525{tail}1"),
+        ]:
+            assert choose_sender(POOL, one, Paces({})) == choose_sender(POOL, other, Paces({}))
