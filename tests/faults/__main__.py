@@ -84,7 +84,7 @@ def run_case(
 def judge(found: Audit, *, may_double: bool) -> str:
     """Return what is not as promised, or nothing."""
     allowed = found.hidden if may_double else 0
-    faults = [*found.lost, *found.wrong, *found.books]
+    faults = [*found.lost, *found.wrong, *found.ledger_faults]
     if len(found.doubled) > allowed:
         faults += [f"doubled {len(found.doubled)}, allowed {allowed}", *found.doubled]
     return "\n".join(faults[:10])

@@ -38,12 +38,12 @@ class Audit:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-    report: list[str] = field(default_factory=list)
+    ledger_faults: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Whether nothing is lost, doubled or wrong, and the ledger balances."""
-        return not (self.lost or self.doubled or self.wrong or self.report)
+        return not (self.lost or self.doubled or self.wrong or self.ledger_faults)
 
 
 def audit(
@@ -58,7 +58,7 @@ def audit(
     found = Audit(len(accepted), hidden=_hidden(ledger))
     for message_id, body in accepted.items():
         _compare(found, message_id, rows.get(message_id), ledger[body])
-    found.report = _check_books(stack)
+    found.ledger_faults = _check_ledger(stack)
     return found
 
 
@@ -89,12 +89,12 @@ def _agree(row: Message, entry: Mapping[str, Any]) -> bool:
     return bool(row.outcome) and (row.status, row.error_code) == (entry["status"], entry["error_code"])
 
 
-def _check_books(stack: Stack) -> list[str]:
+def _check_ledger(stack: Stack) -> list[str]:
     """Have the service check itself: every message is accounted for, and every status is the fold of its events."""
     rt = make_runtime(stack, clock=lambda: datetime.now(UTC))
-    report = check_ledger(rt)
+    ledger = check_ledger(rt)
     _, differences = check_histories(rt)
-    unbalanced = [] if report.balanced else [f"the ledger does not balance: {report}"]
+    unbalanced = [] if ledger.balanced else [f"the ledger does not balance: {ledger}"]
     return unbalanced + [f"refolded otherwise: {difference}" for difference in differences]
 
 

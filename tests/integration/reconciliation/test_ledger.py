@@ -1,4 +1,4 @@
-"""The books balance, and what anybody tampers with is found."""
+"""The ledger balances, and what anybody tampers with is found."""
 
 from datetime import timedelta
 from typing import Any
@@ -71,11 +71,11 @@ def test_every_accepted_message_is_accounted_for(
 ) -> None:
     every_fate(rt, twilio, clock, accept)
 
-    books = check_ledger(rt)
+    ledger = check_ledger(rt)
 
-    assert books.balanced
-    assert books.accepted == 9
-    assert books.by_outcome == {
+    assert ledger.balanced
+    assert ledger.accepted == 9
+    assert ledger.by_outcome == {
         "delivered": 1,
         "undelivered": 1,
         "failed": 2,
@@ -86,9 +86,9 @@ def test_every_accepted_message_is_accounted_for(
 
 
 def test_an_empty_ledger_balances(rt: Runtime) -> None:
-    books = check_ledger(rt)
+    ledger = check_ledger(rt)
 
-    assert (books.accepted, books.by_outcome, books.balanced) == (0, {}, True)
+    assert (ledger.accepted, ledger.by_outcome, ledger.balanced) == (0, {}, True)
 
 
 def test_what_is_accepted_during_the_count_does_not_upset_it(rt: Runtime, accept: Accept) -> None:
@@ -101,10 +101,10 @@ def test_what_is_accepted_during_the_count_does_not_upset_it(rt: Runtime, accept
             meanwhile.append(accept())
 
     event.listen(engine, "after_cursor_execute", accept_another)
-    books = check_ledger(rt)
+    ledger = check_ledger(rt)
     event.remove(engine, "after_cursor_execute", accept_another)
 
-    assert books.balanced
+    assert ledger.balanced
     assert meanwhile
 
 
@@ -126,10 +126,10 @@ def test_a_message_that_is_astray_is_named(
     accept()
     tamper(rt, message_id, **values)
 
-    books = check_ledger(rt)
+    ledger = check_ledger(rt)
 
-    assert not books.balanced
-    assert books.stuck == [public_id(message_id)]
+    assert not ledger.balanced
+    assert ledger.stuck == [public_id(message_id)]
     assert [(level, name, facts["message_ids"]) for level, name, facts in lines.lines] == [
         ("error", "ledger_imbalance", [public_id(message_id)])
     ]

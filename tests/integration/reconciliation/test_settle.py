@@ -394,7 +394,7 @@ def test_identical_texts_of_different_senders_do_not_wait_for_each_other(
     assert (sid_of(rt, other), stored(rt, other).attempt) == (next(iter(twilio.records)), 1)
 
 
-# Told by a callback.
+# Settled by a callback.
 
 
 def test_an_early_callback_spares_the_search(

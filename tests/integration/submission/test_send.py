@@ -411,10 +411,10 @@ def test_what_twilio_answered_is_written_down_even_if_the_drain_breaks(
 ) -> None:
     message_id = accept()
     broken = threading.Event()
-    claim_next = Scheduler.claim
+    real_claim = Scheduler.claim
 
     def once(self: Scheduler, free: int) -> list[Outbound]:
-        if claimed := claim_next(self, free):
+        if claimed := real_claim(self, free):
             return claimed
         broken.set()
         raise OperationalError("SELECT 1", {}, Exception("the database went away"))
@@ -438,12 +438,12 @@ def test_nothing_is_claimed_before_a_refusal_is_written_down(
     accept()
     twilio.behaviours = [refuse(21614, 400)]
     writing, claimed_meanwhile = threading.Event(), threading.Event()
-    claim_next = Scheduler.claim
+    real_claim = Scheduler.claim
 
     def watched(self: Scheduler, free: int) -> list[Outbound]:
         if writing.is_set():
             claimed_meanwhile.set()
-        return claim_next(self, free)
+        return real_claim(self, free)
 
     def slowly(rt: Runtime, results: Sequence[SubmissionResult]) -> None:
         writing.set()

@@ -304,7 +304,7 @@ def test_many_threads_share_one_gateway(gateway: TwilioGateway, script: Script) 
     assert sorted(int(request.form["Body"][0]) for request in script.requests) == list(range(32))
 
 
-# Asking.
+# Reading back.
 
 
 def test_a_message_is_fetched(gateway: TwilioGateway, script: Script) -> None:

@@ -23,7 +23,7 @@ from smsapp.messages.status import Outcome, Status
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NEW = MessageState(new_id(), Status.PENDING, 1, 1, NOW)
 
-Told = tuple[EventType, int]
+Emitted = tuple[EventType, int]
 
 
 def report(raw_status: str, *, attempt: int = 1) -> Report:
@@ -49,15 +49,15 @@ def happen(message: MessageState, *evidence: Report | Step) -> tuple[MessageStat
     return message, events
 
 
-def told(message: MessageState, evidence: Sequence[Report | Step]) -> list[Told]:
+def told(message: MessageState, evidence: Sequence[Report | Step]) -> list[Emitted]:
     """Return what is told when all the evidence comes at once."""
     after, events = happen(message, *evidence)
     return [(each.type, each.event_seq or 0) for each in events_for(message, after, events)]
 
 
-def told_singly(message: MessageState, evidence: Sequence[Report | Step]) -> list[Told]:
+def told_singly(message: MessageState, evidence: Sequence[Report | Step]) -> list[Emitted]:
     """Return what is told when each piece comes by itself."""
-    found: list[Told] = []
+    found: list[Emitted] = []
     for piece in evidence:
         found += told(message, [piece])
         message, _ = happen(message, piece)
