@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,16 @@ from tests.support.processes import StackProcess, answers
 
 ROOT = Path(__file__).resolve().parents[3]
 
-OLDEST_PIP = "22.3"
-"""What Python 3.11.0 brings (`ensurepip`), the oldest that is supported; Debian 12 has 23.0.1."""
+PIPS = {
+    "Python 3.11.0": "22.3",
+    "Debian 12": "23.0.1",
+    "Python 3.12.0": "23.2.1",
+    "Python 3.13.0": "24.2",
+    "Python 3.14.0": "25.2",
+}
+"""The pip that the first release of each supported Python brings (`ensurepip`), and what Debian 12 has."""
+
+OLDEST_PIP = PIPS["Python 3.11.0"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -63,21 +72,43 @@ def new_environment(folder: Path) -> Path:
 # --- The lock files
 
 
+MakePip = Callable[[str], Path]
+
+
 @pytest.fixture(scope="session")
-def oldest_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with the oldest pip."""
-    python = new_environment(tmp_path_factory.mktemp("pip") / "venv")
-    environment_with(python, f"pip=={OLDEST_PIP}")
-    return python
+def with_pip(tmp_path_factory: pytest.TempPathFactory) -> MakePip:
+    """Make an environment with a version of pip, once for each, and return its interpreter."""
+
+    @cache
+    def make(version: str) -> Path:
+        python = new_environment(tmp_path_factory.mktemp("pip") / "venv")
+        environment_with(python, f"pip=={version}")
+        return python
+
+    return make
 
 
-@pytest.mark.deep
-@pytest.mark.parametrize("lock_file", ["requirements.txt", "requirements-dev.txt"])
-def test_the_lock_files_install_with_the_oldest_pip(oldest_pip: Path, lock_file: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "lock_file"),
+    [
+        pytest.param(OLDEST_PIP, "requirements.txt", id="the oldest"),
+        pytest.param(OLDEST_PIP, "requirements-dev.txt", id="its development", marks=pytest.mark.deep),
+        *(
+            pytest.param(version, "requirements.txt", id=whose, marks=pytest.mark.deep)
+            for whose, version in PIPS.items()
+            if version != OLDEST_PIP
+        ),
+    ],
+)
+def test_the_lock_files_install_with_the_pip_that_is_there(
+    with_pip: MakePip, version: str, lock_file: str
+) -> None:
     """A dry run downloads, compares the hashes and resolves; only the copying is left out."""
     options = ["--quiet", "--dry-run", "--ignore-installed", "--only-binary", ":all:"]
 
-    done = run(oldest_pip, "-m", "pip", "install", *options, "--require-hashes", "-r", ROOT / lock_file)
+    done = run(
+        with_pip(version), "-m", "pip", "install", *options, "--require-hashes", "-r", ROOT / lock_file
+    )
 
     assert done.returncode == 0, done.stdout
 
