@@ -1,5 +1,6 @@
 """Fixtures for all tests: real servers, both databases, and a runtime with a Twilio that does as it is told."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -41,6 +42,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupSche
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest; among its like each test keeps its place in the random order."""
     items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the searches for garbage: searching it took a sixth of the CPU time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
