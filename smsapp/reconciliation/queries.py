@@ -19,6 +19,7 @@ from smsapp.messages.fold import MessageState, Source
 from smsapp.messages.models import FormerSid, Message, MessageEvent
 from smsapp.messages.queries import STATE_COLUMNS, state_of
 from smsapp.messages.status import Status
+from smsapp.reconciliation.rules import fold_body
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
@@ -39,7 +40,10 @@ class DuplicateCandidate:
 
 
 def duplicate_candidates(session: Session, message_id: UUID) -> list[DuplicateCandidate]:
-    """Return the message and its duplicates (same text to the same number) whose SID is not known."""
+    """Return the message and its duplicates (same text to the same number) whose SID is not known.
+
+    The same text is one that Twilio may have made the same of both.
+    """
     me = _MESSAGES.alias("me")
     claimed_at = (
         select(func.max(_EVENTS.c.received_at))
@@ -58,17 +62,19 @@ def duplicate_candidates(session: Session, message_id: UUID) -> list[DuplicateCa
                 "claimed_at"
             ),
         )
-        .join(me, and_(me.c.id == message_id, _MESSAGES.c.to == me.c.to, _MESSAGES.c.body == me.c.body))
+        .join(me, and_(me.c.id == message_id, _MESSAGES.c.to == me.c.to))
         .where(
             _MESSAGES.c.status.in_([Status.SUBMITTING, Status.UNCONFIRMED]), _MESSAGES.c.twilio_sid.is_(None)
         )
     )
-    return [
+    found = [
         DuplicateCandidate(
             row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at
         )
         for row in session.execute(query)
     ]
+    texts = {fold_body(each.body) for each in found if each.id == message_id}
+    return [each for each in found if fold_body(each.body) in texts]
 
 
 def last_steps(session: Session, ids: Iterable[UUID]) -> dict[UUID, tuple[str | None, int | None]]:

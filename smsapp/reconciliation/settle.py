@@ -1,15 +1,16 @@
 """Find out whether Twilio has a message whose create response was lost; if that stays unknown, follow its policy.
 
 A create is not idempotent and takes no idempotency key: after a lost response, sending again may send twice
-(https://www.twilio.com/docs/api/errors/20500). So we list Twilio's messages to that number and match them by body and
-time, leaving out those that belong to other messages. A callback, which carries our id, may settle the question
-earlier.
+(https://www.twilio.com/docs/api/errors/20500). So we list Twilio's messages to that number and match them by body, as
+far as Twilio leaves it alone, and time, leaving out those that belong to other messages. A callback, which carries our
+id, may settle the question earlier.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -26,6 +27,7 @@ from smsapp.pacing.wake_senders import wake_senders
 from smsapp.recipients.phone import address
 from smsapp.reconciliation import queries
 from smsapp.reconciliation.queries import DuplicateCandidate
+from smsapp.reconciliation.rules import fold_body
 from smsapp.reconciliation.take_new import take_new
 from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.error_codes import OwnCode
@@ -70,11 +72,15 @@ def _look_up(
     mine = _of(message, duplicates)
     if mine is None:
         return None
-    found = _match(tx.session, mine, duplicates, listed, longest=_longest_submission(rt))
-    if found is None:
-        busy = any(candidate.status is Status.SUBMITTING for candidate in duplicates)
-        take_new(rt, tx, [message.id], lambda each: _not_found(rt, each, mine, now, certain=not busy))
-    return found
+    # While a duplicate is being submitted its SID is unknown, and a record that looks unbound may belong to it.
+    busy = any(candidate.status is Status.SUBMITTING for candidate in duplicates)
+    match = (
+        _Match() if busy else _match(tx.session, mine, duplicates, listed, longest=_longest_submission(rt))
+    )
+    if match.found is None:
+        step = partial(_not_found, rt, mine=mine, now=now, busy=busy, doubtful=match.doubtful)
+        take_new(rt, tx, [message.id], step)
+    return match.found
 
 
 def _of(message: MessageState, duplicates: Sequence[DuplicateCandidate]) -> DuplicateCandidate | None:
@@ -132,6 +138,14 @@ def _ended(step: Step, decision: Decision, now: datetime) -> Step:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """Twilio's record of our message; `doubtful`: none can be told to be ours, but one may be."""
+
+    found: TwilioMessage | None = None
+    doubtful: bool = False
+
+
 def _match(
     session: Session,
     mine: DuplicateCandidate,
@@ -139,42 +153,66 @@ def _match(
     listed: Sequence[TwilioMessage],
     *,
     longest: timedelta,
-) -> TwilioMessage | None:
-    """Return the listed message that can only be ours, or None.
+) -> _Match:
+    """Return the listed message that can only be ours.
 
     Identical texts to one number are distinguished by time: in order of submission, each lost one is matched with the
-    earliest unbound record in its time window. While a duplicate is still being submitted its SID is unknown, and a
-    record that looks unbound may belong to it; then nothing is adopted yet.
+    earliest unbound record in its time window; those whose body is exactly ours first, then those that Twilio may have
+    made of it. Of several different texts that it may have made of ours, none is.
     """
-    if any(candidate.status is Status.SUBMITTING for candidate in duplicates):
-        return None
     bound = queries.bound_sids(session, [found.sid for found in listed])
     dated = [(found.created_at, found) for found in listed if found.created_at and found.sid not in bound]
     free = [found for _, found in sorted(dated, key=lambda item: (item[0], item[1].sid))]
-    for candidate in sorted(duplicates, key=lambda candidate: (candidate.claimed_at, candidate.id)):
-        taken = next((found for found in free if _fits(candidate, found, longest)), None)
-        if candidate.id == mine.id:
-            return taken
-        if taken:
-            free.remove(taken)
-    return None
+    matched: dict[UUID, TwilioMessage] = {}
+    for is_ours in (_is_exactly, _is_made_of):
+        for candidate in sorted(duplicates, key=lambda candidate: (candidate.claimed_at, candidate.id)):
+            fitting = [
+                each
+                for each in free
+                if _fits(candidate, each, longest) and is_ours(candidate.body, each.body)
+            ]
+            if candidate.id not in matched and len({each.body for each in fitting}) == 1:
+                matched[candidate.id] = fitting[0]
+                free.remove(fitting[0])
+    found = matched.get(mine.id)
+    doubtful = any(_fits(mine, each, longest) and _may_be(mine.body, each.body) for each in free)
+    return _Match(found, doubtful=found is None and doubtful)
+
+
+def _is_exactly(ours: str, theirs: str | None) -> bool:
+    return ours == theirs
+
+
+def _is_made_of(ours: str, theirs: str | None) -> bool:
+    """Return whether Twilio may have made their body of ours."""
+    return theirs is not None and fold_body(ours) == fold_body(theirs)
+
+
+def _may_be(ours: str, theirs: str | None) -> bool:
+    """Return whether their body may be ours; a redacted one may be anything."""
+    return not theirs or _is_made_of(ours, theirs)
 
 
 def _fits(candidate: DuplicateCandidate, found: TwilioMessage, longest: timedelta) -> bool:
-    """Return whether Twilio's message can be the result of submitting ours."""
-    if found.created_at is None or found.body != candidate.body:
-        return False
-    if candidate.sender and found.sender not in {None, candidate.sender}:
+    """Return whether sender and time of Twilio's message are those of submitting ours."""
+    if found.created_at is None or (candidate.sender and found.sender not in {None, candidate.sender}):
         return False
     return -_CLOCK_SKEW <= found.created_at - candidate.claimed_at <= longest + _CLOCK_SKEW
 
 
 def _not_found(
-    rt: Runtime, message: MessageState, mine: DuplicateCandidate, now: datetime, *, certain: bool
+    rt: Runtime,
+    message: MessageState,
+    *,
+    mine: DuplicateCandidate,
+    now: datetime,
+    busy: bool,
+    doubtful: bool,
 ) -> Step:
     """Return the step for a message that was not found: look again, or follow the policy once the grace period is over.
 
-    `certain`: Twilio does not list it. Otherwise it may be one of those listed, and it is not given up yet.
+    While a duplicate is `busy`, what is listed may yet turn out to be ours. A `doubtful` one is held, whatever the
+    policy: it may be among those listed.
     """
     step = Step(
         source=Source.SYSTEM,
@@ -186,9 +224,9 @@ def _not_found(
         error_code=message.error_code,
         reason="not_found_yet",
     )
-    if now - mine.claimed_at < rt.settings.unconfirmed_grace or not certain:
+    if now - mine.claimed_at < rt.settings.unconfirmed_grace or busy:
         return step
-    if mine.on_unconfirmed in {Decision.RESEND, Decision.FAIL}:
+    if mine.on_unconfirmed in {Decision.RESEND, Decision.FAIL} and not doubtful:
         return _ended(step, Decision(mine.on_unconfirmed), now)
     return replace(
         step,
