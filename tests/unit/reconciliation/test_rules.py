@@ -30,7 +30,7 @@ def test_what_twilio_may_change_is_nothing(one: str, other: str) -> None:
         ("a", "A"),
         ("yes", "yes!"),
         ("1 2", "12"),
-        ("caf\u00e9", "cafe"),
+        ("\u00e9", "e"),
         ("\U0001f600", ""),
     ],
 )
