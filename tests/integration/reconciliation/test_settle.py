@@ -394,6 +394,92 @@ def test_identical_texts_of_different_senders_do_not_wait_for_each_other(
     assert (sid_of(rt, other), stored(rt, other).attempt) == (next(iter(twilio.records)), 1)
 
 
+# What Twilio does to a body (F15).
+
+
+TRIAL = "Sent from your Twilio trial account - "
+
+
+@pytest.mark.parametrize("policy", ["hold", "resend", "fail"])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("hello", f"{TRIAL}hello"),
+        ("It\u2019s \u201chere\u201d \u2014 at last\u2026", 'It\'s "here" - at last...'),
+        ("  hello \n", "hello"),
+        ("a\u00a0b\u202fc", "a b c"),
+        ("\u00bd \uff01", "1/2 !"),
+        ("e\u0301", "\u00e9"),
+    ],
+)
+def test_a_text_is_found_whatever_twilio_did_to_it(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, policy: str, ours: str, theirs: str
+) -> None:
+    message_id = lost(rt, twilio, accept, taken=True, body=ours, on_unconfirmed=policy)
+    [sid] = twilio.records
+    twilio.records[sid] = replace(twilio.records[sid], body=theirs)
+
+    for _ in range(12):
+        clock.advance(LOOKUP)
+        reconcile(rt)
+        send_messages(rt)
+
+    assert (sid_of(rt, message_id), len(twilio.sent)) == (sid, 1)
+
+
+def test_an_exact_text_goes_before_what_may_have_been_made_of_another(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    curly = lost(rt, twilio, accept, taken=False, body="it\u2019s")
+    plain = lost(rt, twilio, accept, taken=True, body="it's")
+
+    clock.advance(LOOKUP)
+    reconcile(rt)
+
+    assert sid_of(rt, plain) == next(iter(twilio.records))
+    assert sid_of(rt, curly) is None
+
+
+@pytest.mark.parametrize("policy", ["hold", "resend", "fail"])
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        pytest.param(["it's", f"{TRIAL}it's"], id="two texts, either of which may be ours"),
+        pytest.param([""], id="redacted at Twilio"),
+    ],
+)
+def test_what_cannot_be_told_is_held_whatever_the_policy(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, policy: str, bodies: list[str]
+) -> None:
+    message_id = lost(rt, twilio, accept, taken=False, body="it\u2019s", on_unconfirmed=policy)
+    for body in bodies:
+        listed = record(clock, body=body)
+        twilio.records[listed.sid] = listed
+
+    for _ in range(12):
+        clock.advance(LOOKUP)
+        reconcile(rt)
+        send_messages(rt)
+
+    message = stored(rt, message_id)
+    assert (message.status, message.outcome, message.twilio_sid) == ("unconfirmed", Outcome.UNCONFIRMED, None)
+    assert twilio.sent == []
+
+
+@pytest.mark.parametrize("theirs", ["hello!", "hell", "hello 2", "HELLO", "re: hello"])
+def test_another_text_is_none_of_ours(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, theirs: str
+) -> None:
+    message_id = lost(rt, twilio, accept, taken=False, on_unconfirmed="resend")
+    listed = record(clock, body=theirs)
+    twilio.records[listed.sid] = listed
+    clock.advance(GRACE)
+
+    reconcile(rt)
+
+    assert (stored(rt, message_id).status, stored(rt, message_id).attempt) == (Status.PENDING, 2)
+
+
 # Settled by a callback.
 
 
