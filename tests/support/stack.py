@@ -31,9 +31,11 @@ from smsapp.callbacks.spool import REDIS_UNAVAILABLE
 from smsapp.callbacks.stream import STREAM
 from smsapp.db.engine import make_sessions
 from smsapp.db.sessions import reading
+from smsapp.events.outbox import DatabaseOutbox
 from smsapp.ids import parse_public_id, public_id
 from smsapp.keys import queries as api_keys
 from smsapp.messages.models import Message
+from smsapp.runtime import Transaction, transaction
 from tests.support.bulk import POSSIBLE_NUMBER, send_bulk
 from tests.support.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from tests.support.processes import StackProcess, answers, says
@@ -335,6 +337,12 @@ class Stack:
         """Open a session that only reads the service's database."""
         with reading(self.sessions) as session:
             yield session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a transaction that writes its events; no worker is woken, the sweep finds them."""
+        with transaction(self.sessions, DatabaseOutbox(lambda _session: False)) as tx:
+            yield tx
 
     def rows(self, ids: Collection[str] | None = None) -> dict[str, Message]:
         """Return messages by public id, all of them or those with these ids."""

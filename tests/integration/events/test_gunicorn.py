@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 import pytest
 import urllib3
 
-from smsapp.events.outbox import DatabaseOutbox
 from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.ports import PendingEvent
-from smsapp.runtime import transaction
 from tests.support.stack import Stack
 
 
@@ -23,7 +21,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def tell(stack: Stack, count: int) -> None:
-    with transaction(stack.sessions, DatabaseOutbox(lambda _session: False)) as tx:
+    with stack.transaction() as tx:
         tx.emit_all(
             [PendingEvent(EventType.JOB_COMPLETED, new_id(), datetime.now(UTC)) for _ in range(count)],
         )
