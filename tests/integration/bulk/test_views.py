@@ -232,6 +232,7 @@ def test_faulty_options_are_named_and_nothing_is_stored(
         ("to,name\n", "text/csv", "no_rows"),
         ("", "text/csv", "missing_column"),
         ("to,nom\n+1,Ann\n", "text/csv", "missing_column"),
+        ("to,Name\n+1,Ann\n", "text/csv", "missing_column"),  # P06: upper and lower case differ
         (f'to,name\n{NUMBER},Ann\n{NUMBER},"Bob\n', "text/csv", "malformed_csv"),
         (b"to,name\n+14155552671,Zo\xeb\n", "text/csv", "wrong_charset"),
         (CSV, "text/csv; charset=koi8-r", "unknown_charset"),

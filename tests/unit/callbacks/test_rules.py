@@ -163,6 +163,11 @@ def test_an_inbound_text_may_be_empty() -> None:
     assert inbound.payload["NumMedia"] == "1"
 
 
+@pytest.mark.parametrize("sender", ["68849", "SUPPORT"])
+def test_an_inbound_text_may_come_from_what_is_no_phone(sender: str) -> None:  # P09
+    assert inbound_from(urlencode(INBOUND | {"From": sender})).sender == sender
+
+
 @pytest.mark.parametrize("missing", ["MessageSid", "From"])
 def test_an_inbound_text_has_a_sid_and_a_sender(missing: str) -> None:
     with pytest.raises(InvalidCallbackError):

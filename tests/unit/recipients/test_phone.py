@@ -57,6 +57,8 @@ def test_every_way_to_write_a_number_gives_one_form(raw: str) -> None:
         pytest.param("+52 1 55 1234 5678", "+525512345678", "MX", id="however it is written"),
         pytest.param("whatsapp:+5215512345678", "whatsapp:+525512345678", "MX", id="and on WhatsApp"),
         pytest.param("+54 11 15 2345 6789", "+5491123456789", "AR", id="Argentina's 15 is a 9 abroad"),
+        pytest.param("+2250708091011", "+2250708091011", "CI", id="ten digits in Ivory Coast"),
+        pytest.param("+2290197123456", "+2290197123456", "BJ", id="ten digits in Benin"),
         pytest.param("+80012345678", "+80012345678", None, id="international freephone has no country"),
         pytest.param("+15005550006", "+15005550006", "US", id="Twilio's magic test number"),
         pytest.param("whatsapp:+14155552671", "whatsapp:+14155552671", "US", id="a channel prefix stays"),
@@ -105,6 +107,8 @@ def test_a_number_outside_the_numbering_plan_is_taken_but_not_valid(raw: str, re
         ("+12345678901234567890", "too_long"),
         ("+999123456", "unknown_country_code"),
         ("+0123456789", "unknown_country_code"),
+        ("+22507080910", "too_short"),  # P07: Ivory Coast has ten digits since 2021
+        ("+22997123456", "too_short"),  # Benin since 2024
     ],
 )
 def test_an_impossible_number_is_refused_with_its_reason(raw: str, reason: str) -> None:
@@ -162,6 +166,8 @@ def test_any_input_is_parsed_or_refused_and_parsing_again_changes_nothing(raw: s
         ("ACME", "ACME"),
         (" A&B +1_2-3 ", "A&B +1_2-3"),
         ("12345678ABC", "12345678ABC"),
+        ("MGM Resorts", "MGM Resorts"),  # P08
+        ("89045", "89045"),
     ],
 )
 def test_a_sender_is_a_number_a_short_code_or_an_alphanumeric_id(raw: str, sender: str) -> None:
@@ -177,6 +183,8 @@ def test_a_sender_is_a_number_a_short_code_or_an_alphanumeric_id(raw: str, sende
         ("ACME GATEWAY", "not_a_sender"),  # twelve characters
         ("ACM\u00c9", "not_a_sender"),
         ("ACME!", "not_a_sender"),
+        ("O'Reilly", "not_a_sender"),
+        ("TwelveLetter", "not_a_sender"),
         ("- - -", "not_a_sender"),
         ("whatsapp:ACME", "not_a_sender"),
         ("+1415", "too_short"),

@@ -37,6 +37,8 @@ def test_missing_and_blank_values_are_named(value: str | None) -> None:
         ("Hi {{a{b}}", "bad_placeholder"),
         ("Hi {{" + "x" * 65 + "}}", "bad_placeholder"),
         ("Hi {{-x}}", "bad_placeholder"),
+        ("Hi {{name|upper}}", "bad_placeholder"),  # P06
+        ("Hi {{{name}}}", "bad_placeholder"),
     ],
 )
 def test_what_is_no_placeholder_is_refused(text: str, reason: str) -> None:
