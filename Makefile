@@ -90,6 +90,7 @@ lock: .dev  ## Pin the packages of requirements*.in with hashes; UPGRADE=1 takes
 	@$(LOCK) requirements-demo.in -o requirements-demo.txt
 	@$(LOCK) requirements-dev.in -o requirements-dev.txt
 	@$(LOCK) requirements-uv.in -o requirements-uv.txt
+	@$(LOCK) tests/generators/requirements.in -o tests/generators/requirements.txt
 	@$(RUN) dev.pin_extras requirements.txt requirements-demo.txt requirements-dev.txt requirements-uv.txt
 
 # The environments: quick when there is nothing to do, so they run each time.

@@ -39,7 +39,7 @@ _SIGNED_BY_TWILIO = {
 
 
 def answer(
-    status: int,
+    status: int | str,
     description: str,
     model: type[BaseModel] | None = None,
     *,
@@ -165,13 +165,12 @@ def _complete_operation(operation: Document, *, body: Document | None, queries: 
     if "requestBody" in operation:
         operation["requestBody"]["required"] = True
     operation["responses"] = {
-        status: _response(int(status), response, common)
-        for status, response in operation["responses"].items()
+        status: _response(status, response, common) for status, response in operation["responses"].items()
     }
 
 
-def _response(status: int, response: Document, common: Mapping[str, str]) -> Document:
-    kind = PROBLEMS.get(status)
+def _response(status: str, response: Document, common: Mapping[str, str]) -> Document:
+    kind = PROBLEMS.get(int(status)) if status.isdecimal() else None
     if kind and kind.description == response["description"]:
         return _ref("responses", kind.name)
     response["headers"] = response.get("headers", {}) | _refs("headers", common)
