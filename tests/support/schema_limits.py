@@ -62,7 +62,13 @@ LIMITS = (
     ),
     Limit("createJob", r"[/?](body|text|template_version)", "invalid|required", "one text", _FILES),
     Limit("createJob", r"\?\w+", "unknown_field", "options of CSV alone", "(?!text/csv).*"),
-    Limit(_UPLOADS, "", "missing_column|malformed_csv|no_rows|repeated_column|too_many_columns", "CSV has a form", _FILES),
+    Limit(
+        _UPLOADS,
+        "",
+        "(missing|repeated)_column|malformed_csv|no_rows|too_many_columns",
+        "form of CSV",
+        _FILES,
+    ),
     Limit(_UPLOADS, "Content-Type", "wrong_charset", "and a character set", _FILES),
 )
 
