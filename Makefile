@@ -43,7 +43,7 @@ check: lint  ## Run lint, types and unit tests: takes less than a minute
 # `auto` is twice the cores: tests wait for processes and timeouts half of the time.
 .PHONY: test
 test: lint  ## Run lint, types, unit, integration (SQLite and PostgreSQL) and end-to-end tests
-	@exec $(RUN) pytest -n $(or $(WORKERS),auto) -m 'not deep' tests/unit tests/integration tests/e2e
+	@exec $(RUN) pytest -n $(or $(WORKERS),auto) -m 'not deep' --durations 10 tests/unit tests/integration tests/e2e
 
 .PHONY: test-deep
 test-deep: lint  ## Run all of them with many more generated examples, and those that take minutes: before a release
