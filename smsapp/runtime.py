@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -79,7 +79,7 @@ class RecentAnswer:
     """A cached yes or no that is refreshed at most once per interval."""
 
     def __init__(self, *, every_s: float = 1.0) -> None:
-        self._every_s = every_s
+        self.every_s = every_s
         self._any = False
         self._look_at = 0.0
 
@@ -87,7 +87,7 @@ class RecentAnswer:
         """Return the cached answer, or call `look` when it is too old."""
         now = time.monotonic()
         if now >= self._look_at:
-            self._look_at = now + self._every_s
+            self._look_at = now + self.every_s
             self._any = look()
         return self._any
 
@@ -99,6 +99,8 @@ class RecentAnswer:
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """Ports of one process. `stopping` is set when it was asked to stop: loops then finish the work they hold.
+
+    A drain that finds nothing for `drain_idle` ends; ending sooner would cost more, since waking one is expensive.
 
     `any_suppression` caches whether anybody has opted out of anything, so an installation without opt-outs pays for one
     query a second. The first opt-out ever may go unnoticed for that second, but the claim of a message always checks.
@@ -115,6 +117,7 @@ class Runtime:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rng: Callable[[], float] = random.random
     stopping: threading.Event = field(default_factory=threading.Event)
+    drain_idle: timedelta = timedelta(milliseconds=200)
     any_suppression: RecentAnswer = field(default_factory=RecentAnswer)
 
     @contextmanager

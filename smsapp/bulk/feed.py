@@ -35,12 +35,11 @@ from smsapp.suppressions.check import RecipientOptedOutError
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 500
+BATCH = 500
 _SOON = timedelta(minutes=30)
 """Messages that wait longer than this, for quiet hours to end, must not hold up messages that can go out now."""
 
-_LOOK_EVERY_S = 0.1
-_IDLE_S = 2.0
+IDLE_S = 2.0
 """A feeder that has been idle for this long ends; the sweep wakes another while there are jobs."""
 
 
@@ -48,7 +47,9 @@ class _RowsTakenError(Exception):
     """The job was paused or canceled, or another feeder took the rows first; nothing may be committed."""
 
 
-def feed_jobs(rt: Runtime, slot: int = 0) -> int:
+def feed_jobs(
+    rt: Runtime, slot: int = 0, *, batch: int = BATCH, idle_s: float = IDLE_S, look_every_s: float = 0.1
+) -> int:
     """Turn rows into messages and cancel those of canceled jobs until nothing is left to do; return how many changed.
 
     At most `job_window` messages of a job wait at a time, so that a large job does not flood the backlog.
@@ -56,41 +57,41 @@ def feed_jobs(rt: Runtime, slot: int = 0) -> int:
     total = 0
     with drain_slot(rt, Task.FEED_JOBS, slot) as keep_going:
         last_work = time.monotonic()
-        while keep_going() and time.monotonic() - last_work < _IDLE_S:
-            moved, left = retry_while_db_down(rt, partial(_round, rt))
+        while keep_going() and time.monotonic() - last_work < idle_s:
+            moved, left = retry_while_db_down(rt, partial(_round, rt, batch))
             total += moved
             if not left:
                 break
             if moved:
                 last_work = time.monotonic()
             else:
-                rt.stopping.wait(_LOOK_EVERY_S)
+                rt.stopping.wait(look_every_s)
     return total
 
 
-def _round(rt: Runtime) -> tuple[int, bool]:
+def _round(rt: Runtime, batch: int) -> tuple[int, bool]:
     """Serve each job once; return how many rows or messages changed, and whether there is more to do."""
     with reading(rt.sessions) as session:
         jobs = sms_jobs.unfinished(session, now=rt.clock())
     moved = 0
     for job in jobs:
         if job.waiting and job.state == JobState.RUNNING:
-            moved += _feed(rt, job)
+            moved += _feed(rt, job, batch)
             continue
         if job.state == JobState.CANCELED:
-            moved += _cancel(rt, job.id)
+            moved += _cancel(rt, job.id, batch)
         _finish(rt, job.id)
     return moved, moved > 0 or any(job.waiting for job in jobs)
 
 
-def _feed(rt: Runtime, job: BulkJob) -> int:
+def _feed(rt: Runtime, job: BulkJob, batch: int) -> int:
     now = rt.clock()
     window = rt.settings.job_window
     with reading(rt.sessions) as session:
         room = window - sms_jobs.pending(session, job.id, until=now + _SOON)
-        if room < max(1, min(_BATCH, window) // 2) and room < job.waiting:
+        if room < max(1, min(batch, window) // 2) and room < job.waiting:
             return 0  # one larger batch a little later costs less than many small ones
-        rows = job_rows.next_waiting(session, job.id, limit=min(room, _BATCH))
+        rows = job_rows.next_waiting(session, job.id, limit=min(room, batch))
     if not rows:
         return 0  # another feeder took the last ones
     try:
@@ -179,10 +180,10 @@ def _draft(rt: Runtime, job: BulkJob, row: BulkRow) -> Draft:
     )
 
 
-def _cancel(rt: Runtime, job_id: UUID) -> int:
+def _cancel(rt: Runtime, job_id: UUID, limit: int) -> int:
     """Cancel messages of a canceled job that no sender has claimed yet."""
     with reading(rt.sessions) as session:
-        ids = sms_jobs.pending_ids(session, job_id, limit=_BATCH)
+        ids = sms_jobs.pending_ids(session, job_id, limit=limit)
     try:
         return cancel_pending(rt, ids) if ids else 0
     except StaleMessageError:

@@ -16,10 +16,10 @@ from smsapp.twilio.callback import Callback
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 1000
 
-
-def replay_dead_letters(rt: Runtime, letter_ids: Sequence[UUID] = ()) -> tuple[int, int]:
+def replay_dead_letters(
+    rt: Runtime, letter_ids: Sequence[UUID] = (), *, batch: int = 1000
+) -> tuple[int, int]:
     """Process these dead letters again, or all when none is named; return how many succeeded and failed.
 
     Each runs in its own transaction, which also marks it as replayed. One that was processed in the meantime is
@@ -27,7 +27,7 @@ def replay_dead_letters(rt: Runtime, letter_ids: Sequence[UUID] = ()) -> tuple[i
     """
     replayed = failed = 0
     last = None
-    while waiting := _next(rt, letter_ids, last):
+    while waiting := _next(rt, letter_ids, last, batch):
         for letter in waiting:
             done = _replay(rt, letter)
             replayed += done
@@ -36,9 +36,9 @@ def replay_dead_letters(rt: Runtime, letter_ids: Sequence[UUID] = ()) -> tuple[i
     return replayed, failed
 
 
-def _next(rt: Runtime, letter_ids: Sequence[UUID], after: UUID | None) -> Sequence[DeadLetter]:
+def _next(rt: Runtime, letter_ids: Sequence[UUID], after: UUID | None, limit: int) -> Sequence[DeadLetter]:
     with reading(rt.sessions) as session:
-        return dead_letters.waiting(session, limit=_BATCH, only=letter_ids, after=after)
+        return dead_letters.waiting(session, limit=limit, only=letter_ids, after=after)
 
 
 def _replay(rt: Runtime, letter: DeadLetter) -> bool:

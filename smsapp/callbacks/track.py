@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -29,9 +28,6 @@ log = structlog.get_logger(__name__)
 _CONFLICTS = 5
 _MAX_SLOTS = 4
 
-_IDLE = timedelta(milliseconds=200)
-"""A drain that finds nothing for this long ends; ending sooner would cost more, since waking one is expensive."""
-
 _GATHER_S = 0.1
 """A pause after a small batch, so that the next one is larger: a transaction costs as much as dozens of its rows."""
 
@@ -45,7 +41,7 @@ def track_callbacks(rt: Runtime, slot: int = 0) -> int:
     batch = rt.settings.callback_batch
     while True:
         with drain_slot(rt, Task.TRACK_CALLBACKS, slot) as keep_going:
-            while keep_going() and (entries := rt.stream.read(batch, wait=_IDLE)):
+            while keep_going() and (entries := rt.stream.read(batch, wait=rt.drain_idle)):
                 if len(entries) == batch and slot + 1 < _MAX_SLOTS:
                     rt.tasks.wake(Task.TRACK_CALLBACKS, slot + 1)
                 persist_entries(rt, entries)

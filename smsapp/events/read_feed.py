@@ -9,7 +9,7 @@ from smsapp.events import queries as feed
 from smsapp.events.payload import render_event
 from smsapp.runtime import Runtime
 
-_SEARCHED = 10_000
+STRETCH = 10_000
 """The most numbers that one page covers: a filter that matches nothing must not read the whole feed at once."""
 
 
@@ -48,8 +48,8 @@ class CursorUnknownError(Exception):
     """No event has this number yet: it comes from another feed, or from after the backup that was restored."""
 
 
-def read_feed(rt: Runtime, after: int | None, wanted: FeedFilter) -> FeedPage:
-    """Return the events after a number, or the oldest ones if it is None.
+def read_feed(rt: Runtime, after: int | None, wanted: FeedFilter, *, stretch: int = STRETCH) -> FeedPage:
+    """Return the events after a number, or the oldest ones if it is None, out of the next `stretch` numbers.
 
     Raises:
         CursorExpiredError: some of these events were removed.
@@ -60,7 +60,7 @@ def read_feed(rt: Runtime, after: int | None, wanted: FeedFilter) -> FeedPage:
         begin = _before(feed.oldest(session), latest) if after is None else after
         if begin > latest:
             raise CursorUnknownError
-        until = min(latest, begin + _SEARCHED)
+        until = min(latest, begin + stretch)
         found = feed.between(
             session, after=begin, until=until, limit=wanted.limit, types=wanted.types, tags=wanted.tags
         )

@@ -25,12 +25,6 @@ log = structlog.get_logger(__name__)
 bp = APIBlueprint("events", __name__, url_prefix="/sms", tag="Events")
 
 EVENT_STREAM = "text/event-stream"
-_HEARTBEAT_S = 15.0
-"""How long a stream may be silent; also how soon one whose reader has gone is noticed."""
-
-_LONGEST_STREAM_S = 300.0
-"""Then the reader connects again, with its key: a stream outlives no revoked key for longer."""
-
 _RECONNECT_AFTER_MS = 1000
 
 
@@ -103,7 +97,7 @@ def _stream(after: int | None, wanted: FeedFilter) -> Response:
 
 def _chunks(rt: Runtime, watch: FeedWatch, page: FeedPage, wanted: FeedFilter) -> Iterator[bytes]:
     """Yield pages as they come; runs after the request's context has gone."""
-    until = time.monotonic() + _LONGEST_STREAM_S
+    until = time.monotonic() + watch.longest_stream_s
     yield b"retry: %d\n\n" % _RECONNECT_AFTER_MS
     while True:
         # Without data this is no event, but the reader remembers the number: also one that a filter passed over.
@@ -111,9 +105,9 @@ def _chunks(rt: Runtime, watch: FeedWatch, page: FeedPage, wanted: FeedFilter) -
         if watch.ending or time.monotonic() > until:
             return
         if not page.has_more:
-            watch.wait(page.next_after, seconds=_HEARTBEAT_S)
+            watch.wait(page.next_after, seconds=watch.heartbeat_s)
         try:
-            page = read_feed(rt, page.next_after, wanted)
+            page = read_feed(rt, page.next_after, wanted, stretch=watch.stretch)
         except (SQLAlchemyError, CursorExpiredError, CursorUnknownError) as error:
             log.warning("event_stream_ended", error=type(error).__name__)
             return  # the reader reconnects and gets the error
@@ -129,7 +123,7 @@ def _frame(event: dict[str, Any]) -> bytes:
 
 def _read(after: int | None, wanted: FeedFilter) -> FeedPage:
     try:
-        return read_feed(runtime(), after, wanted)
+        return read_feed(runtime(), after, wanted, stretch=_watch().stretch)
     except CursorExpiredError as error:
         detail = (
             f"Events after this one are not kept any more. Those after {error.oldest} are; without `after` "

@@ -9,10 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
+from smsapp.events.read_feed import STRETCH
 from smsapp.queue.overload import OverloadedError
 from smsapp.runtime import Runtime
-
-_LOOK_EVERY_S = 0.2
 
 
 class FeedWatch:
@@ -23,6 +22,12 @@ class FeedWatch:
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
+        self.stretch = STRETCH
+        self.look_every_s = 0.2
+        self.heartbeat_s = 15.0
+        """How long a stream may be silent; also how soon one whose reader has gone is noticed."""
+        self.longest_stream_s = 300.0
+        """Then the reader connects again, with its key: a stream outlives no revoked key for longer."""
         self._grown = threading.Condition()
         self._latest = 0
         self._waiting = 0
@@ -78,7 +83,7 @@ class FeedWatch:
                 if not self._waiting:
                     self._looks = False
                     return
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(self.look_every_s)
 
     def _look(self) -> int:
         try:

@@ -12,28 +12,26 @@ from smsapp.messages.queries import Change
 from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime
 
-_BATCH = 500
 
-
-def miss_deadlines(rt: Runtime) -> int:
+def miss_deadlines(rt: Runtime, *, batch: int = 500) -> int:
     """Process every deadline that has passed, once each; return how many messages had not arrived."""
     missed = 0
     while not rt.stopping.is_set():
-        seen, found = _miss_some(rt)
+        seen, found = _miss_some(rt, batch)
         missed += found
-        if seen < _BATCH:
+        if seen < batch:
             break
     return missed
 
 
-def _miss_some(rt: Runtime) -> tuple[int, int]:
+def _miss_some(rt: Runtime, limit: int) -> tuple[int, int]:
     now = rt.clock()
 
     def decide(message: MessageState) -> tuple[MessageState, Event] | None:
         return miss(message, now=now, receipt_id=new_id()) if was_missed(message) else None
 
     with rt.transaction() as tx:
-        ids = deadlines.passed(tx.session, now=now, limit=_BATCH)
+        ids = deadlines.passed(tx.session, now=now, limit=limit)
         if not ids:
             return 0, 0
         changes = apply(rt, tx, ids, decide, news=_missed)

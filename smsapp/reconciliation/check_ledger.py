@@ -18,7 +18,6 @@ from smsapp.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 500
 _COMPARED = ("status", "outcome", "error_code", "attempt", "twilio_sid")
 
 
@@ -63,14 +62,14 @@ def check_ledger(rt: Runtime) -> LedgerReport:
     return report
 
 
-def check_histories(rt: Runtime) -> tuple[int, list[Difference]]:
+def check_histories(rt: Runtime, *, batch: int = 500) -> tuple[int, list[Difference]]:
     """Recompute every status from its events; return how many messages were checked, and the differences."""
     checked = 0
     differences: list[Difference] = []
     after: UUID | None = None
     while True:
         with reading(rt.sessions) as session:
-            rows = reads.page_by_id(session, after=after, limit=_BATCH)
+            rows = reads.page_by_id(session, after=after, limit=batch)
             histories = reads.histories(session, [row.id for row in rows])
         if not rows:
             return checked, differences

@@ -33,8 +33,7 @@ from smsapp.twilio.gateway import TwilioMessage, TwilioUnavailableError
 log = structlog.get_logger(__name__)
 
 REPAIRED = "repaired_by_polling"
-_BATCH = 200
-_FETCHES = 8
+FETCHES = 8
 """Concurrent requests; the account's concurrency limit is shared with sending."""
 
 _LISTING_PAYS_FROM = 20
@@ -52,7 +51,7 @@ class Polled:
     repaired: int
 
 
-def reconcile(rt: Runtime) -> Polled:
+def reconcile(rt: Runtime, *, batch: int = 200, fetches: int = FETCHES) -> Polled:
     """Poll every message that is due, the longest due first, until none is left or Twilio asks for a pause.
 
     Results are recorded batch by batch, also when Twilio stops answering in the middle of one: the next round continues
@@ -60,20 +59,20 @@ def reconcile(rt: Runtime) -> Polled:
     no other.
     """
     with singleton_lock(rt, Task.RECONCILE) as may_run:
-        return _reconcile(rt) if may_run else Polled(0, 0)
+        return _reconcile(rt, batch, fetches) if may_run else Polled(0, 0)
 
 
-def _reconcile(rt: Runtime) -> Polled:
+def _reconcile(rt: Runtime, batch: int, fetches: int) -> Polled:
     asked = repaired = 0
     while not rt.stopping.is_set():
         now = rt.clock()
         with reading(rt.sessions) as session:
             if breakers.is_closed(session, breakers.POLLING, now=now):
                 break
-            due = queries.waiting_due(session, now=now, limit=_BATCH)
+            due = queries.waiting_due(session, now=now, limit=batch)
         if not due:
             break
-        progress = _ask(rt, due)
+        progress = _ask(rt, due, fetches)
         asked += progress.asked
         repaired += progress.repaired
         if progress.asked < len(due):
@@ -83,13 +82,13 @@ def _reconcile(rt: Runtime) -> Polled:
     return Polled(asked, repaired)
 
 
-def _ask(rt: Runtime, due: Sequence[MessageState]) -> Polled:
+def _ask(rt: Runtime, due: Sequence[MessageState], fetches: int) -> Polled:
     """Poll these messages and record the results; fewer polled than due means that Twilio asks for a pause."""
     known = [message for message in due if message.twilio_sid]
     nameless = [message for message in due if not message.twilio_sid]
     lost = [message for message in nameless if message.status is Status.UNCONFIRMED]
     untold = [message for message in nameless if message.status is not Status.UNCONFIRMED]
-    answers = _Answers(rt)
+    answers = _Answers(rt, fetches)
     answers.gather(known)
     repaired = _record(rt, known, answers.found)
     _ask_later(rt, untold, reason="no_sid")  # no callback has brought the SID yet; the next one may
@@ -114,8 +113,9 @@ class _Answers:
     `refused` holds messages whose own lookup failed; `refusal` is set when Twilio answers no request at present.
     """
 
-    def __init__(self, rt: Runtime) -> None:
+    def __init__(self, rt: Runtime, fetches: int) -> None:
         self._rt = rt
+        self._fetches = fetches
         self.found: dict[str, TwilioMessage | None] = {}
         self.refused: list[MessageState] = []
         self.refusal: TwilioUnavailableError | None = None
@@ -125,7 +125,7 @@ class _Answers:
         if len(wanted) >= _LISTING_PAYS_FROM:
             self._list(wanted)
         missing = [message for message in wanted if message.twilio_sid not in self.found]
-        with ThreadPoolExecutor(_FETCHES, thread_name_prefix="poll") as pool:
+        with ThreadPoolExecutor(self._fetches, thread_name_prefix="poll") as pool:
             for _ in pool.map(self._fetch, missing):
                 pass
 

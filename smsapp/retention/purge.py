@@ -13,7 +13,6 @@ from smsapp.webhooks import queries as deliveries
 
 KEEP_DELIVERIES = timedelta(days=30)
 KEEP_IDEMPOTENCY_KEYS = timedelta(hours=48)
-_FORGOTTEN_TOGETHER = 5000
 _FORGET_BATCHES = 20
 
 _BATCH = 500
@@ -40,7 +39,7 @@ def forget_idempotency_keys(rt: Runtime) -> int:
         return idempotency.forget(tx.session, before=limit)
 
 
-def forget_events(rt: Runtime) -> int:
+def forget_events(rt: Runtime, *, batch: int = 5000) -> int:
     """Remove events past their retention period from the beginning of the feed, in small transactions."""
     limit = rt.clock() - rt.settings.keep_events
     with reading(rt.sessions) as session:
@@ -50,9 +49,9 @@ def forget_events(rt: Runtime) -> int:
     total = 0
     for _ in range(_FORGET_BATCHES):
         with rt.transaction() as tx:
-            gone = feed.forget(tx.session, before=limit, limit=_FORGOTTEN_TOGETHER)
+            gone = feed.forget(tx.session, before=limit, limit=batch)
         total += gone
-        if gone < _FORGOTTEN_TOGETHER or rt.stopping.is_set():
+        if gone < batch or rt.stopping.is_set():
             break
     return total
 
@@ -70,7 +69,7 @@ def forget_inbound(rt: Runtime) -> int:
         return inbound.forget(tx.session, before=limit, limit=_BATCH)
 
 
-def forget_orphans(rt: Runtime) -> int:
+def forget_orphans(rt: Runtime, *, batch: int = _BATCH) -> int:
     """Remove callbacks whose message has not appeared within `ORPHAN_AGE`: they hold phone numbers."""
     with rt.transaction() as tx:
-        return spool.forget_orphans(tx.session, before=rt.clock() - ORPHAN_AGE, limit=_BATCH)
+        return spool.forget_orphans(tx.session, before=rt.clock() - ORPHAN_AGE, limit=batch)

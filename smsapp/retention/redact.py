@@ -18,28 +18,27 @@ from smsapp.twilio.gateway import TwilioUnavailableError
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 100
 _AT_ONCE = 8
 
 
-def redact_messages(rt: Runtime) -> int:
+def redact_messages(rt: Runtime, *, batch: int = 100) -> int:
     """Process every sensitive message that is due; return how many bodies are now gone, here and at Twilio."""
     gone = 0
     while not rt.stopping.is_set():
-        looked_at, copies = _empty_ours(rt)
+        looked_at, copies = _empty_ours(rt, batch)
         removal = _Removal(rt)
         removal.remove(list(copies))
         gone += _record(rt, looked_at, copies, removal)
-        if len(looked_at) < _BATCH or removal.refusal:
+        if len(looked_at) < batch or removal.refusal:
             break
     return gone
 
 
-def _empty_ours(rt: Runtime) -> tuple[dict[UUID, MessageState], dict[str, UUID]]:
+def _empty_ours(rt: Runtime, limit: int) -> tuple[dict[UUID, MessageState], dict[str, UUID]]:
     """Remove bodies that are no longer needed; return the messages read, and the copies that Twilio may remove now."""
     now = rt.clock()
     with rt.transaction() as tx:
-        ids = redactions.due(tx.session, now=now, limit=_BATCH)
+        ids = redactions.due(tx.session, now=now, limit=limit)
         looked_at = messages.lock(tx.session, ids) if ids else {}
         redactions.empty(tx.session, [message.id for message in looked_at.values() if is_spent(message)])
         settled = {

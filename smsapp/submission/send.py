@@ -37,9 +37,6 @@ _GATHER_S = 0.05
 _SLOW_S = 0.05
 """If a third of the calls take longer than this while other messages wait, the drain wakes another one."""
 
-_IDLE_S = 0.2
-"""A drain ends after finding nothing for this long: waking a new one costs more than a few looks."""
-
 _RECORD_PATIENCE = timedelta(seconds=60)
 _PATIENCE_AFTER_STOP = timedelta(seconds=45)  # within the 60 s that docker-compose.yml gives a worker to end
 """Twilio's answers are worth a longer wait for the database: without them we must look the messages up at Twilio."""
@@ -70,6 +67,7 @@ class _Drain:
         self._lane = lane
         self._claimer = Scheduler(rt, lane)
         self._capacity = rt.settings.send_concurrency
+        self._idle_s = rt.drain_idle.total_seconds()
         self._enough = max(1, self._capacity // 3)
         self._in_flight = 0
         self._more_waits = False
@@ -110,7 +108,7 @@ class _Drain:
             total += len(claimed)
             if claimed or self._in_flight or self._answered:
                 last_work = time.monotonic()
-            elif not going or (not self._claimer.waits and time.monotonic() - last_work > _IDLE_S):
+            elif not going or (not self._claimer.waits and time.monotonic() - last_work > self._idle_s):
                 return total
             self._gather()
             self._record(recorder)

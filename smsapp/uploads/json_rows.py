@@ -10,7 +10,7 @@ from smsapp.uploads.rows import MAX_CELL_CHARS, MAX_COLUMNS, RawRow, UnreadableU
 
 ROWS = "rows"
 
-_BLOCK = 16_384
+BLOCK = 16_384
 _MAX_VALUE_CHARS = MAX_COLUMNS * (MAX_CELL_CHARS + 128)
 """As long as the longest row, without allowing for JSON escapes, which can make a text longer: no real row needs
 that."""
@@ -27,7 +27,7 @@ class Readable(Protocol):
         """Go to a position."""
 
 
-def read_options(file: Readable) -> dict[str, Any]:
+def read_options(file: Readable, *, block: int = BLOCK) -> dict[str, Any]:
     """Return every member of the document except `rows`, in whatever order they come.
 
     Raises:
@@ -35,7 +35,7 @@ def read_options(file: Readable) -> dict[str, Any]:
     """
     options: dict[str, Any] = {}
     found = False
-    scanner = _Scanner(file)
+    scanner = _Scanner(file, block)
     for name in scanner.members():
         if name != ROWS:
             options[name] = scanner.value()
@@ -50,9 +50,9 @@ def read_options(file: Readable) -> dict[str, Any]:
     return options
 
 
-def read_rows(file: Readable) -> Iterator[RawRow]:
+def read_rows(file: Readable, *, block: int = BLOCK) -> Iterator[RawRow]:
     """Yield the rows of a document that `read_options` has found well-formed."""
-    scanner = _Scanner(file)
+    scanner = _Scanner(file, block)
     for name in scanner.members():
         if name == ROWS:
             for number, item in enumerate(scanner.items(), start=1):
@@ -85,9 +85,10 @@ def _row(number: int, item: object) -> RawRow:
 class _Scanner:
     """Decodes one value after another from a buffer that is filled block by block."""
 
-    def __init__(self, file: Readable) -> None:
+    def __init__(self, file: Readable, block: int) -> None:
         file.seek(0)
         self._file = file
+        self._block = block
         self._text = codecs.getincrementaldecoder("utf-8-sig")()
         self._decoder = json.JSONDecoder(parse_constant=_malformed)
         self._buffer = ""
@@ -141,7 +142,7 @@ class _Scanner:
             if self._ended or end - self._at > _MAX_VALUE_CHARS:
                 _malformed()
             # Doubling bounds the total cost of decoding from the start each time to a constant factor.
-            self._fill(max(_BLOCK, end - self._at))
+            self._fill(max(self._block, end - self._at))
 
     def _separator(self, close: str) -> bool:
         """Consume a comma or the closing bracket; return whether it was the bracket."""
@@ -165,9 +166,9 @@ class _Scanner:
                 return self._buffer[self._at]
             if self._ended:
                 return ""
-            self._fill()
+            self._fill(self._block)
 
-    def _fill(self, size: int = _BLOCK) -> None:
+    def _fill(self, size: int) -> None:
         try:
             block = self._file.read(size)
             text = self._text.decode(block, final=not block)

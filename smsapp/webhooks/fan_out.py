@@ -23,11 +23,11 @@ from smsapp.webhooks.models import Subscription
 from smsapp.webhooks.rules import SubscriptionKind, origin_of
 
 _BATCH = 500
-_UNHEARD_BATCH = 20_000
+UNHEARD_BATCH = 20_000
 """With no subscriptions, events are skipped in larger batches, except those whose message has a `callback_url`."""
 
 
-def fan_out_events(rt: Runtime) -> int:
+def fan_out_events(rt: Runtime, *, unheard_batch: int = UNHEARD_BATCH) -> int:
     """Fan out the next events and return how many were read; one worker at a time does, the others return 0.
 
     The cursor moves in the same transaction, so each event is fanned out once, whichever process dies.
@@ -40,7 +40,7 @@ def fan_out_events(rt: Runtime) -> int:
         if done is None:
             return 0
         wanting = subscriptions.wanting(tx.session)
-        last = min(subscriptions.head(tx.session), done + (_BATCH if wanting else _UNHEARD_BATCH))
+        last = min(subscriptions.head(tx.session), done + (_BATCH if wanting else unheard_batch))
         events = fan_out.routing_info(tx.session, done + 1, last, only_callbacks=not wanting)
         now = rt.clock()
         rows = [
@@ -56,9 +56,9 @@ def fan_out_events(rt: Runtime) -> int:
     return last - done
 
 
-def pass_over_events(rt: Runtime, keep_going: Callable[[], bool]) -> None:
+def pass_over_events(rt: Runtime, keep_going: Callable[[], bool], *, batch: int = UNHEARD_BATCH) -> None:
     """Advance to about the latest event while nobody subscribes; `callback_url`s on the way are still served."""
-    while keep_going() and fan_out_events(rt) == _UNHEARD_BATCH:
+    while keep_going() and fan_out_events(rt, unheard_batch=batch) == batch:
         pass
 
 

@@ -53,8 +53,6 @@ _MAX_CONSUMERS = 500
 _PREFETCH = 128
 _TICK_S = 0.025
 _GATHER_S = 0.005
-_IDLE_S = 0.2
-"""A drain that finds nothing for this long ends; ending sooner would cost more, since waking one is expensive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +147,13 @@ class _Drain:
     def run(self, keep_going: Callable[[], bool]) -> None:
         """Work until nothing has been due for a while, or until the drain's time is up."""
         last_work = time.monotonic()
+        idle_s = self._rt.drain_idle.total_seconds()
         while keep_going():
             moved = retry_while_db_down(self._rt, self._look)
             self._dispatch()
             if moved or self._in_flight:
                 last_work = time.monotonic()
-            elif time.monotonic() - last_work > _IDLE_S:
+            elif time.monotonic() - last_work > idle_s:
                 break
             self._gather(_TICK_S)
         self._leave_idle()

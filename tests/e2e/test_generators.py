@@ -16,8 +16,7 @@ import pytest
 import urllib3
 
 from dev.bootstrap import clean_environment, find_uv
-from tests.e2e.conftest import Stacks
-from tests.support.stack import Stack
+from tests.support.stack import Stack, Stacks
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "tests" / "generators"
@@ -37,10 +36,10 @@ STUBS = {
 }
 
 
-@pytest.fixture
-def stack(stacks: Stacks) -> Stack:
+@pytest.fixture(params=["sqlite"])
+def stack(request: pytest.FixtureRequest, stacks: Stacks) -> Stack:
     """The running service, on one database: what a client sends is no matter of the database."""
-    return stacks("sqlite")
+    return stacks(request.param)
 
 
 def tool(name: str) -> str:

@@ -10,7 +10,6 @@ from redis import Redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from smsapp.callbacks import track as track_module
 from smsapp.callbacks.stream import CallbackStream
 from smsapp.config import Settings
 from smsapp.events.outbox import DatabaseOutbox
@@ -24,7 +23,6 @@ from smsapp.recipients.phone import parse_recipient
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import Draft, accept_message
-from smsapp.submission import send as send_module
 from smsapp.webhooks.client import WebhookPoster
 from smsapp.webhooks.subscription_queries import anyone_listens
 from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio
@@ -57,7 +55,7 @@ def rt(
     twilio: FakeTwilio,
     clock: FakeClock,
 ) -> Runtime:
-    """The runtime of a worker."""
+    """The runtime of a worker, whose drains do not wait long for more."""
     redis = Redis.from_url(settings.redis_url, protocol=2)
     return Runtime(
         settings=settings,
@@ -70,6 +68,7 @@ def rt(
         webhooks=WebhookPoster(settings),
         clock=clock,
         rng=lambda: 0.5,
+        drain_idle=timedelta(milliseconds=1),
     )
 
 
@@ -102,14 +101,7 @@ def accept(rt: Runtime, api_key: str, sessions: sessionmaker[Session]) -> Accept
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have drains that find nothing not wait for more."""
-    monkeypatch.setattr(track_module, "_IDLE", timedelta(milliseconds=1))
-    monkeypatch.setattr(send_module, "_IDLE_S", 0.0)
-
-
-@pytest.fixture
-def histories_tell_the_state(rt: Runtime, impatient: None) -> Iterator[None]:
+def histories_tell_the_state(rt: Runtime) -> Iterator[None]:
     """After the test, each message's state follows from its history."""
     yield
     assert check_histories(rt)[1] == []

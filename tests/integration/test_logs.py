@@ -78,9 +78,6 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     return lines
 
 
-pytestmark = pytest.mark.usefixtures("impatient")
-
-
 def test_no_line_of_a_whole_life_tells_a_text_a_number_or_a_token(
     rt: Runtime,
     twilio: FakeTwilio,

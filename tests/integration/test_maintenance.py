@@ -21,7 +21,6 @@ from smsapp.maintenance import sweep, wake_for_due
 from smsapp.messages.status import Status
 from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.tasks import Task
-from smsapp.retention import purge as purge_module
 from smsapp.retention.purge import KEEP_IDEMPOTENCY_KEYS, forget_idempotency_keys, forget_orphans
 from smsapp.runtime import Runtime
 from smsapp.submission.expire_claims import expire_claims
@@ -171,15 +170,14 @@ def test_an_orphan_whose_message_never_appears_expires_with_its_numbers(
 
 
 def test_orphans_expire_in_batches_and_what_can_be_processed_never_does(
-    rt: Runtime, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, clock: FakeClock
 ) -> None:
-    monkeypatch.setattr(purge_module, "_BATCH", 2)
     orphan = urlencode({"MessageSid": SID, "MessageStatus": "sent"})
     receive(rt, *(raw_callback(rt, None, orphan) for _ in range(5)))
     keep(rt, raw_callback(rt, None, orphan))
     clock.advance(ORPHAN_AGE + timedelta(seconds=1))
 
-    assert [forget_orphans(rt) for _ in range(4)] == [2, 2, 1, 0]
+    assert [forget_orphans(rt, batch=2) for _ in range(4)] == [2, 2, 1, 0]
     assert waiting(rt) == {spool.REDIS_UNAVAILABLE: 1}
 
 

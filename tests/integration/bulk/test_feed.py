@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -34,11 +35,8 @@ from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio
 
 Row = dict[str, str]
 
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "_IDLE_S", 0.05)
-    monkeypatch.setattr(feeding, "_LOOK_EVERY_S", 0.01)
+feed = partial(feed_jobs, idle_s=0.05, look_every_s=0.01)
+"""A feeder that does not wait long for others."""
 
 
 @pytest.fixture
@@ -104,8 +102,8 @@ def test_each_row_becomes_one_message_with_its_own_text(rt: Runtime, key_id: UUI
     ]
     job_id = make(rt, key_id, rows, body="Hi {{name}}", tags=["spring"])
 
-    assert feed_jobs(rt) == 2
-    assert feed_jobs(rt) == 0
+    assert feed(rt) == 2
+    assert feed(rt) == 0
 
     found = messages_of(rt, job_id)
     assert [(m.to, m.body, m.client_reference, m.tags) for m in found] == [
@@ -122,23 +120,23 @@ def test_each_row_becomes_one_message_with_its_own_text(rt: Runtime, key_id: UUI
 def test_a_job_that_was_not_started_sends_nothing(rt: Runtime, key_id: UUID, tasks: FakeTaskQueue) -> None:
     job_id = make(rt, key_id, numbers(3), start=False)
 
-    assert feed_jobs(rt) == 0
+    assert feed(rt) == 0
     assert wake_for_jobs(rt) == 0
     assert messages_of(rt, job_id) == []
     control_job(rt, job_id, Command.START)
     assert (Task.FEED_JOBS, 0) in tasks.woken
     assert wake_for_jobs(rt) == 1
-    assert feed_jobs(rt) == 3
+    assert feed(rt) == 3
 
 
 def test_only_a_window_of_messages_waits_at_a_time(rt: Runtime, key_id: UUID) -> None:
     object.__setattr__(rt, "settings", rt.settings.model_copy(update={"job_window": 10}))
     job_id = make(rt, key_id, numbers(35))
 
-    assert feed_jobs(rt) == 10
-    assert feed_jobs(rt) == 0
+    assert feed(rt) == 10
+    assert feed(rt) == 0
     send_messages(rt, lane=Lane.BULK)
-    assert feed_jobs(rt) == 10
+    assert feed(rt) == 10
 
     assert len(messages_of(rt, job_id)) == 20
 
@@ -146,14 +144,14 @@ def test_only_a_window_of_messages_waits_at_a_time(rt: Runtime, key_id: UUID) ->
 def test_no_row_follows_a_pause(rt: Runtime, key_id: UUID) -> None:
     object.__setattr__(rt, "settings", rt.settings.model_copy(update={"job_window": 10}))
     job_id = make(rt, key_id, numbers(25))
-    feed_jobs(rt)
+    feed(rt)
 
     control_job(rt, job_id, Command.PAUSE)
     send_messages(rt, lane=Lane.BULK)
-    assert feed_jobs(rt) == 0
+    assert feed(rt) == 0
     control_job(rt, job_id, Command.RESUME)
 
-    assert feed_jobs(rt) == 10
+    assert feed(rt) == 10
 
 
 def test_canceling_stops_rows_and_messages_that_are_not_sent_yet(
@@ -161,12 +159,12 @@ def test_canceling_stops_rows_and_messages_that_are_not_sent_yet(
 ) -> None:
     object.__setattr__(rt, "settings", rt.settings.model_copy(update={"job_window": 10}))
     job_id = make(rt, key_id, numbers(25))
-    feed_jobs(rt)
+    feed(rt)
     send_messages(rt, lane=Lane.BULK)
-    feed_jobs(rt)
+    feed(rt)
 
     control_job(rt, job_id, Command.CANCEL)
-    assert feed_jobs(rt) == 10
+    assert feed(rt) == 10
 
     job = job_of(rt, job_id)
     assert (job.state, job.stored, job.canceled, job.waiting) == ("canceled", 20, 5, 0)
@@ -176,7 +174,7 @@ def test_canceling_stops_rows_and_messages_that_are_not_sent_yet(
     assert len(twilio.sent) == 10
     assert job_of(rt, job_id).finished_at is None
     end_all(rt)
-    feed_jobs(rt)
+    feed(rt)
     assert job_of(rt, job_id).finished_at is not None
     assert job_of(rt, job_id).state == "canceled"
 
@@ -193,18 +191,15 @@ def test_a_pause_between_reading_and_storing_wins(
 
     monkeypatch.setattr(feeding, "store_together", paused_meanwhile)
 
-    assert feed_jobs(rt) == 0
+    assert feed(rt) == 0
     assert messages_of(rt, job_id) == []
     assert job_of(rt, job_id).waiting == 5
 
 
-def test_two_feeders_at_once_store_each_row_once(
-    rt: Runtime, key_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feeding, "_BATCH", 20)
+def test_two_feeders_at_once_store_each_row_once(rt: Runtime, key_id: UUID) -> None:
     job_id = make(rt, key_id, numbers(400))
 
-    threads = [threading.Thread(target=feed_jobs, args=(rt,)) for _ in range(3)]
+    threads = [threading.Thread(target=partial(feed, batch=20), args=(rt,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -226,10 +221,10 @@ def test_a_feeder_that_dies_before_its_commit_leaves_the_rows_to_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(feeding.sms_jobs, "count", die)
         with pytest.raises(KeyboardInterrupt):
-            feed_jobs(rt)
+            feed(rt)
     assert messages_of(rt, job_id) == []
 
-    assert feed_jobs(rt) == 5
+    assert feed(rt) == 5
     assert len(messages_of(rt, job_id)) == 5
 
 
@@ -246,7 +241,7 @@ def test_one_row_that_the_database_refuses_costs_only_itself(
         return pending
 
     monkeypatch.setattr(feeding, "prepare", broken)
-    feed_jobs(rt)
+    feed(rt)
 
     assert [(row.state, row.reason) for row in rows_of(rt, job_id)] == [
         ("stored", None),
@@ -261,14 +256,14 @@ def test_a_job_is_completed_when_every_message_has_an_outcome(
     rt: Runtime, key_id: UUID, twilio: FakeTwilio
 ) -> None:
     job_id = make(rt, key_id, [*numbers(3), {"to": "nobody"}])
-    feed_jobs(rt)
+    feed(rt)
     send_messages(rt, lane=Lane.BULK)
-    feed_jobs(rt)
+    feed(rt)
     assert job_of(rt, job_id).state == "running"
 
     end_all(rt)
-    feed_jobs(rt)
-    feed_jobs(rt)
+    feed(rt)
+    feed(rt)
 
     job = job_of(rt, job_id)
     assert (job.state, job.finished_at) == ("completed", rt.clock())
@@ -284,10 +279,10 @@ def test_rows_whose_time_is_over_are_refused(rt: Runtime, key_id: UUID, clock: A
     job_id = make(rt, key_id, numbers(2), deliver_by=clock() + timedelta(hours=1))
     clock.advance(timedelta(hours=2))
 
-    feed_jobs(rt)
+    feed(rt)
 
     assert {(row.state, row.reason) for row in rows_of(rt, job_id)} == {("refused", "deadline_passed")}
-    feed_jobs(rt)
+    feed(rt)
     assert job_of(rt, job_id).state == "completed"
 
 
@@ -296,7 +291,7 @@ def test_people_who_opted_out_meanwhile_are_left_alone(rt: Runtime, key_id: UUID
     suppress(rt, "+14155550001")
     control_job(rt, job_id, Command.START)
 
-    assert feed_jobs(rt) == 3
+    assert feed(rt) == 3
 
     job = job_of(rt, job_id)
     assert (job.stored, job.opted_out, job.waiting) == (2, 1, 0)
@@ -318,7 +313,7 @@ def test_those_who_sleep_do_not_hold_up_those_who_are_awake(rt: Runtime, key_id:
     awake = [{"to": f"+491512345678{number}"} for number in range(3)]
     job_id = make(rt, key_id, asleep + awake, quiet_hours="21:00-08:00")
 
-    feed_jobs(rt)
+    feed(rt)
 
     assert len(messages_of(rt, job_id)) == 11
 
@@ -337,7 +332,7 @@ def test_every_message_has_the_options_of_its_job(rt: Runtime, key_id: UUID) -> 
     }
     job_id = make(rt, key_id, numbers(2), sensitive=True, **options)
 
-    feed_jobs(rt)
+    feed(rt)
 
     for message in messages_of(rt, job_id):
         assert {name: getattr(message, name) for name in options} == options
@@ -349,7 +344,7 @@ def test_a_sensitive_text_is_nowhere_once_it_is_out(rt: Runtime, twilio: FakeTwi
     job_id = make(rt, key_id, rows, body="Secret {{code}}", sensitive=True)
     before = [row.body for row in rows_of(rt, job_id)]
 
-    feed_jobs(rt)
+    feed(rt)
     send_messages(rt, 0, Lane.BULK)
     redact_messages(rt)
 
@@ -365,15 +360,15 @@ def test_no_row_becomes_a_message_before_its_time(
     job_id = make(rt, key_id, numbers(3), send_at=clock() + timedelta(hours=1))
 
     clock.advance(timedelta(minutes=59))
-    early = feed_jobs(rt), wake_for_jobs(rt)
+    early = feed(rt), wake_for_jobs(rt)
     control_job(rt, job_id, Command.PAUSE)
     clock.advance(timedelta(minutes=1))
-    paused = feed_jobs(rt)
+    paused = feed(rt)
     control_job(rt, job_id, Command.RESUME)
 
     assert (early, paused) == ((0, 0), 0)
     assert wake_for_jobs(rt) == 1
-    assert feed_jobs(rt) == 3
+    assert feed(rt) == 3
     assert [message.due_at for message in messages_of(rt, job_id)] == [clock()] * 3
 
 
@@ -382,7 +377,7 @@ def test_a_scheduled_job_of_which_nothing_can_be_sent_is_done_at_once(
 ) -> None:
     job_id = make(rt, key_id, [{"to": "nobody"}], send_at=clock() + timedelta(hours=1))
 
-    feed_jobs(rt)
+    feed(rt)
 
     assert job_of(rt, job_id).state == "completed"
 
@@ -391,10 +386,10 @@ def test_a_window_of_one_message_waits_until_that_is_sent(rt: Runtime, key_id: U
     object.__setattr__(rt, "settings", rt.settings.model_copy(update={"job_window": 1}))
     job_id = make(rt, key_id, numbers(2))
 
-    assert feed_jobs(rt) == 1
-    assert feed_jobs(rt) == 0  # the one is pending
+    assert feed(rt) == 1
+    assert feed(rt) == 0  # the one is pending
     send_messages(rt, lane=Lane.BULK)
-    assert feed_jobs(rt) == 1
+    assert feed(rt) == 1
 
     assert job_of(rt, job_id).waiting == 0
 
@@ -407,11 +402,11 @@ def test_a_feeder_whose_rows_were_all_taken_meanwhile_goes_on(
 
     def another_is_faster(*arguments: Any, **options: Any) -> int:
         monkeypatch.setattr(sms_jobs, "pending", real)
-        feeding._feed(rt, job_of(rt, job_id))
+        feeding._feed(rt, job_of(rt, job_id), feeding.BATCH)
         return 0
 
     monkeypatch.setattr(sms_jobs, "pending", another_is_faster)
 
-    feed_jobs(rt)
+    feed(rt)
 
     assert len(messages_of(rt, job_id)) == 2

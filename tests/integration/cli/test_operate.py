@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from smsapp.callbacks import dead_letters
-from smsapp.callbacks import replay as replay_module
+from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.cli.main import main
 from smsapp.ids import new_id, public_id
 from smsapp.messages.queries import lock
@@ -96,11 +96,9 @@ def test_replaying_a_letter_that_does_not_wait_fails(rt: Runtime, run: Run) -> N
     assert f"{missing}: no dead letter with this id waits" in result.stderr
 
 
-def test_all_letters_are_replayed_however_many_wait(
-    rt: Runtime, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those that still cannot be processed stay where they are, and hide nothing that comes after them."""
-    monkeypatch.setattr(replay_module, "_BATCH", 2)
+@pytest.fixture
+def dead(rt: Runtime) -> None:
+    """Four dead letters, of which the last can be processed by now."""
     with rt.sessions.begin() as session:
         for number in range(3):
             payload = {"raw": str(number)}
@@ -112,6 +110,15 @@ def test_all_letters_are_replayed_however_many_wait(
         letter = dead_letters.waiting(session, limit=9)[-1]
         letter.payload = letter.payload | {"body": f"MessageSid=SM{'1' * 32}&MessageStatus=sent"}
 
+
+@pytest.mark.usefixtures("dead")
+def test_letters_that_still_cannot_be_processed_hide_nothing_that_comes_after_them(rt: Runtime) -> None:
+    assert replay_dead_letters(rt, batch=2) == (1, 3)
+    assert waiting_letters(rt) == 3
+
+
+@pytest.mark.usefixtures("dead")
+def test_all_letters_are_replayed_and_those_that_cannot_be_stay_where_they_are(rt: Runtime, run: Run) -> None:
     result = run("dead", "replay", "--all")
 
     assert result.exit_code == 1

@@ -23,8 +23,6 @@ from tests.support.callbacks import callback, raw_callback, receive
 from tests.support.fakes import START, FakeClock, FakeTwilio, refuse
 from tests.support.messages import Accept
 
-pytestmark = pytest.mark.usefixtures("impatient")
-
 
 @pytest.fixture
 def message_id(rt: Runtime, accept: Accept) -> UUID:

@@ -14,8 +14,6 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from smsapp.config import Settings
-from smsapp.events import views as view
-from smsapp.events import watch_feed
 from smsapp.events.models import OutboxEvent
 from smsapp.events.schemas import FeedPage
 from smsapp.events.types import EventType
@@ -125,10 +123,8 @@ def test_a_filter_passes_over_the_rest(api: Api) -> None:
     assert (nothing.data, nothing.has_more, nothing.next_after) == ([], False, 4)
 
 
-def test_a_filter_that_matches_nothing_reads_no_more_than_a_stretch(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("smsapp.events.read_feed._SEARCHED", 3)
+def test_a_filter_that_matches_nothing_reads_no_more_than_a_stretch(api: Api) -> None:
+    provided(FeedWatch, api.app).stretch = 3
     tell(api, 7)
     tell(api, 1, EventType.ENDPOINT_DISABLED)
 
@@ -210,14 +206,13 @@ def test_a_cursor_from_elsewhere_is_not_waited_for(api: Api) -> None:
     problem(stream(api, Last_Event_ID="4"), 404, "event_not_found")
 
 
-def test_the_sweep_forgets_what_is_older_than_the_setting(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smsapp.retention.purge._FORGOTTEN_TOGETHER", 4)
+def test_the_sweep_forgets_what_is_older_than_the_setting(api: Api) -> None:
     tell(api, 10)
     month = timedelta(days=30)
 
     assert forget_events(replace(api.rt, clock=lambda: NOW + month - timedelta(hours=1))) == 0
     assert seqs(api) == list(range(1, 11))
-    assert forget_events(replace(api.rt, clock=lambda: NOW + month + timedelta(hours=1))) == 10
+    assert forget_events(replace(api.rt, clock=lambda: NOW + month + timedelta(hours=1)), batch=4) == 10
     assert seqs(api) == []
 
 
@@ -292,8 +287,8 @@ def test_waiting_ends_when_the_process_is_asked_to(api: Api) -> None:
         assert streaming.result(5).endswith(b"id: 0\n\n")
 
 
-def test_nobody_looks_when_nobody_waits(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_feed, "_LOOK_EVERY_S", 0.01)
+def test_nobody_looks_when_nobody_waits(api: Api) -> None:
+    provided(FeedWatch, api.app).look_every_s = 0.01
     page(api, wait=1)
 
     wait_until_nobody_looks(api)
@@ -334,8 +329,8 @@ def test_a_stream_is_taken_up_where_it_ended(api: Api) -> None:
     assert faults(stream(api, Last_Event_ID="x")) == {"Last-Event-Id": "wrong_type"}
 
 
-def test_a_silent_stream_beats_and_moves_the_cursor_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view, "_HEARTBEAT_S", 0.05)
+def test_a_silent_stream_beats_and_moves_the_cursor_on(api: Api) -> None:
+    provided(FeedWatch, api.app).heartbeat_s = 0.05
     tell(api, 2)
     answer = api.client.get(
         "/sms/events",
@@ -349,11 +344,9 @@ def test_a_silent_stream_beats_and_moves_the_cursor_on(api: Api, monkeypatch: py
     assert beats[1:] == [{"id": "2"}] * 3
 
 
-def test_a_stream_ends_after_a_while_so_that_the_key_is_looked_at_again(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(view, "_HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(view, "_LONGEST_STREAM_S", 0.2)
+def test_a_stream_ends_after_a_while_so_that_the_key_is_looked_at_again(api: Api) -> None:
+    watch = provided(FeedWatch, api.app)
+    watch.heartbeat_s, watch.longest_stream_s = 0.05, 0.2
     tell(api, 1)
 
     whole = b"".join(stream(api).iter_encoded())

@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import new_id
-from smsapp.lifecycle import miss_deadlines as miss_module
 from smsapp.lifecycle.miss_deadlines import miss_deadlines
 from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.maintenance import sweep
@@ -145,14 +144,11 @@ def test_what_is_given_up_because_the_next_try_would_be_late_is_told_too(
     assert miss_deadlines(rt) == 1
 
 
-def test_many_are_looked_at_batch_by_batch(
-    rt: Runtime, clock: FakeClock, accept: Accept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(miss_module, "_BATCH", 2)
+def test_many_are_looked_at_batch_by_batch(rt: Runtime, clock: FakeClock, accept: Accept) -> None:
     ids = [accept(f"+1415555{number:04}", deliver_by=clock() + MINUTE) for number in range(2000, 2005)]
     claim(rt, limit=1)
 
     clock.advance(MINUTE)
 
-    assert miss_deadlines(rt) == 5
+    assert miss_deadlines(rt, batch=2) == 5
     assert sorted(stored(rt, message_id).status for message_id in ids) == ["failed"] * 4 + ["submitting"]

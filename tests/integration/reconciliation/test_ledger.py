@@ -21,8 +21,6 @@ from tests.support.fakes import FakeClock, FakeTwilio, refuse
 from tests.support.log_lines import LogLines
 from tests.support.messages import Accept
 
-pytestmark = pytest.mark.usefixtures("impatient")
-
 
 @pytest.fixture
 def message_id(rt: Runtime, accept: Accept) -> UUID:
@@ -159,12 +157,11 @@ def test_what_waits_for_a_parked_account_is_not_astray(
 
 
 def test_every_state_follows_from_its_history(
-    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
 ) -> None:
-    monkeypatch.setattr(ledger_module, "_BATCH", 4)  # so that there are several pages
     every_fate(rt, twilio, clock, accept)
 
-    assert check_histories(rt) == (9, [])
+    assert check_histories(rt, batch=4) == (9, [])  # several pages
 
 
 @pytest.mark.parametrize(

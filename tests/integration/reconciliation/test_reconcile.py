@@ -10,7 +10,6 @@ import pytest
 from smsapp.db import counters
 from smsapp.messages.fold import MessageState
 from smsapp.messages.status import Outcome, Status
-from smsapp.reconciliation import reconcile as reconcile_module
 from smsapp.reconciliation.reconcile import REPAIRED, Polled, next_poll, reconcile
 from smsapp.runtime import Runtime
 from smsapp.submission.outbound import Outbound
@@ -406,16 +405,14 @@ def test_what_never_moves_does_not_starve_what_is_new(
 
 
 def test_the_longest_waiting_are_asked_about_first(
-    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
 ) -> None:
-    monkeypatch.setattr(reconcile_module, "_FETCHES", 1)
-    monkeypatch.setattr(reconcile_module, "_BATCH", 2)
     for number in range(5):
         sent(rt, accept, f"+1415555{number:04}")
         clock.advance(timedelta(seconds=1))
     clock.advance(2 * MINUTE)
 
-    reconcile(rt)
+    reconcile(rt, batch=2, fetches=1)
 
     assert twilio.fetched == list(twilio.records)
 

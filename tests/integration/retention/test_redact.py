@@ -14,7 +14,6 @@ from smsapp.messages.fold import Report, Source
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
-from smsapp.retention import redact as redact_module
 from smsapp.retention.redact import redact_messages
 from smsapp.runtime import Runtime
 from smsapp.sending.cancel import cancel_message
@@ -199,14 +198,11 @@ def test_a_text_that_was_removed_is_never_sent_empty(rt: Runtime, twilio: FakeTw
     assert (message.status, message.error_code, twilio.sent) == (Status.FAILED, OwnCode.TEXT_REMOVED, [])
 
 
-def test_many_are_removed_batch_by_batch(
-    rt: Runtime, twilio: FakeTwilio, accept: Accept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redact_module, "_BATCH", 2)
+def test_many_are_removed_batch_by_batch(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:
     ids = [accept(f"+1415555{number}", body=SECRET, sensitive=True) for number in range(2000, 2005)]
     send_messages(rt)
     for message_id in ids:
         report(rt, twilio, message_id, "delivered")
 
-    assert redact_messages(rt) == 5
+    assert redact_messages(rt, batch=2) == 5
     assert set(bodies(twilio)) == {""}

@@ -46,9 +46,9 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(autouse=True)
-def _looks_each_time(rt: Runtime, monkeypatch: pytest.MonkeyPatch, histories_tell_the_state: None) -> None:
+def _looks_each_time(rt: Runtime, histories_tell_the_state: None) -> None:
     """Have every look at the suppressions be a fresh one."""
-    monkeypatch.setattr(rt.any_suppression, "_every_s", 0.0)
+    rt.any_suppression.every_s = 0.0
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +17,7 @@ from smsapp.callbacks.drain_spool import drain_spool
 from smsapp.config import Settings
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import inbound_id, public_id
-from smsapp.runtime import Runtime
+from smsapp.runtime import RecentAnswer, Runtime
 from smsapp.submission.send import send_messages
 from smsapp.suppressions.check import RecipientOptedOutError
 from smsapp.suppressions.models import Suppression, SuppressionEvent
@@ -35,9 +36,9 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(autouse=True)
-def _looks_each_time(rt: Runtime, monkeypatch: pytest.MonkeyPatch, histories_tell_the_state: None) -> None:
+def _looks_each_time(rt: Runtime, histories_tell_the_state: None) -> None:
     """Have every look at the suppressions be a fresh one."""
-    monkeypatch.setattr(rt.any_suppression, "_every_s", 0.0)
+    rt.any_suppression.every_s = 0.0
 
 
 def text(
@@ -372,16 +373,17 @@ def test_so_does_one_that_waits_for_a_retry(
     assert twilio.sent == []
 
 
-def test_nobody_is_asked_about_while_nobody_has_opted_out(
-    rt: Runtime, accept: Accept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rt.any_suppression, "_every_s", 3600.0)
+def test_nobody_is_asked_about_while_nobody_has_opted_out(rt: Runtime, accept: Accept) -> None:
+    rt.any_suppression.every_s = 3600.0
     accept()
-    monkeypatch.setattr(rt.any_suppression, "_any", None)  # a query would overwrite it
+    another_process = replace(rt, any_suppression=RecentAnswer())
+    text(another_process, "STOP")
 
-    accept(body="second")
+    accept(body="a query would have found that")
 
-    assert rt.any_suppression._any is None
+    rt.any_suppression.expect()
+    with pytest.raises(RecipientOptedOutError):
+        accept(body="and now it does")
 
 
 # Over HTTP.
@@ -390,7 +392,7 @@ def test_nobody_is_asked_about_while_nobody_has_opted_out(
 @pytest.fixture
 def api(settings: Settings, api_key: str) -> Iterator[Api]:
     with serving(settings, api_key) as api:
-        api.rt.any_suppression._every_s = 0.0  # else another process's opt-out is noticed a second later
+        api.rt.any_suppression.every_s = 0.0  # else another process's opt-out is noticed a second later
         yield api
 
 

@@ -26,7 +26,6 @@ from smsapp.queue.tasks import Task
 from smsapp.retention.purge import forget_deliveries
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
-from smsapp.webhooks import fan_out as fan_out_module
 from smsapp.webhooks import (
     fan_out_queries as fan_out,
 )
@@ -38,7 +37,7 @@ from smsapp.webhooks import (
     subscription_queries as subscriptions,
 )
 from smsapp.webhooks.client import WebhookPoster
-from smsapp.webhooks.fan_out import fan_out_events
+from smsapp.webhooks.fan_out import fan_out_events, pass_over_events
 from smsapp.webhooks.models import Subscription, WebhookAttempt, WebhookDelivery
 from smsapp.webhooks.push import push_events, wake_for_push
 from smsapp.webhooks.redeliver import recover_events, resend_delivery, send_example
@@ -592,14 +591,23 @@ def test_events_that_nobody_wants_leave_nothing_behind(rt: Runtime, accept: Acce
 
 
 def test_while_nobody_listens_events_are_passed_over_and_nobody_waits_for_more(
-    rt: Runtime, accept: Accept, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, accept: Accept
 ) -> None:
-    monkeypatch.setattr(push_module, "_Drain", None)
-    monkeypatch.setattr(fan_out_module, "_UNHEARD_BATCH", 2)
+    patient = replace(rt, drain_idle=timedelta(hours=1))
     for number in range(5):
         accept(body=str(number))
 
-    assert push_events(rt) == 0
+    assert push_events(patient) == 0
+
+    with rt.sessions() as session:
+        assert fan_out.cursor(session) == subscriptions.head(session) == 5
+
+
+def test_while_nobody_listens_batch_after_batch_is_passed_over(rt: Runtime, accept: Accept) -> None:
+    for number in range(5):
+        accept(body=str(number))
+
+    pass_over_events(rt, lambda: True, batch=2)
 
     with rt.sessions() as session:
         assert fan_out.cursor(session) == subscriptions.head(session) == 5

@@ -9,16 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsapp.text import normalize_name
-from smsapp.uploads import json_rows
-from smsapp.uploads.json_rows import read_options, read_rows
+from smsapp.uploads.json_rows import BLOCK, read_options, read_rows
 from smsapp.uploads.rows import RawRow, UnreadableUpload
 
 NAMES = st.text().map(normalize_name).filter(bool)
 
 
-def both(text: str | bytes) -> tuple[dict[str, Any], list[RawRow]]:
+def both(text: str | bytes, *, block: int = BLOCK) -> tuple[dict[str, Any], list[RawRow]]:
     file = io.BytesIO(text.encode() if isinstance(text, str) else text)
-    return read_options(file), list(read_rows(file))
+    return read_options(file, block=block), list(read_rows(file, block=block))
 
 
 def test_options_may_stand_before_and_after_the_rows() -> None:
@@ -88,9 +87,7 @@ def test_rows_must_be_there_and_a_list(text: str, code: str) -> None:
 def test_where_blocks_end_makes_no_difference(items: list[dict[str, str | int]], block: int) -> None:
     text = json.dumps({"a": 12, "rows": items, "b": 345})
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_rows, "_BLOCK", block)
-        options, rows = both(text)
+    options, rows = both(text, block=block)
 
     assert options == {"a": 12, "b": 345}
     assert [row.cells for row in rows] == [{k: str(v) for k, v in item.items()} for item in items]
