@@ -5,6 +5,7 @@ clone under /root, a private temporary folder), it uses folders of its own in /t
 """
 
 import atexit
+import contextlib
 import os
 import pwd
 import shutil
@@ -13,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -47,6 +49,9 @@ _SETTINGS = {
     "jit": "off",
     "max_wal_size": "256MB",
 }
+
+_DATA_PREFIX = "smsapp-postgres-"
+_ABANDONED_AFTER_S = 12 * 3600
 
 FORGETFUL = {
     "fsync": "off",
@@ -109,7 +114,7 @@ def _open_to_others(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in [path, *path.parents])
 
 
-def _folder_in_the_open(purpose: str, near: Path | None = None) -> Path:
+def _folder_in_the_open(prefix: str, near: Path | None = None) -> Path:
     """Make a folder that every user can reach, in the first temporary directory that allows it.
 
     A temporary directory that holds `near` comes first: if that is in memory, the data belongs there, too.
@@ -118,9 +123,19 @@ def _folder_in_the_open(purpose: str, near: Path | None = None) -> Path:
     usual = [Path(place) for place in (tempfile.gettempdir(), "/tmp", "/var/tmp") if Path(place).is_dir()]  # noqa: S108
     places = [*around, *usual]
     place = next((place for place in places if _open_to_others(place.resolve())), places[0])
-    folder = Path(tempfile.mkdtemp(prefix=f"smsapp-{purpose}-", dir=place))
+    remove_abandoned(place)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
     folder.chmod(0o755)
     return folder
+
+
+def remove_abandoned(place: Path) -> None:
+    """Remove data that a killed program left in a temporary directory half a day ago: it may be in memory."""
+    for folder in place.glob(f"{_DATA_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another program may be removing it
+            abandoned = not (folder / "pgdata" / "postmaster.pid").exists()
+            if abandoned and time.time() - folder.stat().st_mtime > _ABANDONED_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @cache
@@ -130,7 +145,7 @@ def usable_bin() -> Path:
     if postgres_user() is None or _open_to_others(found):
         return found
     installation, package = found.parent, found.parent.parent
-    copy = _folder_in_the_open("postgres-bin")
+    copy = _folder_in_the_open("smsapp-programs-")
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     unneeded = shutil.ignore_patterns("include", "*.a", "__pycache__")
     shutil.copytree(installation, copy / package.name / installation.name, symlinks=True, ignore=unneeded)
@@ -256,7 +271,7 @@ class PostgresServer(ServerProcess):
     def _initdb(self) -> None:
         user = postgres_user()
         if user and not _open_to_others(self.dir):
-            self._outside = _folder_in_the_open("postgres", near=self.dir)
+            self._outside = _folder_in_the_open(_DATA_PREFIX, near=self.dir)
             self._data = self._outside / "pgdata"
         self._data.mkdir(mode=0o700, exist_ok=True)
         if user:

@@ -189,6 +189,19 @@ class TestPostgres:
         postgres.resume()
         assert query(postgres.url(), "SELECT 1") == "1"
 
+    def test_data_that_a_killed_program_left_is_removed_and_no_other(self, tmp_path: Path) -> None:
+        yesterday = time.time() - 24 * 3600
+        abandoned, running, recent = (tmp_path / f"smsapp-postgres-{name}" for name in ("a", "b", "c"))
+        for folder in (abandoned, running, recent):
+            (folder / "pgdata").mkdir(parents=True)
+        (running / "pgdata" / "postmaster.pid").touch()
+        for folder in (abandoned, running):
+            os.utime(folder, (yesterday, yesterday))
+
+        postgres_server.remove_abandoned(tmp_path)
+
+        assert sorted(tmp_path.iterdir()) == [running, recent]
+
     def test_runs_from_the_wheel_wherever_that_lies(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
