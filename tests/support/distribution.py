@@ -16,7 +16,7 @@ from tests.support.stack import DATABASES
 ON_DATABASE = {name: re.compile(rf"[\[-]{name}[\]-]") for name in DATABASES}
 """How a test's id names the database that it runs on."""
 
-_LONGEST_FIRST = (
+LONGEST_FIRST = (
     "tests/e2e/",
     "tests/integration/test_schemathesis.py",
     "tests/integration/dev/",
@@ -24,7 +24,7 @@ _LONGEST_FIRST = (
     "tests/integration/",
     "tests/unit/",
 )
-_OWN_SERVICE = frozenset({"tests/e2e/test_lanes.py"})
+OWN_SERVICE = frozenset({"tests/e2e/test_lanes.py"})
 """End-to-end tests that do not use the shared service."""
 
 
@@ -46,14 +46,14 @@ def group_of(nodeid: str) -> str:
     """Return a test's group: the tests of its module that run on the same database."""
     database = next((f"-{name}" for name, pattern in ON_DATABASE.items() if pattern.search(nodeid)), "")
     module = nodeid.partition("::")[0]
-    shares_service = module.startswith("tests/e2e/") and module not in _OWN_SERVICE
+    shares_service = module.startswith("tests/e2e/") and module not in OWN_SERVICE
     return ("tests/e2e" if shares_service else module) + database
 
 
 def place_of(nodeid: str) -> int:
     """Return a test's place in the order: tests that may take long come first."""
-    places = (place for place, start in enumerate(_LONGEST_FIRST) if nodeid.startswith(start))
-    return next(places, len(_LONGEST_FIRST))
+    places = (place for place, start in enumerate(LONGEST_FIRST) if nodeid.startswith(start))
+    return next(places, len(LONGEST_FIRST))
 
 
 def workers() -> int:
