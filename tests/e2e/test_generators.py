@@ -2,7 +2,8 @@
 
 The programs that use them, and the versions of the generators, are in `tests/generators/`; docs/api.md has the same
 commands for people. What a generator needs and this machine lacks (Node, a JVM, Go, a package registry) skips its
-tests, with one line that says so.
+tests, with one line that says so. For other versions of what npm brings, change `package.json` and run there
+`npm install --package-lock-only --omit-lockfile-registry-resolved`.
 """
 
 import os

@@ -12,7 +12,13 @@ from packaging.utils import canonicalize_name
 from dev.pin_extras import pin_both
 
 ROOT = Path(__file__).resolve().parents[3]
-LOCK_FILES = ("requirements.txt", "requirements-demo.txt", "requirements-dev.txt", "requirements-uv.txt")
+LOCK_FILES = (
+    "requirements.txt",
+    "requirements-demo.txt",
+    "requirements-dev.txt",
+    "requirements-uv.txt",
+    "tests/generators/requirements.txt",
+)
 
 
 def pins(name: str) -> dict[str, str]:
@@ -20,13 +26,14 @@ def pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9._-]+(?:\[[^\]]*\])?)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
 
 
-def asked_for(package: str) -> Iterator[Requirement]:
-    """What the package needs here; nothing if it is locked for another platform only."""
+def asked_for(package: str, version: str) -> Iterator[Requirement]:
+    """What the package needs here; nothing if this version is not installed, such as one for another platform."""
     name, _, extras = package.rstrip("]").partition("[")
     try:
-        needs = distribution(name).requires or []
+        installed = distribution(name)
     except PackageNotFoundError:
         return
+    needs = (installed.requires or []) if installed.version == version else []
     for requirement in map(Requirement, needs):
         if requirement.marker is None or any(
             requirement.marker.evaluate({"extra": extra}) for extra in ["", *extras.split(",")]
@@ -55,14 +62,18 @@ def test_no_registry_is_named(name: str) -> None:
     assert "://" not in (ROOT / name).read_text()
 
 
+def test_npms_lock_file_names_no_registry_either() -> None:
+    assert '"resolved"' not in (ROOT / "tests" / "generators" / "package-lock.json").read_text()
+
+
 @pytest.mark.parametrize("name", LOCK_FILES)
 def test_whatever_a_locked_package_asks_for_is_pinned_as_it_is_asked_for(name: str) -> None:
     """Or pip before 23.3 refuses the file once a newer release is out."""
     pinned = pins(name)
     asked = {
         canonicalize_name(need.name) + (f"[{','.join(sorted(need.extras))}]" if need.extras else "")
-        for package in pinned
-        for need in asked_for(package)
+        for package, version in pinned.items()
+        for need in asked_for(package, version)
     }
 
     assert asked - pinned.keys() == set()
