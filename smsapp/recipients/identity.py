@@ -20,7 +20,7 @@ _CURRENT = (
     # No fixed line has a mobile phone's number.
     (re.compile(r"\A\+54([1-8][0-9]{9})\Z"), r"+549\1"),
 )
-"""Former spellings, and what they are now; `suppressions.queries` says the same in SQL, and a test holds them equal."""
+"""Former spellings, and what they are now."""
 
 
 def identity(address: str) -> str:

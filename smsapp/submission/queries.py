@@ -1,7 +1,7 @@
 """Claim due messages, and find claims whose lease has expired."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -32,7 +32,8 @@ from smsapp.pacing.due import is_due, is_open
 from smsapp.pacing.fairness import Share
 from smsapp.queue.lanes import Lane
 from smsapp.submission.outbound import Outbound
-from smsapp.suppressions.queries import is_suppressed
+from smsapp.suppressions import queries as suppressions
+from smsapp.suppressions.rules import Route
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
@@ -113,7 +114,11 @@ def _taking(postgres: bool, due: Select[UUID] | CompoundSelect[UUID]) -> Returni
         .values(
             status=Status.SUBMITTING, version=_MESSAGES.c.version + 1, due_at=_LEASED_UNTIL, updated_at=_NOW
         )
-        .returning(_MESSAGES.c.version, *(_MESSAGES.c[name] for name in _CLAIMED), is_suppressed())
+        .returning(
+            _MESSAGES.c.version,
+            *(_MESSAGES.c[name] for name in _CLAIMED),
+            suppressions.anyone_is_suppressed(),
+        )
     )
 
 
@@ -126,9 +131,21 @@ def _claim(
     lease: timedelta,
 ) -> list[Outbound]:
     rows = session.execute(statement, parameters | {"now": now, "leased_until": now + lease}).all()
-    if rows:
-        bulk.insert(session, _EVENTS, [_claim_event(row, now) for row in rows])
-    return [Outbound(**dict(zip(_CLAIMED, row[1:-1], strict=True)), opted_out=row[-1]) for row in rows]
+    if not rows:
+        return []
+    bulk.insert(session, _EVENTS, [_claim_event(row, now) for row in rows])
+    claimed = [Outbound(**dict(zip(_CLAIMED, row[1:-1], strict=True))) for row in rows]
+    return _mark_opted_out(session, claimed) if rows[0][-1] else claimed
+
+
+def _mark_opted_out(session: Session, claimed: list[Outbound]) -> list[Outbound]:
+    """Return the messages, those whose recipients have opted out marked: one query for all of them."""
+    routes = [Route(each.to, each.sender, each.messaging_service_sid) for each in claimed]
+    pairs = suppressions.among(session, routes)
+    return [
+        replace(each, opted_out=True) if suppressions.forbids(pairs, route) else each
+        for each, route in zip(claimed, routes, strict=True)
+    ]
 
 
 def expired_claims(session: Session, *, now: datetime, limit: int) -> list[UUID]:

@@ -6,15 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, case, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Table, exists, select
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
 from smsapp.db.pages import Page, page_after
 from smsapp.ids import new_id
-from smsapp.messages.models import Message
 from smsapp.recipients.identity import identity
-from smsapp.recipients.phone import WHATSAPP, address, split_address
+from smsapp.recipients.phone import address, split_address
 from smsapp.suppressions.models import Suppression, SuppressionEvent
 from smsapp.suppressions.rules import EVERY_SENDER, OptOutEvidence, Route, overrides
 
@@ -64,47 +63,9 @@ def _keys(route: Route) -> tuple[str, str]:
     return identity(address(route.to, route.sender)), identity(split_address(route.to)[1])
 
 
-def is_suppressed() -> ColumnElement[bool]:
-    """Return the condition that a message's recipient is suppressed for its sender, as in `forbids`."""
-    phone, channel = _phone_of(Message.to), _channel_of(Message.to, Message.sender)
-    addressed = channel.concat(phone)
-    return exists().where(
-        _SUPPRESSIONS.c.recipient.in_([addressed, phone]),
-        _SUPPRESSIONS.c.suppressed,
-        or_(
-            _SUPPRESSIONS.c.scope == EVERY_SENDER,
-            and_(
-                _SUPPRESSIONS.c.recipient == addressed,
-                or_(
-                    _SUPPRESSIONS.c.scope == Message.sender,
-                    _SUPPRESSIONS.c.scope == Message.messaging_service_sid,
-                ),
-            ),
-        ),
-    )
-
-
-def _channel_of(to: Any, sender: Any) -> ColumnElement[str]:
-    on_whatsapp = or_(to.startswith(WHATSAPP), sender.startswith(WHATSAPP))
-    return case((on_whatsapp, WHATSAPP), else_="")
-
-
-def _phone_of(to: Any) -> ColumnElement[str]:
-    """Return the identity of a recipient without its channel, as `smsapp.recipients.identity` has it."""
-    bare = case((to.startswith(WHATSAPP), func.substr(to, len(WHATSAPP) + 1)), else_=to)
-    ten = "_" * 10
-    return case(
-        (bare.like(f"+521{ten}"), literal("+52").concat(func.substr(bare, 5))),
-        (
-            and_(bare.like(f"+55{ten}"), func.substr(bare, 6, 1).in_(list("6789"))),
-            func.substr(bare, 1, 5).concat("9").concat(func.substr(bare, 6)),
-        ),
-        (
-            and_(bare.like(f"+54{ten}"), func.substr(bare, 4, 1).not_in(["0", "9"])),
-            literal("+549").concat(func.substr(bare, 4)),
-        ),
-        else_=bare,
-    )
+def anyone_is_suppressed() -> ColumnElement[bool]:
+    """Return the condition that there is any suppression in force; the same for every row, so it is evaluated once."""
+    return exists().where(_SUPPRESSIONS.c.suppressed)
 
 
 def record(session: Session, evidences: Sequence[OptOutEvidence], *, now: datetime) -> list[Recorded]:

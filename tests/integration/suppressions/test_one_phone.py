@@ -9,20 +9,14 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.cli.main import alembic_config
 from smsapp.config import Settings
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import new_id
-from smsapp.recipients.identity import identity
-from smsapp.recipients.phone import split_address
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
-from smsapp.suppressions import queries
 from smsapp.suppressions.check import RecipientOptedOutError
 from smsapp.suppressions.models import Suppression, SuppressionEvent
 from smsapp.suppressions.record import record_opt_outs
@@ -162,29 +156,6 @@ def test_consumers_hear_of_the_address_that_wrote(rt: Runtime) -> None:
         [told] = session.scalars(sa.select(OutboxEvent).where(OutboxEvent.type == "recipient.opted_out"))
     assert told.data is not None
     assert told.data["recipient"] == "+541123456789"
-
-
-NUMBERS = st.from_regex(r"\+(52|54|55|1|49)[0-9]{8,12}", fullmatch=True)
-ADDRESSES = st.builds("{}{}".format, st.sampled_from(["", "whatsapp:"]), NUMBERS) | st.sampled_from(
-    [*(each for pair in SPELLINGS for each in pair), "+554133334444", "68849", "ACME", ""]
-)
-
-
-@given(st.lists(ADDRESSES, min_size=1, max_size=30))
-@hypothesis_settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-def test_the_database_knows_the_same_identities(
-    sessions: sessionmaker[Session], addresses: list[str]
-) -> None:
-    columns = [queries._phone_of(sa.literal(each, sa.String())) for each in addresses]
-
-    with sessions() as session:
-        found = session.execute(
-            sa.select(*(column.label(f"c{at}") for at, column in enumerate(columns)))
-        ).one()
-
-    assert list(found) == [identity(split_address(each)[1]) for each in addresses]
 
 
 # Finding and answering them.
