@@ -4,9 +4,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -66,12 +67,19 @@ class Transaction:
 
 
 @contextmanager
-def transaction(sessions: sessionmaker[Session], outbox: Outbox) -> Iterator[Transaction]:
-    """Open a transaction that commits with its events when the body ends, then makes the deferred calls."""
+def transaction(
+    sessions: sessionmaker[Session], outbox: Outbox, wake_pushers: Callable[[], object] = lambda: None
+) -> Iterator[Transaction]:
+    """Open a transaction that commits with its events when the body ends, then makes the deferred calls.
+
+    Pushers are woken first, if anybody listens: consumers must not wait for a batch's log lines.
+    """
     with sessions.begin() as session:
         tx = Transaction(session)
         yield tx
         tx.write_events(outbox)
+    if tx.listened_to:
+        wake_pushers()
     tx.run_afterwards()
 
 
@@ -120,10 +128,6 @@ class Runtime:
     drain_idle: timedelta = timedelta(milliseconds=200)
     any_suppression: RecentAnswer = field(default_factory=RecentAnswer)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that commits with its events when the body ends, then wakes the workers concerned."""
-        with transaction(self.sessions, self.outbox) as tx:
-            yield tx
-        if tx.listened_to:
-            self.tasks.wake(Task.PUSH_EVENTS)
+        return transaction(self.sessions, self.outbox, partial(self.tasks.wake, Task.PUSH_EVENTS))

@@ -1,17 +1,20 @@
 """The outbox: what is written with a change, what a rollback takes back, and how it is numbered."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select
 
 from smsapp.events.models import OutboxEvent, OutboxHead
+from smsapp.events.outbox import DatabaseOutbox
 from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.ports import PendingEvent
+from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
-from tests.support.fakes import START
+from tests.support.fakes import START, FakeTaskQueue
 
 
 def some(count: int) -> list[PendingEvent]:
@@ -48,6 +51,37 @@ def test_events_are_numbered_in_the_order_in_which_they_were_added(rt: Runtime) 
         ("job.completed", START, None, None)
     }
     assert head(rt) == 5
+
+
+def test_pushers_are_woken_before_anything_else_follows_the_commit(rt: Runtime, tasks: FakeTaskQueue) -> None:
+    listening = replace(rt, outbox=DatabaseOutbox(lambda _session: True))
+    woken_by_then: list[Task] = []
+
+    with listening.transaction() as tx:
+        tx.after_commit(lambda: woken_by_then.extend(task for task, _ in tasks.woken))
+        tx.emit_all(some(1))
+        woken_within = list(tasks.woken)
+
+    assert woken_within == []
+    assert woken_by_then == [Task.PUSH_EVENTS]
+
+
+def test_what_follows_the_commit_does_not_follow_a_rollback(rt: Runtime, tasks: FakeTaskQueue) -> None:
+    listening = replace(rt, outbox=DatabaseOutbox(lambda _session: True))
+    called: list[str] = []
+
+    with suppress(Oops), listening.transaction() as tx:
+        tx.after_commit(lambda: called.append("after all of it"))
+        tx.emit_all(some(1))
+        raise Oops
+    with listening.transaction() as tx:
+        with suppress(Oops), tx.savepoint():
+            tx.after_commit(lambda: called.append("after the savepoint"))
+            raise Oops
+        tx.after_commit(lambda: called.append("after the rest"))
+
+    assert called == ["after the rest"]
+    assert tasks.woken == []
 
 
 def test_a_rollback_gives_its_numbers_back(rt: Runtime) -> None:
