@@ -117,15 +117,19 @@ class _Drain:
         """Wait for the last answers and record them: without them we must look the messages up at Twilio."""
         while self._in_flight:
             self._gather()
+        until = time.monotonic() + _PATIENCE_AFTER_STOP.total_seconds()  # for both records together
         wait([self._recording])
         if self._answered:
-            self._write_down(self._answered)
+            left_s = max(0.0, until - time.monotonic())
+            self._write_down(self._answered, after_stop=timedelta(seconds=left_s))
         self._recording.result()
 
-    def _write_down(self, results: list[SubmissionResult]) -> None:
+    def _write_down(
+        self, results: list[SubmissionResult], after_stop: timedelta = _PATIENCE_AFTER_STOP
+    ) -> None:
         """Record answers, even while the process ends: a text that Twilio accepted must not become unconfirmed."""
         work = partial(record_submissions, self._rt, results)
-        retry_while_db_down(self._rt, work, patience=_RECORD_PATIENCE, after_stop=_PATIENCE_AFTER_STOP)
+        retry_while_db_down(self._rt, work, patience=_RECORD_PATIENCE, after_stop=after_stop)
 
     def _claim(self) -> list[Outbound]:
         free = self._capacity - self._in_flight
