@@ -59,6 +59,8 @@ def break_redis(server: RedisServer, how: str) -> None:
             redis.config_set("maxmemory", 1)
 
 
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 every_break = pytest.mark.parametrize("how", ["stopped", "paused", "full"])
 
 
@@ -263,9 +265,8 @@ def test_readiness_says_what_redis_refuses(api: Api, own_redis: RedisServer, how
     assert response.json["checks"] == {"database": "ok", "redis": state}
 
 
-def test_connections_that_a_failover_made_read_only_are_dropped(api: Api, settings: Settings) -> None:
-    if settings.is_sqlite:
-        pytest.skip("a file has no failover")
+@on_postgres  # a file has no failover
+def test_connections_that_a_failover_made_read_only_are_dropped(api: Api) -> None:
     make_open_connections_read_only(api)
 
     answers = [api.post({"to": TO, "body": "hello"}) for _ in range(3)]
@@ -275,11 +276,8 @@ def test_connections_that_a_failover_made_read_only_are_dropped(api: Api, settin
     assert [answer.status_code for answer in answers[1:]] == [202, 202]
 
 
-def test_readiness_says_that_the_database_is_read_only_and_is_well_with_the_next_connection(
-    api: Api, settings: Settings
-) -> None:
-    if settings.is_sqlite:
-        pytest.skip("a file has no failover")
+@on_postgres
+def test_readiness_says_that_the_database_is_read_only_and_is_well_with_the_next_connection(api: Api) -> None:
     make_open_connections_read_only(api)
 
     states = [api.client.get("/readyz").json["checks"]["database"] for _ in range(2)]
@@ -296,9 +294,8 @@ def make_open_connections_read_only(api: Api) -> None:
         connection.commit()
 
 
+@on_sqlite  # only a file is locked as a whole
 def test_a_sqlite_file_that_somebody_else_writes_to_is_well(api: Api, settings: Settings) -> None:
-    if not settings.is_sqlite:
-        pytest.skip("only files are locked as a whole")
     path = settings.database_url.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
