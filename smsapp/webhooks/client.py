@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from http.client import HTTPException
+from http.client import SWITCHING_PROTOCOLS, HTTPException, HTTPResponse, LineTooLong
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -40,6 +40,8 @@ _USER_AGENT = f"smsapp/{__version__} (+https://www.standardwebhooks.com)"
 _READ_BYTES = 16_384
 _MAX_POOLS = 256
 _CONNECTIONS_PER_POOL = 16
+_MAX_INTERIM_ANSWERS = 20
+_MAX_INTERIM_BYTES = 65_536
 _RESOLVERS = 32
 
 _deadline = threading.local()
@@ -135,7 +137,29 @@ class _Guard:
         raise AssertionError("unreachable")
 
 
+class _FinalAnswer(HTTPResponse):
+    """Skips a bounded number of interim responses; http.client itself skips only 100, and any number of them.
+
+    A client must be able to parse them (https://www.rfc-editor.org/rfc/rfc9110#section-15.2). After 101 another
+    protocol would follow, which we never ask for, so it counts as the answer.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        room = _MAX_INTERIM_BYTES
+        for _ in range(_MAX_INTERIM_ANSWERS + 1):
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # private, in every Python so far
+            if not 100 <= line[1] < 200 or line[1] == SWITCHING_PROTOCOLS:
+                return line
+            while (field := self.fp.readline(room + 1)).strip(b"\r\n"):
+                room -= len(field)
+                if room < 0:
+                    raise LineTooLong("interim responses")
+        raise HTTPException("too many interim responses")
+
+
 class _Connection(HTTPConnection):
+    response_class = _FinalAnswer
+
     def __init__(self, *args: Any, guard: _Guard, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._guard = guard

@@ -181,6 +181,17 @@ def babble(handler: _Handler) -> None:
     handler.wfile.write(b"\x00\xff\x13 SSH-2.0-nonsense\r\n\r\n")
 
 
+def hint(*heads: bytes) -> Behaviour:
+    """Return a behaviour that sends these interim responses, such as `103 Early Hints`, and then acknowledges."""
+
+    def answer(handler: _Handler) -> None:
+        for head in heads:
+            handler.wfile.write(b"HTTP/1.1 " + head + b"\r\n\r\n")
+        accept(handler)
+
+    return answer
+
+
 def cut_off(handler: _Handler) -> None:
     """Announce a longer body than is sent."""
     handler.close_connection = True

@@ -91,6 +91,50 @@ def test_an_answer_that_drips_after_its_head_is_cut_off(consumer: Consumer) -> N
     assert reply.duration < timedelta(seconds=2)
 
 
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [b"103 Early Hints\r\nLink: </style.css>; rel=preload"],
+        [b"100 Continue"],
+        [b"102 Processing", b"102 Processing", b"103"],
+        [b"199 Unheard Of\r\nContent-Length: 5\r\nConnection: close\r\nTransfer-Encoding: chunked"],
+        [b"100 Continue", b"103 Early Hints"] * 10,
+        [b"103 Early Hints\r\nLink: " + b"x" * 60_000],
+    ],
+    ids=["hints", "continue", "processing", "odd", "many", "long"],
+)
+def test_interim_answers_are_skipped(consumer: Consumer, heads: list[bytes]) -> None:
+    consumer.behave = behaviours.hint(*heads)
+    client = poster()
+
+    replies = [client.post(consumer.url, b"{}", {}) for _ in range(2)]  # the second on the kept connection
+
+    assert [(reply.status, reply.error, reply.delivered) for reply in replies] == [(204, None, True)] * 2
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [b"103 Early Hints"] * 21,
+        [b"100 Continue"] * 21,
+        [b"103 Early Hints\r\nLink: " + b"x" * 70_000],
+        [b"103 Early Hints" + b"\r\nLink: x" * 10_000],
+        [b"103 Early Hints" + b"x" * 70_000],
+    ],
+    ids=["hints", "continues", "long field", "many fields", "long line"],
+)
+def test_too_many_interim_answers_are_no_answer(consumer: Consumer, heads: list[bytes]) -> None:
+    reply = ask(consumer, behaviours.hint(*heads))
+
+    assert (reply.status, reply.error, reply.delivered) == (None, "unreadable_answer", False)
+
+
+def test_a_protocol_that_nobody_asked_for_is_no_acknowledgement(consumer: Consumer) -> None:
+    reply = ask(consumer, behaviours.hint(b"101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade"))
+
+    assert (reply.status, reply.delivered) == (101, False)
+
+
 def test_nobody_listening(consumer: Consumer) -> None:
     consumer.stop()
 
