@@ -44,7 +44,7 @@ from smsapp.web import auth, docs, openapi, problems
 from smsapp.web import schemas as web_schemas
 from smsapp.web.auth import KeyCache
 from smsapp.web.plain_http import EXTENSION, MAX_BODY_BYTES
-from smsapp.web.request_context import begin, end
+from smsapp.web.request_context import Front, begin, end
 from smsapp.web.wiring import provide, provided
 from smsapp.webhooks import delivery_views as deliveries
 from smsapp.webhooks import schemas as webhook_schemas
@@ -112,7 +112,7 @@ def create_app(settings: Settings) -> APIFlask:
         provide(app, part)
     _register(app, rt)
     intake = CallbackIntake(app.wsgi_app, rt)
-    app.wsgi_app = intake  # type: ignore[method-assign]
+    app.wsgi_app = Front(intake)  # type: ignore[method-assign]
     sends = FastPathSends(app, provided(KeyCache, app), endpoint)
     app.extensions[EXTENSION] = {callbacks.PREFIX: intake.take, send_endpoint.PATH: sends.answer}
     return app

@@ -128,5 +128,5 @@ def _decoded(text: str) -> object:
     """Return the parsed JSON; text that is not JSON is returned as is, and validation refuses it."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -10,10 +10,9 @@ the callback.
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,7 +26,8 @@ from smsapp.runtime import Runtime
 from smsapp.twilio.callback import Callback, CallbackKind
 from smsapp.twilio.forms import Form, parse_form
 from smsapp.twilio.signature import SignatureVerifier
-from smsapp.web.plain_http import MAX_BODY_BYTES, Answer, PlainRequest
+from smsapp.web.plain_http import MAX_BODY_BYTES, Answer, PlainRequest, media_type, problem_answer
+from smsapp.web.request_context import raw_target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -94,7 +94,7 @@ class CallbackIntake:
             return None
         receipt_id = new_id()
         try:
-            body = self._verified(request, kind)
+            body = self._verified(request)
             self._keeping.add(
                 Callback(
                     receipt_id=receipt_id,
@@ -113,18 +113,17 @@ class CallbackIntake:
         _ACCEPTED[kind].inc()
         return _ANSWERS[kind]
 
-    def _verified(self, request: PlainRequest, kind: CallbackKind) -> str:
+    def _verified(self, request: PlainRequest) -> str:
         """Return the raw form after checking that Twilio signed it."""
         signature = request.fields.get("x-twilio-signature")
         if not signature:
             raise _Refused(
                 HTTPStatus.FORBIDDEN, "signature_missing", "There is no X-Twilio-Signature header."
             )
-        if not request.fields.get("content-type", "").startswith(_FORM):
+        if media_type(request.fields.get("content-type", "")) != _FORM:
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", f"Send {_FORM}.")
         body, form = _form(request.body)
         if not self._verifier.verify(request.raw_target, form, signature):
-            log.warning("callback_refused", kind=kind, raw_target=request.raw_target.partition("?")[0][:200])
             raise _Refused(
                 HTTPStatus.FORBIDDEN,
                 "signature_invalid",
@@ -179,7 +178,7 @@ def _plain(environ: "WSGIEnvironment") -> PlainRequest:
     signature = environ.get("HTTP_X_TWILIO_SIGNATURE", "")
     return PlainRequest(
         path=environ["PATH_INFO"],
-        raw_target=environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"],
+        raw_target=raw_target(environ) or environ["PATH_INFO"],
         fields={
             "x-twilio-signature": signature,
             "content-type": environ.get("CONTENT_TYPE", ""),
@@ -198,7 +197,10 @@ def _read(environ: "WSGIEnvironment") -> bytes:
         ) from None
     if length > MAX_BODY_BYTES:
         raise _too_large()
-    body: bytes = environ["wsgi.input"].read(length or MAX_BODY_BYTES + 1)
+    try:
+        body: bytes = environ["wsgi.input"].read(length or MAX_BODY_BYTES + 1)
+    except OSError:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "bad_request", "The body cannot be read.") from None
     if len(body) > MAX_BODY_BYTES:
         raise _too_large()
     return body
@@ -219,16 +221,10 @@ def _form(raw: bytes) -> tuple[str, Form]:
 
 def _refusal(kind: CallbackKind, refused: _Refused, request_id: UUID) -> Answer:
     CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
-    document: dict[str, Any] = {
-        "type": "about:blank",
-        "title": refused.status.phrase,
-        "status": refused.status.value,
-        "code": refused.code,
-        "detail": refused.detail,
-        "request_id": str(request_id),
-    }
-    body = orjson.dumps(document)
-    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
-    if refused.status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append(("Retry-After", "2"))
-    return Answer(f"{refused.status.value} {refused.status.phrase}", headers, body)
+    if refused.code == "signature_invalid":
+        # Not the address: whoever sends this may have put anything into it.
+        log.warning("callback_refused", kind=kind, request_id=str(request_id))
+    headers = {"Retry-After": "2"} if refused.status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    return problem_answer(
+        refused.status, refused.code, refused.detail, request_id=str(request_id), headers=headers
+    )

@@ -6,23 +6,45 @@ gunicorn's own path, and so do all of them when TLS, the PROXY protocol or a SCR
 imported before gevent patches the standard library: it may import nothing of ours that opens sockets or makes locks.
 """
 
+import logging
 import os
 import time
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from errno import ECONNRESET, ENOTCONN, EPIPE
 from typing import Any
+from uuid import uuid4
 
 import gevent
 from gevent.monkey import get_original
-from gevent.socket import SHUT_RD, socket
+from gevent.socket import SHUT_RD, SHUT_WR, socket
 from gunicorn import http, util
+from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
-from smsapp.web.plain_http import EXTENSION, METHOD, Answer, Handler, Head, parse_head
+from smsapp.web.plain_http import EXTENSION, METHOD, Answer, Handler, Head, parse_head, problem_answer
 
 _PlainSocket = get_original("socket", "socket")
 _CHUNK_BYTES = 64 * 1024
 _HUNG_UP = {EPIPE, ECONNRESET, ENOTCONN}
+_LINGER_S = 1.0
+_LINGER_BYTES = 1024 * 1024
+_FAULTS_OF_OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)
+_REFUSALS: tuple[tuple[type[Exception], int, str, str], ...] = (
+    (errors.LimitRequestLine, 414, "target_too_long", "The request line is too long."),
+    (
+        errors.LimitRequestHeaders,
+        431,
+        "headers_too_large",
+        "There are too many header fields, or too long ones.",
+    ),
+    (errors.ExpectationFailed, 417, "expectation_failed", "No such expectation can be met."),
+    (TimeoutError, 408, "timeout", "The body did not arrive in time."),
+    # Also an unknown transfer coding, for which RFC 9112 section 6.1 has 501: to operators a 5xx is our own fault.
+    (errors.ParseException, 400, "bad_request", "The request is malformed."),
+    (errors.NoMoreData, 400, "bad_request", "The body ended early."),
+)
 
 
 class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -41,6 +63,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         if plain and not os.environ.get("SCRIPT_NAME"):
             self._handlers = getattr(self.wsgi, "extensions", {}).get(EXTENSION, {})
             gevent.spawn(self._close_those_idle_for_long)
+        self.log.error_log.addFilter(_without_words)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop: let running requests finish, and close idle connections at once."""
@@ -54,15 +77,36 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             return
         try:
             self._serve(listener.getsockname(), client, addr)
-        except (http.errors.NoMoreData, TimeoutError, StopIteration, SystemExit, gevent.GreenletExit):
+        except (errors.NoMoreData, TimeoutError, StopIteration, SystemExit, gevent.GreenletExit):
             self.log.debug("Closing connection.")
         except OSError as error:
             if error.errno not in _HUNG_UP and self.alive:  # on shutdown gevent closes what is open
                 self.log.exception("Socket error processing request.")
-        except Exception as error:  # noqa: BLE001 - gunicorn's own last resort logs, and answers 400 or 500
+        except Exception as error:  # noqa: BLE001 - the last resort: answers 400 or 500, and logs
             self.handle_error(None, client, addr, error)
         finally:
-            util.close(client)
+            _close(client)
+
+    def handle_error(self, _req: Any, client: socket, _addr: Any, exc: BaseException) -> None:
+        """Answer a request that cannot be parsed, or that broke outside of the application.
+
+        Logged are type, place and id alone. gunicorn's own method logs and echoes the bytes of the request, which may
+        be a text, a key or a number.
+        """
+        status, code, detail = _judge(exc)
+        request_id = uuid4().hex
+        log = self.log.warning if status < 500 else self.log.error
+        log(
+            "Request refused: %d, %s in %s, request_id %s",
+            status,
+            type(exc).__name__,
+            _place(exc),
+            request_id,
+        )
+        with suppress(OSError):
+            self._send(
+                client, self._render(problem_answer(status, code, detail, request_id=request_id), last=True)
+            )
 
     def _serve(self, listener_name: Any, client: socket, addr: Any) -> None:
         """Answer requests, each by the fastest path that fits it.
@@ -87,7 +131,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             if not request:
                 return
             self.handle_request(listener_name, request, client, addr)
-            with self.timeout_ctx():
+            with self.timeout_ctx(), suppress(errors.ParseException):  # the request has its answer
                 drained = parser.finish_body()
             if not drained:
                 return
@@ -114,7 +158,11 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         if not head or not handler:
             return 0, buffer
         if len(buffer) < head.ends_at:
-            buffer = self._with_body(client, buffer, head.ends_at)
+            try:
+                buffer = self._with_body(client, buffer, head.ends_at)
+            except (TimeoutError, errors.NoMoreData) as error:
+                self.handle_error(None, client, None, error)
+                raise StopIteration from None
         answer = handler(head.request._replace(body=buffer[head.body_at : head.ends_at]))
         if answer is None:
             return 0, buffer
@@ -140,7 +188,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         while len(buffer) < ends_at:
             more = client.recv(_CHUNK_BYTES)
             if not more:
-                raise http.errors.NoMoreData(buffer)
+                raise errors.NoMoreData
             buffer += more
         client.settimeout(None)
         return buffer
@@ -151,11 +199,11 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
                 return handler
         return None
 
-    def _render(self, answer: Answer) -> bytes:
+    def _render(self, answer: Answer, *, last: bool = False) -> bytes:
         now = int(time.time())
         if self._stamp[0] != now:
             self._stamp = now, util.http_date(now)
-        connection = "keep-alive" if self.alive else "close"
+        connection = "keep-alive" if self.alive and not last else "close"
         fields = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
         head = (
             f"HTTP/1.1 {answer.status}\r\nServer: gunicorn\r\nDate: {self._stamp[1]}\r\n"
@@ -179,3 +227,47 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
                     same.shutdown(SHUT_RD)
             except OSError as error:
                 self.log.debug("Closing idle connection: %s", error)
+
+
+def _judge(error: BaseException) -> tuple[int, str, str]:
+    """Return the status, code and detail that answer this error: 400 when the request is at fault, 500 when we are."""
+    if not isinstance(error, _FAULTS_OF_OURS):
+        for kind, status, code, detail in _REFUSALS:
+            if isinstance(error, kind):
+                return status, code, detail
+    return 500, "internal_error", "Something broke on our side; the request id finds it in our logs."
+
+
+def _place(error: BaseException) -> str:
+    """Return where the error was raised, such as `gunicorn/http/message.py:392`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "/".join(frames[-1].filename.split("/")[-3:]) + f":{frames[-1].lineno}" if frames else "?"
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    """Reduce the exceptions of a line to types and places: their texts may quote the request, or a row."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            type(each).__name__ if isinstance(each, Exception) else each for each in record.args
+        )
+    if record.exc_info and record.exc_info[1]:
+        frames = traceback.format_list(traceback.extract_tb(record.exc_info[2]))
+        record.exc_text = "".join(frames) + type(record.exc_info[1]).__name__
+        record.exc_info = None
+    return True
+
+
+def _close(client: socket) -> None:
+    """Close a connection so that the last answer arrives, also when the request was not read to its end.
+
+    Closing with unread bytes resets the connection, and a reset can take the answer away from the client again
+    (https://www.rfc-editor.org/rfc/rfc9112#section-9.6).
+    """
+    try:
+        with suppress(OSError), gevent.Timeout(_LINGER_S, False):
+            client.shutdown(SHUT_WR)
+            left = _LINGER_BYTES
+            while left > 0 and (unread := client.recv(_CHUNK_BYTES)):
+                left -= len(unread)
+    finally:
+        util.close(client)

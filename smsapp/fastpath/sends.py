@@ -16,14 +16,13 @@ from pydantic import ValidationError
 from smsapp.sending.endpoint import PATH, SendEndpoint, Sent, identify_text
 from smsapp.sending.schemas import SendRequest
 from smsapp.web.auth import Caller, KeyCache
-from smsapp.web.plain_http import Answer, PlainRequest
+from smsapp.web.plain_http import JSON_TYPE, Answer, PlainRequest, media_type
 from smsapp.web.request_context import RequestContext, begin, end
 from smsapp.web.schemas import SendHeaders
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_JSON = {"application/json", "application/json; charset=utf-8"}
 _SCHEME = "Bearer "
 _ENDPOINT = "sending.send"
 _STATUS = {202: "202 ACCEPTED"}
@@ -40,7 +39,7 @@ class FastPathSends:
     def answer(self, request: PlainRequest) -> Answer | None:
         """Answer a request to send, or leave it to Flask."""
         began = time.perf_counter()
-        if request.raw_target != PATH or request.fields.get("content-type", "").lower() not in _JSON:
+        if request.raw_target != PATH or media_type(request.fields.get("content-type", "")) != JSON_TYPE:
             return None
         caller = self._caller(request)
         if caller is None:

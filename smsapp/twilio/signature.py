@@ -6,6 +6,9 @@ validator would refuse, except that the validator normalizes a URL first (`/stat
 URL as requested is accepted as well; a differential test checks that. Not supported, on purpose: JSON bodies
 (`bodySHA256`), which Twilio does not use for messages, and SharedKey signatures (HMAC-SHA256), whose secret we are not
 given. The header that announces those is not signed, so it may never choose how a request is checked.
+
+Parameters are signed in order, and the official libraries disagree on it: Python's compares code points, Node's (and
+Java's) UTF-16 code units, in which U+1F600 comes before U+FF01. Twilio does not say how it sorts, so both orders count.
 """
 
 import base64
@@ -19,13 +22,22 @@ from twilio.request_validator import RequestValidator
 from smsapp.twilio.forms import Form
 
 
-class _Parameters:
-    """The form as the official validator wants it: repeated names kept."""
+class _InCodeUnits(str):
+    """A text that is sorted by UTF-16 code units; equal texts stay equal."""
 
-    def __init__(self, form: Form) -> None:
+    __slots__ = ()
+
+    def __lt__(self, other: str) -> bool:
+        return self.encode("utf-16-be") < other.encode("utf-16-be")
+
+
+class _Parameters:
+    """The form as the official validator wants it: repeated names kept, and sorted as `kind` is."""
+
+    def __init__(self, form: Form, kind: type[str] = str) -> None:
         self._values: dict[str, list[str]] = {}
         for name, value in form:
-            self._values.setdefault(name, []).append(value)
+            self._values.setdefault(kind(name), []).append(kind(value))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -51,7 +63,7 @@ class SignatureVerifier:
         """Return whether Twilio signed this form for this request target.
 
         Args:
-            raw_target: path and query exactly as requested, percent-escapes untouched (gunicorn's RAW_URI).
+            raw_target: path and query exactly as requested, percent-escapes untouched, beginning with a slash.
             form: all parameters, also unknown ones.
             signature: the X-Twilio-Signature header.
         """
@@ -63,11 +75,14 @@ class SignatureVerifier:
                 expected = base64.b64encode(hmac.digest(key, text, sha1)).decode()
                 if _same(expected, signature):
                     return True
-        parameters = _Parameters(form)
+        orders = [_Parameters(form)]
+        if any(max(name + value, default="") > "\uffff" for name, value in form):
+            orders.append(_Parameters(form, _InCodeUnits))
         return any(
             _same(validator.compute_signature(url, parameters), signature)
             or validator.validate(url, parameters, signature)
             for validator in self._validators
+            for parameters in orders
         )
 
 

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, core_schema
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from smsapp.web.plain_http import JSON_TYPE, media_type
 from smsapp.web.problems import Fault, ProblemError, invalid_request
 
 MAX_FAULTS = 100
@@ -65,7 +66,7 @@ class InputAdapter(PydanticAdapter):
 
     def _check(self, request: Request, location: str) -> BaseModel:
         if location == "json":
-            if not request.is_json:
+            if not _is_json(request):
                 raise ProblemError(
                     415, "unsupported_media_type", "Send JSON, with Content-Type: application/json."
                 )
@@ -89,6 +90,11 @@ def refusal(error: ValidationError, location: str) -> ProblemError:
 def install() -> None:
     """Make APIFlask use this adapter for every pydantic model."""
     registry.register("pydantic", InputAdapter)
+
+
+def _is_json(request: Request) -> bool:
+    kind = media_type(request.headers.get("Content-Type", ""))
+    return kind == JSON_TYPE or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def _body(request: Request) -> bytes:

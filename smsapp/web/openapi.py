@@ -24,7 +24,7 @@ from smsapp.web.openapi_parts import (
     RoomDocument,
     default_in_words,
 )
-from smsapp.web.problems import PROBLEM_TYPE
+from smsapp.web.plain_http import PROBLEM_TYPE
 from smsapp.web.schemas import Problem
 
 Responses = dict[int | str, Any]

@@ -1,16 +1,22 @@
-"""A parser for plain POST requests, at a tenth of a general parser's cost.
+"""HTTP without a framework: a parser for plain POST requests, request targets, media types, and problem documents.
 
-It accepts only unambiguous requests. Everything else, faulty or merely unusual, is left to the server's own parser:
-`parse_head` then returns None. A differential test proves that both parsers agree.
+The parser costs a tenth of a general one. It accepts only unambiguous requests. Everything else, faulty or merely
+unusual, is left to the server's own parser: `parse_head` then returns None. A differential test proves that both
+parsers agree.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 MAX_BODY_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 8 * 1024
 _MAX_FIELDS = 100
+
+JSON_TYPE = "application/json"
+PROBLEM_TYPE = "application/problem+json"
 
 METHOD = b"POST "
 """The beginning of every request that is parsed here."""
@@ -20,6 +26,10 @@ _REQUEST_LINE = re.compile(rb"POST ((/[\w./-]{1,200})(?:\?[!-\"$-~]*)?) HTTP/1\.
 # RFC 9110 section 5: a token, a colon, visible characters; no continuation lines (obs-fold).
 _FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*")
 _LENGTH = re.compile(r"[0-9]{1,5}")
+# RFC 9112 section 3.2.2, with a host and without userinfo, which RFC 9110 section 4.2.4 calls an error.
+_ABSOLUTE = re.compile(
+    r"https?://((?:\[[0-9a-f.:]+\]|[^\s/?#@:\[\]]+)(?::[0-9]{0,5})?)(/[^?#]*)?(\?[^#]*)?", re.IGNORECASE
+)
 _CHANGE_THE_MEANING = ("transfer-encoding", "expect", "upgrade", "script_name", "script-name")
 
 
@@ -38,6 +48,17 @@ class Answer(NamedTuple):
     status: str
     headers: list[tuple[str, str]]
     body: bytes
+
+
+class Target(NamedTuple):
+    """What a request asks for: `raw` is path and query as requested; `authority` only if the target names it."""
+
+    raw: str
+    authority: str | None = None
+
+
+class MalformedTargetError(ValueError):
+    """The request line names nothing that a server can have."""
 
 
 Handler = Callable[[PlainRequest], Answer | None]
@@ -68,6 +89,52 @@ def parse_head(buffer: bytes) -> Head | None:
         return None
     raw_target, path = line.groups()
     return Head(PlainRequest(path.decode(), raw_target.decode(), fields, b""), end + 4, end + 4 + length)
+
+
+def parse_target(method: str, target: str) -> Target:
+    """Return a request target in one form, whichever of those of RFC 9112 section 3.2 it has.
+
+    A server must accept the absolute form, too. Its authority is that of the caller, and proves nothing.
+
+    Raises:
+        MalformedTargetError: it has none of these forms, or one that only a proxy takes.
+    """
+    if (target.startswith("/") and "#" not in target) or (method, target) == ("OPTIONS", "*"):
+        return Target(target)
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None or method == "CONNECT":
+        raise MalformedTargetError
+    authority, path, query = absolute.groups(default="")
+    return Target((path or "/") + query, authority)
+
+
+def media_type(content_type: str) -> str:
+    """Return the media type of a Content-Type field in lower case, as types have no case; empty if there is none."""
+    return content_type.partition(";")[0].strip(" \t").lower()
+
+
+def problem_document(
+    status: int, code: str, detail: str, *, request_id: str | None, **members: Any
+) -> dict[str, Any]:
+    """Return an error as RFC 9457 has it."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+        **members,
+    }
+
+
+def problem_answer(
+    status: int, code: str, detail: str, *, request_id: str, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Return a response with a problem document."""
+    body = json.dumps(problem_document(status, code, detail, request_id=request_id)).encode()
+    fields = {"Content-Type": PROBLEM_TYPE, "Content-Length": str(len(body)), **(headers or {})}
+    return Answer(f"{status} {HTTPStatus(status).phrase}", list(fields.items()), body)
 
 
 def _fields(text: str) -> dict[str, str] | None:

@@ -18,10 +18,10 @@ from werkzeug.exceptions import HTTPException
 from smsapp.db.idempotency import IdempotencyKeyReusedError
 from smsapp.queue.overload import OverloadedError
 from smsapp.uploads.rows import UnreadableUpload
+from smsapp.web.plain_http import PROBLEM_TYPE, problem_document
 
 log = structlog.get_logger(__name__)
 
-PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 
 
@@ -60,16 +60,9 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the problem document as a response."""
-    document: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": detail,
-        "request_id": g.get("request_id"),
-    }
-    if faults:
-        document["errors"] = [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in faults]
+    errors = [{"pointer": f.pointer, "code": f.code, "detail": f.detail} for f in faults or ()]
+    members = {"errors": errors} if errors else {}
+    document = problem_document(status, code, detail, request_id=g.get("request_id"), **members)
     return Response(orjson.dumps(document), status, headers, content_type=PROBLEM_TYPE)
 
 

@@ -1,8 +1,13 @@
-"""Begin and end each request, by WSGI or by the fast path: an id first, a log line and metrics last."""
+"""Begin and end each request, by WSGI or by the fast path: an id first, a log line and metrics last.
+
+By WSGI each passes `Front` before anything else: behind it a target has one form, and a body fails in one way.
+"""
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
 
 import structlog
 
@@ -10,10 +15,18 @@ from smsapp.db.idempotency import IdempotentRequest
 from smsapp.ids import new_id
 from smsapp.metrics import REQUESTS
 from smsapp.web.auth import Caller
+from smsapp.web.plain_http import MalformedTargetError, parse_target, problem_answer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = structlog.get_logger(__name__)
 
+_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
+
+_MAX_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,7 @@ def end(
     REQUESTS.labels(endpoint, status).observe(elapsed_s)
     log.info(
         "request_answered",
-        method=method,
+        method=method if method in _METHODS else "other",  # any word that the caller likes
         endpoint=endpoint,
         status=status,
         ms=round(elapsed_s * 1000, 1),
@@ -52,3 +65,69 @@ def end(
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",  # numbers and texts are personal data
     }
+
+
+class Front:
+    """Passes requests on to the application, each with its target in origin form and a body that fails as OSError."""
+
+    def __init__(self, app: "WSGIApplication") -> None:
+        self._app = app
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request."""
+        began = time.perf_counter()
+        method: str = environ["REQUEST_METHOD"]
+        try:
+            target = parse_target(method, raw_target(environ) or "/")
+        except MalformedTargetError:
+            return _refuse_target(environ, start_response, began=began)
+        if target.authority is not None:
+            # It replaces the Host field: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+            environ |= {"RAW_URI": target.raw, "REQUEST_URI": target.raw, "HTTP_HOST": target.authority}
+            environ["PATH_INFO"] = environ["PATH_INFO"] or "/"
+        environ["wsgi.input"] = _Body(environ["wsgi.input"], environ.get("CONTENT_LENGTH", ""))
+        return self._app(environ, start_response)
+
+
+def raw_target(environ: "WSGIEnvironment") -> str | None:
+    """Return the target as requested, percent-escapes untouched; None if the server does not say."""
+    target: str | None = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    return target
+
+
+def _refuse_target(
+    environ: "WSGIEnvironment", start_response: "StartResponse", *, began: float
+) -> Iterable[bytes]:
+    request_id = begin(environ.get("HTTP_X_REQUEST_ID", ""))
+    headers = end(request_id, environ["REQUEST_METHOD"], "none", 400, began=began, message_id=None)
+    detail = "The request line names no address of this service."
+    answer = problem_answer(400, "bad_request", detail, request_id=request_id, headers=headers)
+    start_response(answer.status, answer.headers)
+    return [answer.body]
+
+
+class _Body:
+    """A request's body; reading raises OSError for whatever is wrong with it, also for an early end.
+
+    Servers raise errors of their own kinds (gunicorn: not even OSError for a malformed chunk), or none.
+    """
+
+    def __init__(self, file: IO[bytes], announced: str) -> None:
+        self._file = file
+        self._left = int(announced) if announced.isdecimal() and len(announced) < _MAX_DIGITS else 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes, fewer only at the end.
+
+        Raises:
+            OSError: the body cannot be read, or ends before its announced length.
+        """
+        try:
+            block = self._file.read(size)
+        except Exception as error:  # noqa: BLE001 - each server has its own errors, and their texts quote the body
+            raise OSError(f"the body cannot be read: {type(error).__name__}") from None
+        self._left -= len(block)
+        ended = size < 0 or len(block) < size
+        if ended and self._left > 0:
+            raise OSError("the body ended early")
+        return block

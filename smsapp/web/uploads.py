@@ -15,6 +15,7 @@ from flask import Request, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from smsapp.uploads.rows import RawRow
+from smsapp.web.plain_http import media_type
 from smsapp.web.problems import ProblemError
 
 MAX_UPLOAD_BYTES = 64 * 1024 * 1024
@@ -45,7 +46,7 @@ class IncomingUpload:
     def __init__(self, incoming: Request) -> None:
         incoming.max_content_length = MAX_UPLOAD_BYTES
         self._request = incoming
-        self.media_type: str = incoming.mimetype
+        self.media_type: str = media_type(incoming.headers.get("Content-Type", ""))
         self.charset: str = incoming.mimetype_params.get("charset", _CHARSET)
         self.query: Mapping[str, Sequence[str]] = incoming.args.to_dict(flat=False)
         self.query_string: bytes = incoming.query_string
@@ -65,8 +66,6 @@ class IncomingUpload:
                 digest.update(block)
                 spool.write(block)
                 size += len(block)
-            if announced is not None and size < announced:
-                raise ClientDisconnected  # neither werkzeug nor gunicorn raises it
             if announced is None and size >= MAX_UPLOAD_BYTES:
                 # werkzeug silently truncates a body without a length at the limit.
                 raise RequestEntityTooLarge

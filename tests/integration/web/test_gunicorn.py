@@ -101,6 +101,102 @@ def test_twilio_is_believed_about_the_address_it_really_used(stack: Stack, targe
     assert answer == (204, "", b"")
 
 
+@pytest.mark.parametrize("origin", ["http://any.example", "HTTPS://[::1]:8443", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("target", ["/twilio/status/msg_1?x=%2f", "/twilio/inbound"])
+def test_a_callback_to_an_absolute_target_counts_like_any_other(
+    stack: Stack, origin: str, target: str
+) -> None:
+    right = sign(AUTH_TOKEN, stack.url() + target, FORM.items())
+    others = sign(AUTH_TOKEN, origin + target, FORM.items())  # whoever asks chooses the authority
+
+    answers = [
+        ask(stack, "POST", origin + target, urlencode(FORM).encode(), Content_Type=FORM_TYPE, **headers)[0]
+        for headers in (
+            {"X_Twilio_Signature": right},
+            {"X_Twilio_Signature": "x"},
+            {"X_Twilio_Signature": others},
+            {},
+        )
+    ]
+
+    assert answers == [200 if target.endswith("inbound") else 204, 403, 403, 403]
+
+
+def test_an_absolute_target_is_an_address_like_any_other(stack: Stack) -> None:
+    answers = [
+        ask(stack, "GET", f"http://any.example{target}")[0]
+        for target in ("/livez", "", "/sms/messages", "/nowhere")
+    ]
+
+    assert answers == [200, 404, 401, 404]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "livez",
+        "*",
+        "/livez#x",
+        "/twilio/status#x",
+        "http://",
+        "http://u:p@h/livez",
+        "http://[::1/x",
+        "ftp://h/",
+        "h:1",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_target_that_is_none_is_a_bad_request(stack: Stack, method: str, target: str) -> None:
+    status, content_type, body = ask(stack, method, target, Host="any.example", X_Twilio_Signature="x")
+
+    assert (status, content_type) == (400, "application/problem+json")
+    assert Problem.model_validate_json(body).code == "bad_request"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [FORM_TYPE.upper(), 'Application/X-WWW-Form-URLEncoded; Charset="UTF-8"', f"{FORM_TYPE} ;charset=utf-8"],
+)
+@pytest.mark.parametrize("fields", [b"", b"Connection: close\r\n"], ids=["fast path", "WSGI"])
+def test_a_callbacks_media_type_has_no_case(stack: Stack, content_type: str, fields: bytes) -> None:
+    odd = callback(stack, "/twilio/status", fields).replace(FORM_TYPE.encode(), content_type.encode())
+    last = [] if fields else [callback(stack, "/twilio/status", b"Connection: close\r\n")]
+
+    answers = exchange(stack, [odd, *last])
+
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"204"] * (1 + len(last))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("Application/JSON", 202),
+        ('APPLICATION/JSON; charset="utf-8"', 202),
+        ("application/json ; charset=UTF-8", 202),
+        ("application/vnd.api+JSON", 202),
+        ("application/jsonx", 415),
+        ("", 415),
+    ],
+)
+def test_a_texts_media_type_has_no_case(stack: Stack, content_type: str, status: int) -> None:
+    text = b'{"to":"+14155552671","body":"x"}'
+    key = f"Bearer {stack.api_key}"
+
+    answers = {
+        ask(stack, "POST", "/sms/send", text, Authorization=key, Content_Type=content_type, **more)[0]
+        for more in ({}, {"Connection": "close"})
+    }
+
+    assert answers == {status}
+
+
+@pytest.mark.parametrize("path", ["/sms/jobs?text=hi", "/sms/suppressions/import"])
+def test_an_uploads_media_type_has_no_case(stack: Stack, path: str) -> None:
+    answer = stack.upload(path, b"to,recipient\r\n", kind='Text/CSV; Charset="UTF-8"')
+
+    assert answer.status < 415, answer.data
+
+
 @pytest.mark.parametrize("path", ["/sms/send", "/twilio/status"])
 def test_a_body_that_hides_its_length_is_no_way_around_the_limit(stack: Stack, path: str) -> None:
     chunks = iter([b"x" * 1024] * (MAX_BODY_BYTES // 1024 + 1))
@@ -214,8 +310,76 @@ def test_a_body_that_never_comes_is_given_up_without_a_fuss(tmp_path: Path) -> N
     with Stack(tmp_path, only={"web"}, environment=quick) as stack, connect(stack) as connection:
         connection.sendall(callback(stack, "/twilio/status")[:-1])
 
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
         assert connection.recv(65536) == b""
         assert "Traceback" not in "".join(stack.logs().values())
+
+
+@pytest.mark.parametrize("fields", [b"", b"Connection: close\r\n"], ids=["fast path", "WSGI"])
+def test_a_body_that_ends_early_is_a_bad_request(stack: Stack, fields: bytes) -> None:
+    with connect(stack) as connection:
+        connection.sendall(callback(stack, "/twilio/status", fields)[:-1])
+        connection.shutdown(socket.SHUT_WR)
+
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+SECRET = b"+14155550123-canary"
+MALFORMED = {
+    "request line": SECRET + b"\r\n\r\n",
+    "target": b"GET /\x00" + SECRET + b" HTTP/1.1\r\n\r\n",
+    "method": b"get" + SECRET + b" / HTTP/1.1\r\n\r\n",
+    "version": b"GET / " + SECRET + b"\r\n\r\n",
+    "field without a colon": b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization Bearer " + SECRET + b"\r\n\r\n",
+    "field name": b"GET / HTTP/1.1\r\nHost: x\r\n(" + SECRET + b"): x\r\n\r\n",
+    "field value": b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: \x00" + SECRET + b"\r\n\r\n",
+    "expectation": b"GET / HTTP/1.1\r\nHost: x\r\nExpect: " + SECRET + b"\r\n\r\n",
+    "long target": b"GET /" + SECRET * 1000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "long field": b"GET / HTTP/1.1\r\nHost: " + SECRET * 1000 + b"\r\n\r\n",
+    "coding": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + SECRET + b"\r\n\r\n",
+    "length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + SECRET + b"\r\n\r\n",
+    "root": b"GET /livez HTTP/1.1\r\nHost: x\r\nScript_Name: /" + SECRET + b"\r\n\r\n",
+    "chunk": b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nX-Twilio-Signature: x\r\nTransfer-Encoding: chunked\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n\r\n" + SECRET + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("malformed", MALFORMED.values(), ids=list(MALFORMED))
+def test_what_is_no_http_is_answered_with_a_problem_and_not_quoted(stack: Stack, malformed: bytes) -> None:
+    answers = exchange(stack, [malformed + b"x" * 200_000])
+
+    head, _, body = answers.partition(b"\r\n\r\n")
+    assert re.match(rb"HTTP/1\.1 4\d\d ", head)
+    assert b"application/problem+json" in head
+    found = Problem.model_validate_json(body)
+    log = "".join(stack.logs().values())
+    assert SECRET not in answers
+    assert SECRET.decode() not in log
+    assert found.request_id
+    assert found.request_id in log or found.detail == "The body cannot be read."
+
+
+def test_a_malformed_chunk_of_a_text_is_a_bad_request(stack: Stack) -> None:
+    head = (
+        f"POST /sms/send HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {stack.api_key}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+
+    answers = exchange(stack, [head.encode() + b'5\r\n{"to"x' + SECRET + b"\r\n\r\n"])
+
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert answers.count(b"HTTP/1.1") == 1
+    log = "".join(stack.logs().values())
+    assert SECRET.decode() not in log
+    assert "Traceback" not in log
+
+
+def test_an_answer_has_one_answer_also_when_the_rest_of_its_body_is_malformed(stack: Stack) -> None:
+    head = f"POST /sms/send HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    answers = exchange(stack, [head.encode() + b"zz\r\n"])
+
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"401"]
 
 
 def test_the_reference_is_served_with_all_it_needs(stack: Stack) -> None:

@@ -6,6 +6,8 @@ of the URL. A SharedKey has its own secret, which smsapp is not given; the heade
 itself, so it must never choose the algorithm that a request is checked with.
 """
 
+import base64
+import hmac
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlparse
 
@@ -152,6 +154,45 @@ def test_an_address_of_numbers_and_a_port_is_no_obstacle() -> None:
     assert SignatureVerifier("http://[::1]:8000", [TOKEN]).verify(
         "/x", form, sign(TOKEN, "http://[::1]:8000/x", form)
     )
+
+
+def by_code_units(url: str, form: Form, token: str = TOKEN) -> str:
+    """Sign as Twilio's Node library does: names and the values of one name sorted by UTF-16 code units, each once."""
+
+    def code_units(text: str) -> bytes:
+        return text.encode("utf-16-be")
+
+    values: dict[str, set[str]] = {}
+    for name, value in form:
+        values.setdefault(name, set()).add(value)
+    text = url + "".join(
+        name + value
+        for name in sorted(values, key=code_units)
+        for value in sorted(values[name], key=code_units)
+    )
+    return base64.b64encode(hmac.digest(token.encode(), text.encode(), "sha1")).decode()
+
+
+ASTRAL = st.text("\uff01\ue000\U0001f600\U00010000az", max_size=3)
+
+
+@given(target=TARGET, form=st.lists(st.tuples(ASTRAL, ASTRAL), max_size=8))
+@example(target="/x", form=[("Body", "\U0001f600"), ("Body", "\uff01")])
+@example(target="/x", form=[("\U0001f600", "1"), ("\uff01", "2")])
+@example(target="/x", form=[("\U0001f600", "\uff01"), ("\uff01", "\U0001f600"), ("\U0001f600", "\U0001f600")])
+def test_the_orders_of_all_of_twilios_libraries_are_accepted(target: str, form: Form) -> None:
+    verifier = SignatureVerifier(BASE, ["another", TOKEN])
+
+    for signature in (by_code_units(BASE + target, form), sign(TOKEN, BASE + target, form)):
+        assert verifier.verify(target, form, signature)
+        assert not verifier.verify(target, [*form, ("z", "\U0001f600z")], signature)
+
+
+def test_the_port_may_be_signed_or_not_in_either_order() -> None:
+    form = [("Body", "\U0001f600"), ("Body", "\uff01")]
+    signature = by_code_units(f"{BASE}/x", form)
+
+    assert SignatureVerifier(f"{BASE}:8443", [TOKEN]).verify("/x", form, signature)
 
 
 def test_every_token_of_a_rotation_counts_and_no_other() -> None:

@@ -6,7 +6,15 @@ from gunicorn.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsapp.web.plain_http import MAX_BODY_BYTES, Head, parse_head
+from smsapp.web.plain_http import (
+    MAX_BODY_BYTES,
+    Head,
+    MalformedTargetError,
+    Target,
+    media_type,
+    parse_head,
+    parse_target,
+)
 from tests.support.budget import examples
 
 BODY = b"MessageSid=SM1&MessageStatus=sent"
@@ -167,3 +175,65 @@ def test_what_is_read_is_what_gunicorn_reads(buffer: bytes) -> None:
     }
     assert read.body.read() == body_of(head, buffer)
     assert not read.should_close()
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "read"),
+    [
+        ("GET", "/", Target("/")),
+        ("POST", "/twilio/status/a%2fb?x=%zz&y={}", Target("/twilio/status/a%2fb?x=%zz&y={}")),
+        ("POST", "//elsewhere/x", Target("//elsewhere/x")),
+        ("POST", "http://any.example/twilio/status?x=1", Target("/twilio/status?x=1", "any.example")),
+        ("POST", "HTTPS://Any.Example:8443/a//b", Target("/a//b", "Any.Example:8443")),
+        ("GET", "http://[::1]:80/x", Target("/x", "[::1]:80")),
+        ("GET", "http://any.example", Target("/", "any.example")),
+        ("GET", "http://any.example?x=http://y/", Target("/?x=http://y/", "any.example")),
+        ("OPTIONS", "*", Target("*")),
+    ],
+)
+def test_a_target_is_read_in_every_form_that_a_server_must_take(
+    method: str, target: str, read: Target
+) -> None:
+    assert parse_target(method, target) == read
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("POST", "twilio/status"),
+        ("POST", ""),
+        ("POST", "?x=1"),
+        ("POST", "*"),
+        ("POST", "/twilio/status#part"),
+        ("POST", "http://any.example/x#part"),
+        ("POST", "http://"),
+        ("POST", "http:///twilio/status"),
+        ("POST", "http:/twilio/status"),
+        ("POST", "http://user:secret@any.example/x"),
+        ("POST", "http://any.example:port/x"),
+        ("POST", "http://any.example:123456/x"),
+        ("POST", "http://[::1/x"),
+        ("POST", "http://[zz]/x"),
+        ("POST", "ftp://any.example/x"),
+        ("CONNECT", "any.example:443"),
+        ("CONNECT", "http://any.example/"),
+    ],
+)
+def test_any_other_target_is_malformed(method: str, target: str) -> None:
+    with pytest.raises(MalformedTargetError):
+        parse_target(method, target)
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [
+        ("application/json", "application/json"),
+        ("Application/JSON;charset=UTF-8", "application/json"),
+        ('\ttext/CSV ; charset="utf-8"', "text/csv"),
+        ("text/csvx", "text/csvx"),
+        ("", ""),
+        (";", ""),
+    ],
+)
+def test_a_media_type_has_no_case_and_no_parameters(field: str, kind: str) -> None:
+    assert media_type(field) == kind
