@@ -5,7 +5,8 @@ machine measures the service and not its counterpart. Callbacks go over keep-ali
 they are due; their delay counts from the answer, so that no implementation gets a callback before it has the row.
 
 Run as `python -m bench.fake_twilio PORT`. `POST /_config?latency_ms=50&steps=sent@200,delivered@600` sets it and
-forgets what was before; `GET /_stats` tells what it saw.
+forgets what was before; `GET /_stats` tells what it saw, and `GET /_times` when: times are of `time.perf_counter`, one
+clock for all processes of a machine.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import sys
 import time
 from collections import Counter, deque
 from email.utils import formatdate
+from typing import NamedTuple
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from bench.traffic import ACCOUNT_SID, callback
@@ -54,6 +56,8 @@ class FakeTwilio:
         self.accepted = 0
         self.bodies: set[str] = set()
         self.codes: Counter[int] = Counter()
+        self.received_at: dict[str, float] = {}
+        self.called: list[tuple[str, str, float, float]] = []
 
     def create(self, form: dict[str, str]) -> bytes:
         """Accept a message and return the answer's body."""
@@ -61,10 +65,11 @@ class FakeTwilio:
         to, body = form["To"], form["Body"]
         self.accepted += 1
         self.bodies.add(body)
+        self.received_at.setdefault(body, time.perf_counter())
         url = form.get("StatusCallback", "").partition("#")[0]
         if url:
             for status, delay_s in self.steps:
-                self.loop.call_later(self.latency_s + delay_s, self._call_back, url, sid, status, to)
+                self.loop.call_later(self.latency_s + delay_s, self._call_back, url, sid, status, to, body)
         date = self._now()
         return (_CREATED % (json.dumps(body), date, date, form.get("From"), sid, sid, to, sid)).encode()
 
@@ -73,20 +78,33 @@ class FakeTwilio:
         seen = {"accepted": self.accepted, "distinct": len(self.bodies), "codes": dict(self.codes)}
         return json.dumps(seen).encode()
 
-    def _call_back(self, url: str, sid: str, status: str, to: str) -> None:
+    def times(self) -> bytes:
+        """Return when each text came, and each callback (text, status) was sent and answered."""
+        return json.dumps({"received": self.received_at, "called": self.called}).encode()
+
+    def _call_back(self, url: str, sid: str, status: str, to: str, text: str) -> None:
         parts = urlsplit(url)
         senders = self._senders.get(parts.netloc)
         if senders is None:
             senders = self._senders[parts.netloc] = CallbackSenders(
                 self, parts.hostname or "", parts.port or 80
             )
-        senders.send(callback(url, parts.netloc, parts.path, sid=sid, status=status, to=to))
+        request = callback(url, parts.netloc, parts.path, sid=sid, status=status, to=to)
+        senders.send(Call(request, text, status))
 
     def _now(self) -> str:
         if time.monotonic() - self._date_at > 1:
             self._date_at = time.monotonic()
             self._date = formatdate().replace("-0000", "+0000")
         return self._date
+
+
+class Call(NamedTuple):
+    """A callback to make, and which one it is."""
+
+    request: bytes
+    text: str
+    status: str
 
 
 class Api(asyncio.Protocol):
@@ -126,6 +144,8 @@ class Api(asyncio.Protocol):
                 self._write(b"201 Created", answer)
         elif head.startswith(b"GET /_stats"):
             self._write(b"200 OK", fake.stats())
+        elif head.startswith(b"GET /_times"):
+            self._write(b"200 OK", fake.times())
         elif head.startswith(b"POST /_config"):
             query = parse_qs(urlsplit(head.split(b" ", 2)[1].decode()).query)
             steps = [step.split("@") for step in query.get("steps", [""])[0].split(",") if step]
@@ -150,16 +170,16 @@ class CallbackSenders:
     def __init__(self, fake: FakeTwilio, host: str, port: int) -> None:
         self._fake = fake
         self._address = (host, port)
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Call] = deque()
         self._idle: list[CallbackSender] = []
         self._opened = 0
 
-    def send(self, request: bytes) -> None:
+    def send(self, call: Call) -> None:
         """Send a callback now if a connection is free, else in its turn."""
         if self._idle:
-            self._idle.pop().send(request)
+            self._idle.pop().send(call)
         else:
-            self._waiting.append(request)
+            self._waiting.append(call)
             self._open_another()
 
     def free(self, sender: "CallbackSender") -> None:
@@ -169,17 +189,18 @@ class CallbackSenders:
         else:
             self._idle.append(sender)
 
-    def answered(self, code: int) -> None:
+    def answered(self, code: int, call: Call, sent_at: float) -> None:
         """Count an answer."""
         self._fake.codes[code] += 1
+        self._fake.called.append((call.text, call.status, sent_at, time.perf_counter()))
 
-    def lost(self, sender: "CallbackSender", unanswered: bytes | None) -> None:
+    def lost(self, sender: "CallbackSender", unanswered: Call | None) -> None:
         """Drop a connection; its callback is sent on another one, and counted as code 0."""
         self._opened -= 1
         if sender in self._idle:
             self._idle.remove(sender)
         if unanswered:
-            self.answered(0)
+            self._fake.codes[0] += 1
             self._waiting.appendleft(unanswered)
             self._open_another()
 
@@ -202,28 +223,31 @@ class CallbackSender(asyncio.Protocol):
 
     def __init__(self, senders: CallbackSenders) -> None:
         self._senders = senders
-        self._request: bytes | None = None
+        self._call: Call | None = None
+        self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to write."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def send(self, request: bytes) -> None:
+    def send(self, call: Call) -> None:
         """Send one callback; the answer ends it."""
-        self._request = request
-        self._transport.write(request)
+        self._call = call
+        self._sent_at = time.perf_counter()
+        self._transport.write(call.request)
 
     def data_received(self, data: bytes) -> None:
         """Read the answer: one packet, since answers to callbacks have no body worth waiting for."""
-        if self._request and data.startswith(b"HTTP/1.1 "):
-            self._request = None
-            self._senders.answered(int(data[9:12]))
+        call = self._call
+        if call and data.startswith(b"HTTP/1.1 "):
+            self._call = None
+            self._senders.answered(int(data[9:12]), call, self._sent_at)
             self._senders.free(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Hand back the callback in flight."""
-        self._senders.lost(self, self._request)
+        self._senders.lost(self, self._call)
 
 
 async def serve(port: int) -> None:

@@ -195,6 +195,8 @@ def _environment(stand: Stand, database_url: str, port: int) -> dict[str, str]:
         "BIND_HOST": "127.0.0.1",
         "PORT": str(port),
         "WEB_CONCURRENCY": "2",
+        "PUSH_ALLOW_HTTP": "true",
+        "PUSH_ALLOWED_NETWORKS": "127.0.0.1/32",
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dev.var_folder import ROOT
 
-PARTS = ("callbacks", "accepts", "lives", "floor", "memory", "scaling", "sqlite")
+PARTS = ("callbacks", "accepts", "lives", "latency", "floor", "memory", "scaling", "sqlite")
 _PEER = ROOT.parent / "shared" / "peers" / "nestjs-guide"
 
 
@@ -25,6 +25,9 @@ class Plan:
     connections: Sequence[int] = (16, 64)
     rates: Sequence[int] = (1000, 2000)
     latencies_ms: Sequence[int] = (0, 50, 200)
+    paces: Sequence[int] = (5, 50, 200)
+    pace_s: float = 20.0
+    open_waits: Sequence[int] = (0, 500)
     sizes: Sequence[int] = (10_000, 100_000, 1_000_000)
     memory_callbacks: int = 1_000_000
     warm_up: int = 2000
@@ -51,6 +54,7 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
     parser.add_argument("--connections", help="numbers of connections, with commas between (16,64)")
     parser.add_argument("--latencies", help="Twilio's latencies in ms for whole lives (0,50,200)")
     parser.add_argument("--rates", help="fixed rates of callbacks a second (1000,2000)")
+    parser.add_argument("--paces", help="messages a second of which each is timed (5,50,200)")
     parser.add_argument("--memory-callbacks", type=int, help="callbacks of the memory run (1000000)")
     parser.add_argument(
         "--foreign", type=float, default=0.3, help="cores of other work that spoil a run (0.3)"
@@ -68,6 +72,7 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
         "connections": options.connections,
         "latencies_ms": options.latencies,
         "rates": options.rates,
+        "paces": options.paces,
     }
     given |= {name: tuple(map(int, text.split(","))) for name, text in lists.items() if text}
     sizes = sizes | {name: value for name, value in given.items() if value is not None}
@@ -84,6 +89,9 @@ _QUICK: dict[str, object] = {
     "messages": 300,
     "slow_messages": 200,
     "rates": (300,),
+    "paces": (20,),
+    "pace_s": 2.0,
+    "open_waits": (0, 20),
     "sizes": (1000, 2000, 3000),
     "memory_callbacks": 2000,
     "warm_up": 100,

@@ -113,6 +113,10 @@ class Stand:
         """Return what the fake saw since it was configured."""
         return self._ask("/_stats", None)
 
+    def fake_times(self) -> dict[str, Any]:
+        """Return when the fake saw and did what since it was configured."""
+        return self._ask("/_times", None)
+
     def _ask(self, path: str, data: bytes | None) -> dict[str, Any]:
         self._fake.check()
         with _http.open(Request(self.fake_url + path, data), timeout=10) as response:  # noqa: S310 - our own
