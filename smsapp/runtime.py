@@ -108,7 +108,8 @@ class RecentAnswer:
 class Runtime:
     """Ports of one process. `stopping` is set when it was asked to stop: loops then finish the work they hold.
 
-    A drain that finds nothing for `drain_idle` ends; ending sooner would cost more, since waking one is expensive.
+    A drain that finds nothing for `drain_idle` ends. Until then a wake-up reaches it at once; a new one has to come
+    through the task queue first.
 
     `any_suppression` caches whether anybody has opted out of anything, so an installation without opt-outs pays for one
     query a second. The first opt-out ever may go unnoticed for that second, but the claim of a message always checks.
@@ -125,7 +126,7 @@ class Runtime:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rng: Callable[[], float] = random.random
     stopping: threading.Event = field(default_factory=threading.Event)
-    drain_idle: timedelta = timedelta(milliseconds=200)
+    drain_idle: timedelta = timedelta(seconds=5)
     any_suppression: RecentAnswer = field(default_factory=RecentAnswer)
 
     def transaction(self) -> AbstractContextManager[Transaction]:

@@ -1,7 +1,8 @@
 """Persist verified callbacks: drain the stream in batches, one transaction each, acknowledged after the commit."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -28,8 +29,16 @@ log = structlog.get_logger(__name__)
 _CONFLICTS = 5
 _MAX_SLOTS = 4
 
-_GATHER_S = 0.1
-"""A pause after a small batch, so that the next one is larger: a transaction costs as much as dozens of its rows."""
+_REST = 2.0
+_LONGEST_REST_S = 0.1
+"""How many times as long as a small batch took a drain rests after it, and at most: a transaction costs as much as
+dozens of its rows, so single callbacks in a stream share one, and a lonely callback waits for nothing."""
+
+_LITTLE_IDLE = timedelta(milliseconds=200)
+"""How long a drain waits for more that another one has called to its help."""
+
+_LISTEN_FOR = timedelta(milliseconds=500)
+"""How long to wait for callbacks at a stretch: between two, the drain looks whether it should stop."""
 
 
 def track_callbacks(rt: Runtime, slot: int = 0) -> int:
@@ -41,17 +50,33 @@ def track_callbacks(rt: Runtime, slot: int = 0) -> int:
     batch = rt.settings.callback_batch
     while True:
         with drain_slot(rt, Task.TRACK_CALLBACKS, slot) as keep_going:
-            while keep_going() and (entries := rt.stream.read(batch, wait=rt.drain_idle)):
+            for entries in _batches(
+                rt, keep_going, idle=min(rt.drain_idle, _LITTLE_IDLE) if slot else rt.drain_idle
+            ):
                 if len(entries) == batch and slot + 1 < _MAX_SLOTS:
                     rt.tasks.wake(Task.TRACK_CALLBACKS, slot + 1)
-                persist_entries(rt, entries)
                 total += len(entries)
+                began = time.monotonic()
+                persist_entries(rt, entries)
                 if len(entries) < batch // 4:
-                    rt.stopping.wait(_GATHER_S)
+                    rt.stopping.wait(min(_REST * (time.monotonic() - began), _LONGEST_REST_S))
         if rt.stopping.is_set() or not (entries := rt.stream.read(batch)):
             return total
         persist_entries(rt, entries)
         total += len(entries)
+
+
+def _batches(
+    rt: Runtime, keep_going: Callable[[], bool], *, idle: timedelta
+) -> Iterator[Sequence[StreamEntry]]:
+    """Yield what waits in the stream until nothing has come for `idle`."""
+    ends_at = time.monotonic() + idle.total_seconds()
+    while keep_going():
+        if entries := rt.stream.read(rt.settings.callback_batch, wait=min(idle, _LISTEN_FOR)):
+            yield entries
+            ends_at = time.monotonic() + idle.total_seconds()
+        elif time.monotonic() >= ends_at:
+            return
 
 
 def reclaim_callbacks(rt: Runtime) -> int:

@@ -18,6 +18,7 @@ MAX_SHIFT = timedelta(seconds=20)
 T = TypeVar("T")
 
 DATABASE_AWAY = (OperationalError, InterfaceError)
+_HEAR_FOR = timedelta(seconds=1)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 
@@ -61,6 +62,30 @@ def drain_slot(rt: Process, job: Task, slot: int) -> Iterator[Callable[[], bool]
             rt.tasks.release(job, slot)
         if expired or rt.stopping.is_set():
             rt.tasks.wake(job, slot)
+
+
+@contextmanager
+def hearing(rt: Process, job: Task, ring: Callable[[], object]) -> Iterator[None]:
+    """Call `ring` in a thread of its own whenever the task is woken while the body runs."""
+    ended = threading.Event()
+    threading.Thread(target=_hear, args=(rt, job, ring, ended), name=f"bell-{job}", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()  # not joined: the thread may still block for a second
+
+
+def _hear(rt: Process, job: Task, ring: Callable[[], object], ended: threading.Event) -> None:
+    while not ended.is_set():
+        try:
+            rings = rt.tasks.hear(job, _HEAR_FOR)
+        except (RedisError, OSError):  # nobody can ring now either; drains look again now and then
+            ended.wait(_HEAR_FOR.total_seconds())
+            continue
+        if rings and ended.is_set():
+            rt.tasks.wake(job)  # this was meant for the next drain
+        elif rings:
+            ring()
 
 
 @contextmanager

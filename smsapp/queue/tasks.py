@@ -2,11 +2,13 @@
 
 The row is the truth and the queue is a hint, so a task carries no work, only the news that there is some. One task
 drains whatever is due. While it waits or runs, a flag in Redis keeps other processes from publishing another:
-publishing costs half a millisecond or more, setting a flag a twentieth of that.
+publishing costs half a millisecond or more, setting a flag a twentieth of that. They ring its bell instead, a list in
+Redis that holds at most one item and on which an idle drain blocks.
 """
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -26,6 +28,16 @@ FLAG_TTL_MS = 5_000
 
 LOCK_TTL_S = 5.0
 """How long a singleton task keeps its lock without a heartbeat; the lock is renewed three times as often."""
+
+_WAKE = """
+if redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[1]) then return 1 end
+if redis.call('LLEN', KEYS[2]) == 0 then
+  redis.call('RPUSH', KEYS[2], '1')
+  redis.call('PEXPIRE', KEYS[2], ARGV[1])
+end
+return 0
+"""
+"""Sets the flag; where it was set already, rings the bell of the task in progress."""
 
 REDIS_TIMEOUT_S = 0.5
 _PAUSE_AFTER_FAILURE_S = 1.0
@@ -106,7 +118,17 @@ class TaskQueue(Protocol):
     """The task queue, as services use it."""
 
     def wake(self, job: Task, slot: int = 0) -> bool:
-        """Publish the task unless it is in progress; never raises: without a broker, the sweep finds the work."""
+        """Publish the task, or ring its bell if it is in progress; return whether it was published.
+
+        Never raises: without a broker, the sweep finds the work.
+        """
+
+    def hear(self, job: Task, within: timedelta) -> bool:
+        """Wait until the bell of a task in progress rings; return whether it did. Each ring is heard once.
+
+        Raises:
+            RedisError: the broker is away.
+        """
 
     def publish(self, job: Task, slot: int = 0) -> bool:
         """Publish the task, whose flag is already set; never raises."""
@@ -131,11 +153,14 @@ class CeleryTaskQueue:
         self._paused_until = 0.0
 
     def wake(self, job: Task, slot: int = 0) -> bool:
-        """Publish the task unless it is in progress; never raises: without a broker, the sweep finds the work."""
+        """Publish the task, or ring its bell if it is in progress; return whether it was published.
+
+        Never raises: without a broker, the sweep finds the work.
+        """
         if time.monotonic() < self._paused_until:
             return False
         try:
-            if not self._redis.set(flag_of(job, slot), b"1", nx=True, px=FLAG_TTL_MS):
+            if not self._redis.eval(_WAKE, 2, flag_of(job, slot), bell_of(job), FLAG_TTL_MS):
                 return False
         except (RedisError, OSError) as error:
             self._pause(job, error)
@@ -150,6 +175,14 @@ class CeleryTaskQueue:
             self._pause(job, error)
             return False
         return True
+
+    def hear(self, job: Task, within: timedelta) -> bool:
+        """Wait until the bell of a task in progress rings; return whether it did. Each ring is heard once.
+
+        Raises:
+            RedisError: the broker is away.
+        """
+        return self._redis.blpop([bell_of(job)], timeout=within.total_seconds()) is not None
 
     def _pause(self, job: Task, error: Exception) -> None:
         """Pause publishing after the broker failed: each attempt may cost half a second."""
@@ -198,3 +231,8 @@ def publisher_options() -> dict[str, Any]:
 def flag_of(job: Task, slot: int = 0) -> str:
     """Return the Redis key of the flag that this slot's task is in progress."""
     return f"smsapp:wake:{job}:{slot}"
+
+
+def bell_of(job: Task) -> str:
+    """Return the Redis key of the bell that rings when there is more for a task in progress."""
+    return f"smsapp:bell:{job}"

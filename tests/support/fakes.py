@@ -1,5 +1,6 @@
 """Fakes of the ports that a test controls: Twilio and the clock, and a queue that only records."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -63,6 +64,11 @@ class FakeTaskQueue:
     def publish(self, job: Task, slot: int = 0) -> bool:
         """Remember."""
         return self.wake(job, slot)
+
+    def hear(self, _job: Task, within: timedelta) -> bool:
+        """Hear nothing."""
+        threading.Event().wait(within.total_seconds())
+        return False
 
     def lock(self, _job: Task) -> FakeLock:
         """Return a lock that is free unless configured otherwise."""

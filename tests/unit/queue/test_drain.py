@@ -247,7 +247,10 @@ def test_a_job_runs_in_one_worker_at_a_time(rt: Runtime, flags: Flags) -> None:
         pass
 
     assert (mine, others) == (True, False)
-    assert flags.names == ["acquire", "release", "acquire"]  # the second lets the first one's lock stand
+    taken_and_freed = [
+        name for name in flags.names if name != "reacquire"
+    ]  # on a slow machine it is renewed, too
+    assert taken_and_freed == ["acquire", "release", "acquire"]  # the second lets the first one's lock stand
 
 
 def test_the_lock_is_renewed_however_long_one_step_takes(rt: Runtime, flags: Flags) -> None:
