@@ -78,7 +78,7 @@ def new_app(sim: Simulator) -> web.Application:
             web.delete(f"{parts}/Media/{{media_sid}}.json", rest(sim, media.delete_media)),
             web.get(f"{parts}/Media/{{media_sid}}", partial(media.show_content, sim)),
             web.post(f"{parts}/Feedback.json", rest(sim, api.create_feedback)),
-            web.get(f"{account}.json", rest(sim, api.fetch_account)),
+            web.get(f"{account}.json", rest(sim, api.fetch_account, needs_active=False)),
             web.get("/_health", partial(admin.show_health, sim)),
             web.get("/_config", partial(admin.show_config, sim)),
             web.post("/_config", partial(admin.change_config, sim)),

@@ -18,14 +18,16 @@ Endpoint = Callable[[Simulator, web.Request], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def rest(sim: Simulator, endpoint: Endpoint, *, counts_refusals: bool = False) -> Handler:
-    """Return the handler of an endpoint of Twilio's API."""
+def rest(
+    sim: Simulator, endpoint: Endpoint, *, counts_refusals: bool = False, needs_active: bool = True
+) -> Handler:
+    """Return the handler of an endpoint of Twilio's API; `needs_active`: a suspended account may not use it."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         ledger = sim.ledger
         ledger.enter()
         try:
-            authenticate(sim, request)
+            authenticate(sim, request, needs_active=needs_active)
             return await endpoint(sim, request)
         except TwilioError as error:
             if counts_refusals:
@@ -37,16 +39,18 @@ def rest(sim: Simulator, endpoint: Endpoint, *, counts_refusals: bool = False) -
     return handle
 
 
-def authenticate(sim: Simulator, request: web.Request) -> None:
+def authenticate(sim: Simulator, request: web.Request, *, needs_active: bool) -> None:
     """Check the credentials, and that the path is about their account.
 
     Raises:
-        TwilioError: 20003 for bad credentials, 20404 for another account.
+        TwilioError: 20003 for bad credentials, 20404 for another account, 20005 for one that must be active and is not.
     """
     if not _may_enter(sim, request.headers.get("Authorization", "")):
         raise TwilioError(20003)
     if request.match_info.get("account_sid", sim.settings.account_sid) != sim.settings.account_sid:
         raise TwilioError(20404)
+    if needs_active and sim.behaviour.account_status != "active":
+        raise TwilioError(20005)
 
 
 async def read_form(request: web.Request) -> Form:

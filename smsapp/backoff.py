@@ -23,6 +23,7 @@ class Wait(StrEnum):
     SENDER_QUEUE_FULL = "sender_queue_full"
     NOT_SENT = "not_sent"
     PARKED = "parked"
+    REFUSED_ALONE = "refused_alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class RetryPolicy:
     base: timedelta  # the longest wait before the first retry; doubles with every further one
     cap: timedelta  # the longest wait ever drawn
     max_age: timedelta  # counted from the message's creation; after that we give up
+    max_attempts: int | None = None  # None: as many as fit into that age
 
 
 POLICIES: Mapping[Wait, RetryPolicy] = MappingProxyType(
@@ -44,6 +46,11 @@ POLICIES: Mapping[Wait, RetryPolicy] = MappingProxyType(
         Wait.NOT_SENT: RetryPolicy(timedelta(seconds=1), timedelta(minutes=5), timedelta(days=1)),
         # A parked scope: somebody must fix the account or sender first, perhaps not before the weekend is over.
         Wait.PARKED: RetryPolicy(timedelta(seconds=15), timedelta(minutes=10), timedelta(days=3)),
+        # Twilio refuses the account for one message, but not when asked for the account itself. A token that was just
+        # rotated looks so for seconds, until all of Twilio knows it; after that it is the message's own fault.
+        Wait.REFUSED_ALONE: RetryPolicy(
+            timedelta(seconds=10), timedelta(minutes=1), timedelta(days=1), max_attempts=3
+        ),
     }
 )
 
@@ -88,10 +95,12 @@ def next_due(
 ) -> datetime | None:
     """Return when to try again after `attempt` attempts, or None to give up.
 
-    We give up when the next try would come after `created_at` + `max_age` or after `deliver_by`. We wait for the
-    server's Retry-After in full, up to MAX_RETRY_AFTER, plus the jitter of a first retry: otherwise all requests that
-    got the same value would return at once.
+    We give up after `max_attempts`, or when the next try would come after `created_at` + `max_age` or `deliver_by`. We
+    wait for the server's Retry-After in full, up to MAX_RETRY_AFTER, plus the jitter of a first retry: otherwise all
+    requests that got the same value would return at once.
     """
+    if policy.max_attempts is not None and attempt >= policy.max_attempts:
+        return None
     if retry_after is None:
         wait = backoff(attempt, base=policy.base, cap=policy.cap, rng=rng)
     else:

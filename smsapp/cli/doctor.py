@@ -13,11 +13,11 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
 from smsapp.cli.runtime import command_runtime
 from smsapp.db.sessions import reading
 from smsapp.health.checks import OK, check_database, check_redis
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.tasks import make_publisher
 from smsapp.runtime import Runtime
 

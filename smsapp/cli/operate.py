@@ -5,13 +5,13 @@ from uuid import UUID
 
 import click
 
+from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
 from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.cli.runtime import command_runtime
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_public_id, public_id
 from smsapp.messages import reads
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
 from smsapp.pacing.wake_senders import wake_senders
 from smsapp.reconciliation import check_ledger as ledger_checks

@@ -8,10 +8,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters, spool
 from smsapp.db import counters
 from smsapp.db.sessions import reading
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import due as pacing_due
 from smsapp.runtime import Runtime
 

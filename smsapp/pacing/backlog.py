@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import Integer, SmallInteger, String, Uuid, bindparam, column, func, select, text
 from sqlalchemy.orm import Session
 
+from smsapp.breakers import queries as breakers
 from smsapp.db.base import UtcDateTime
 from smsapp.messages.models import Message
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing.fairness import MessageQueue
 from smsapp.queue.lanes import Lane
 

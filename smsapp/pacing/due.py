@@ -15,9 +15,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from smsapp.breakers import queries as breakers
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.lanes import Lane
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import and_, case, func, literal, not_, or_, select
 from sqlalchemy.orm import Session
 
+from smsapp.breakers import queries as breakers
 from smsapp.messages.models import Message
 from smsapp.messages.status import FINAL, Outcome, Status, outcome_of
-from smsapp.pacing import breaker_queries as breakers
 
 _LIMIT = 1000
 OVERDUE = timedelta(hours=24)

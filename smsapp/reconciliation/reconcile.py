@@ -14,6 +14,7 @@ import structlog
 
 from smsapp import backoff as retry
 from smsapp.backoff import POLICIES, Wait
+from smsapp.breakers import queries as breakers
 from smsapp.db import counters
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
@@ -21,7 +22,6 @@ from smsapp.lifecycle.record_reports import TargetedReport, record_reports, repo
 from smsapp.messages.fold import MessageState, Source, Step
 from smsapp.messages.refold import NEVER_CONFIRMED
 from smsapp.messages.status import FINAL, Outcome, Status
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.drain import singleton_lock
 from smsapp.queue.tasks import Task
 from smsapp.reconciliation import queries

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
+from smsapp.breakers import queries as breakers
 from smsapp.db.sessions import reading
 from smsapp.pacing import backlog as queues
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
 from smsapp.pacing.caps import day_of, hold_over, next_day
 from smsapp.pacing.fairness import ahead_of

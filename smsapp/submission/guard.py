@@ -9,12 +9,12 @@ from functools import partial
 import structlog
 from sqlalchemy.orm import Session
 
+from smsapp.breakers import queries as breakers
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
 from smsapp.lifecycle.apply import apply
 from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step
 from smsapp.messages.status import Status
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
 from smsapp.pacing.caps import day_of, hold_over, next_day
 from smsapp.pacing.wake_senders import wake_senders

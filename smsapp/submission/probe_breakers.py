@@ -1,18 +1,24 @@
 """Probe parked scopes to find out whether they work again."""
 
+from datetime import timedelta
+
 from smsapp.backoff import POLICIES, Wait
-from smsapp.pacing import breaker_queries as breakers
+from smsapp.breakers import queries as breakers
 from smsapp.pacing import due as pacing_due
 from smsapp.pacing.wake_senders import wake_senders
 from smsapp.queue.drain import retry_while_db_down
 from smsapp.recipients.phone import mask
 from smsapp.runtime import Runtime
 from smsapp.submission import queries as claims
-from smsapp.submission.breakers import log
+from smsapp.submission.account import Standing, ask_account
+from smsapp.submission.breakers import log, parked_because
 from smsapp.submission.record import record_submissions, submit
-from smsapp.twilio.error_codes import OWN_FAILURES
+from smsapp.twilio.error_codes import OWN_FAILURES, explain
 from smsapp.twilio.gateway import Submission
 from smsapp.twilio.judgement import SubmissionVerdict
+
+_ACCOUNT_AT_LEAST_EVERY = timedelta(minutes=1)
+"""Fetching the account risks no message and costs nothing, so sending resumes soon after it works again."""
 
 
 def probe_breakers(rt: Runtime) -> int:
@@ -23,22 +29,24 @@ def probe_breakers(rt: Runtime) -> int:
     now = rt.clock()
     with rt.transaction() as tx:
         breakers.forget_slowed(tx.session, now=now)
-        due = [(breaker.scope, breaker.failures) for breaker in breakers.due_for_probe(tx.session, now=now)]
+        due = [
+            (breaker.scope, breaker.failures, breaker.error_code)
+            for breaker in breakers.due_for_probe(tx.session, now=now)
+        ]
     opened = 0
-    for scope, failures in due:
-        if _works_again(rt, scope):
+    for scope, failures, code in due:
+        works, reason = _look(rt, scope, code)
+        if works:
             with rt.transaction() as tx:
                 breakers.release(tx.session, scope)
-            log.warning(
-                "sending_resumed",
-                scope=_shown(scope),
-            )
+            log.warning("sending_resumed", scope=_shown(scope))
             opened += 1
             continue
         policy = POLICIES[Wait.PARKED]
-        pause = min(policy.base * 2 ** min(failures, 16), policy.cap)
+        longest = _ACCOUNT_AT_LEAST_EVERY if scope == breakers.ACCOUNT else policy.cap
+        pause = min(policy.base * 2 ** min(failures, 16), longest)
         with rt.transaction() as tx:
-            breakers.postpone(tx.session, scope, probe_at=rt.clock() + pause)
+            breakers.postpone(tx.session, scope, probe_at=rt.clock() + pause, reason=reason)
     if opened:
         wake_senders(rt)
     return opened
@@ -48,13 +56,16 @@ def _shown(scope: str) -> str:
     return scope if scope == breakers.ACCOUNT or breakers.country_of(scope) else mask(scope)
 
 
-def _works_again(rt: Runtime, scope: str) -> bool:
+def _look(rt: Runtime, scope: str, code: int | None) -> tuple[bool, str | None]:
+    """Return whether the scope works again; if not, why it stays parked, None for the reason it was parked for."""
     if breakers.country_of(scope):
-        return True  # the deliveries that parked it are too old to count; new ones will tell
-    if scope == breakers.ACCOUNT:
-        answer = rt.gateway.probe()
-        return answer.judgement is None and answer.cause is None
-    return _one_message_goes_through(rt, scope)
+        return True, None  # the deliveries that parked it are too old to count; new ones will tell
+    if scope != breakers.ACCOUNT:
+        return _one_message_goes_through(rt, scope), None
+    account = ask_account(rt)
+    return account.standing is Standing.WORKS, parked_because(
+        explain(code, http_status=401).sentence, account
+    )
 
 
 def _one_message_goes_through(rt: Runtime, sender: str) -> bool:

@@ -16,7 +16,7 @@ from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step, 
 from smsapp.messages.status import Status
 from smsapp.recipients.quiet_hours import QUIET_HOURS
 from smsapp.runtime import Runtime, Transaction
-from smsapp.submission.breakers import is_callers_own_sender, trip_breakers
+from smsapp.submission.breakers import ask_before_parking, is_callers_own_sender, trip_breakers
 from smsapp.submission.outbound import Outbound
 from smsapp.times import rfc3339
 from smsapp.twilio.error_codes import OwnCode
@@ -56,18 +56,20 @@ def _kept_back(message: Outbound, now: datetime) -> Submission | None:
 def record_submissions(rt: Runtime, results: Sequence[SubmissionResult]) -> None:
     """Store the outcomes of attempts; one transaction for what Twilio accepted, one for the rest.
 
-    A callback may have overtaken an answer. The answer is then recorded as evidence, and the status stays.
+    A callback may have overtaken an answer. The answer is then recorded as evidence, and the status stays. Before a
+    refusal parks the account, Twilio is asked for the account itself.
     """
     accepted = [(message, result.message) for message, result in results if result.message]
-    others = [item for item in results if item[1].message is None]
+    others: Sequence[SubmissionResult] = [item for item in results if item[1].message is None]
     now = rt.clock()
     if accepted:
         with rt.transaction() as tx:
             record_reports(rt, tx, [_answer(rt, message, reply, now) for message, reply in accepted])
     if others:
+        others, account = ask_before_parking(rt, others)
         with rt.transaction() as tx:
             _record_others(rt, tx, others, now)
-            trip_breakers(rt, tx.session, others, now)
+            trip_breakers(rt, tx.session, others, now, account=account)
     for message, result in results:
         _log(message, result)
 

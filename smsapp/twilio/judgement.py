@@ -1,7 +1,7 @@
 """What Twilio's refusal of one attempt means for the message, and for the traffic around it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from smsapp.backoff import Wait
@@ -31,6 +31,7 @@ class Judgement:
     failure: Failure
     breaker: BreakerScope | None = None  # park everything in this scope until a probe succeeds
     slows: BreakerScope | None = None  # send more slowly in this scope
+    is_alone: bool = False  # the account works: Twilio refuses it for this message only
 
     @classmethod
     def not_sent(cls) -> "Judgement":
@@ -78,8 +79,19 @@ class Judgement:
         return None if self.failure.code in OWN_FAILURES else self.code
 
     @property
+    def account_can_tell(self) -> bool:
+        """Whether fetching the account shows if this refusal concerns it, or this one message only."""
+        return self.breaker is BreakerScope.ACCOUNT and self.code not in _ACTIVE_ALL_THE_SAME
+
+    def of_one_message(self) -> "Judgement":
+        """Return what a refusal of the account means once the account itself has answered that it works."""
+        return replace(self, breaker=None, is_alone=True)
+
+    @property
     def wait(self) -> Wait:
         """Which schedule a retry follows."""
+        if self.is_alone:
+            return Wait.REFUSED_ALONE
         if self.breaker:
             return Wait.PARKED
         if self.slows is BreakerScope.SENDER:
@@ -90,6 +102,9 @@ class Judgement:
 # Every request of the account gets these until somebody fixes the account or our settings; the daily limit of 63038
 # resets by itself.
 _PARKS_ACCOUNT = frozenset({20003, 20005, 20006, 20008, 20010, 20403, 20404, 20426, 30002, 30037, 63038})
+# An account that may be fetched, and is active, gets these for its messages nevertheless: a daily limit, and outbound
+# messaging switched off.
+_ACTIVE_ALL_THE_SAME = frozenset({30037, 63038})
 # Every message of the sender gets these, whatever its destination. Not 21606, 21612 or 21703, which depend on the
 # destination, nor 21659, which a short code gets for a recipient abroad (its page: "Short Code country mismatch"):
 # parking would let one message stop all others.

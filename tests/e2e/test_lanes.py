@@ -8,9 +8,9 @@ import pytest
 from celery import Celery
 
 from dev.servers import PostgresServer
+from smsapp.breakers import queries as breakers
 from smsapp.keys import queries as api_keys
 from smsapp.limits import ALL
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
 from smsapp.pacing.caps import day_of, next_day
 from smsapp.queue.tasks import ROUTES, Task

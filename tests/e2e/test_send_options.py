@@ -6,10 +6,10 @@ from uuid import uuid4
 import urllib3
 from sqlalchemy import select
 
+from smsapp.breakers import queries as breakers
 from smsapp.db.base import Base
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import parse_public_id
-from smsapp.pacing import breaker_queries as breakers
 from tests.support.environment import ACCOUNT_SID, AUTH_TOKEN, SENDER
 from tests.support.stack import Stack
 

@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import CapturingLogger
 
 from smsapp import maintenance as sweep_module
+from smsapp.breakers import queries as breakers
 from smsapp.callbacks import spool
 from smsapp.callbacks.drain_spool import ORPHAN_AGE, drain_spool
 from smsapp.callbacks.stream import STREAM, CallbackStream
@@ -19,7 +20,6 @@ from smsapp.callbacks.track import wake_for_callbacks
 from smsapp.ids import new_id, public_id
 from smsapp.maintenance import sweep, wake_for_due
 from smsapp.messages.status import Status
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.tasks import Task
 from smsapp.retention.purge import KEEP_IDEMPOTENCY_KEYS, forget_idempotency_keys, forget_orphans
 from smsapp.runtime import Runtime

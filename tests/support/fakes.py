@@ -93,6 +93,8 @@ class FakeTwilio:
     records: dict[str, TwilioMessage] = field(default_factory=dict)
     behaviours: list[Behaviour] = field(default_factory=list)
     probes: list[Submission] = field(default_factory=list)
+    account: Submission = field(default_factory=Submission)
+    asked_for_account: int = 0
     unavailable: TwilioUnavailableError | None = None
     fetched: list[str] = field(default_factory=list)
     cancelable: bool = False
@@ -172,8 +174,9 @@ class FakeTwilio:
         self.records[sid] = replace(record, body="")
 
     def probe(self) -> Submission:
-        """Return the next answer, or by default that the account works."""
-        return self.probes.pop(0) if self.probes else Submission()
+        """Return the next of `probes`, after those `account`: by default that the account works."""
+        self.asked_for_account += 1
+        return self.probes.pop(0) if self.probes else self.account
 
     def _check(self) -> None:
         if self.unavailable:

@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner, Result
 
+from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
 from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.cli.main import main
 from smsapp.ids import new_id, public_id
 from smsapp.messages.queries import lock
 from smsapp.messages.status import Status
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
 from tests.support.callbacks import POISON, raw_callback, receive

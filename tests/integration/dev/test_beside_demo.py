@@ -16,10 +16,10 @@ import click
 import pytest
 import urllib3
 
+from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
 from smsapp.cli.main import main
 from smsapp.db.engine import make_sessions
-from smsapp.pacing import breaker_queries as breakers
 from tests.support.consumer import Consumer, accept
 from tests.support.demo import READY, copy_tree, demo, environment, read_until
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from smsapp.breakers import queries as breakers
 from smsapp.config import Settings
 from smsapp.db.models import IdempotencyKey
 from smsapp.events.models import OutboxEvent
 from smsapp.messages.models import Message, MessageEvent
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
 from smsapp.pacing.caps import day_of, next_day
 from smsapp.sending import schemas

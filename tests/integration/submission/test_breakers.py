@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from smsapp.breakers import queries as breakers
 from smsapp.maintenance import wake_for_due
 from smsapp.messages.status import Status
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.submission import breakers as trip_module
@@ -19,7 +19,7 @@ from smsapp.submission.probe_breakers import probe_breakers
 from smsapp.submission.record import record_submissions
 from smsapp.submission.send import send_messages
 from smsapp.twilio.gateway import Submission
-from smsapp.twilio.judgement import judge_refusal
+from smsapp.twilio.judgement import Judgement, judge_refusal
 from tests.support.environment import SENDER
 from tests.support.fakes import Behaviour, FakeClock, FakeTaskQueue, FakeTwilio, refuse
 from tests.support.log_lines import LogLines
@@ -156,6 +156,7 @@ def test_a_suspended_account_parks_everything_and_alerts_once(
 ) -> None:
     ids = [accept(f"+1415555{number:04}") for number in range(100, 105)]
     twilio.behaviours = [refuse(20003, 401)] * 5
+    twilio.account = SUSPENDED
 
     send_messages(rt)
     later = accept()
@@ -177,6 +178,7 @@ def test_an_account_that_was_only_slowed_alerts_when_it_is_parked(
 ) -> None:
     accept()
     twilio.behaviours = [refuse(20429, 429), refuse(20003, 401)]
+    twilio.account = SUSPENDED
     send_messages(one_by_one)
     clock.advance(timedelta(minutes=1))
 
@@ -189,6 +191,7 @@ def test_an_account_that_was_only_slowed_alerts_when_it_is_parked(
 def test_throttling_does_not_open_what_is_parked(
     one_by_one: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
 ) -> None:
+    twilio.account = SUSPENDED
     one, other = accept(), accept()
     both = claim(one_by_one)
     refusals = {one: refuse(20003, 401), other: refuse(20429, 429, retry_after="1")}
@@ -207,7 +210,7 @@ def test_a_parked_account_recovers_by_itself(
 ) -> None:
     message_id = accept()
     twilio.behaviours = [refuse(20003, 401)]
-    twilio.probes = [SUSPENDED, Submission(cause="account_suspended"), Submission()]
+    twilio.probes = [SUSPENDED, SUSPENDED, Submission(cause="account_suspended"), Submission()]
     send_messages(rt)
     tasks.woken.clear()
 
@@ -227,7 +230,7 @@ def test_a_parked_account_recovers_by_itself(
 def test_probes_become_rarer(rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept) -> None:
     accept()
     twilio.behaviours = [refuse(20003, 401)]
-    twilio.probes = [SUSPENDED] * 100
+    twilio.probes = [SUSPENDED] * 1000
     send_messages(rt)
 
     times = []
@@ -241,7 +244,7 @@ def test_probes_become_rarer(rt: Runtime, twilio: FakeTwilio, clock: FakeClock, 
     gaps = [later - earlier for earlier, later in zip([0, *times], times, strict=False)]
     assert gaps[0] == 15
     assert gaps == sorted(gaps)
-    assert gaps[-1] == 600
+    assert gaps[-1] == 60  # no message is risked, so sending resumes soon after the account is mended
 
 
 def test_a_faulty_sender_of_ours_is_parked_alone(
@@ -338,6 +341,7 @@ def test_a_sender_that_the_caller_made_up_fails_at_once(
 def test_an_operator_can_release_a_scope(rt: Runtime, twilio: FakeTwilio, accept: Accept) -> None:
     message_id = accept()
     twilio.behaviours = [refuse(20003, 401)]
+    twilio.account = SUSPENDED
     send_messages(rt)
 
     with rt.sessions.begin() as session:
@@ -352,9 +356,10 @@ def test_an_operator_can_release_a_scope(rt: Runtime, twilio: FakeTwilio, accept
 
 
 def test_workers_that_meet_the_same_fault_at_once_all_write_down_what_happened(
-    rt: Runtime, accept: Accept
+    rt: Runtime, twilio: FakeTwilio, accept: Accept
 ) -> None:
     """The first of them closes the account; none of the others may lose its answers over that."""
+    twilio.account = SUSPENDED
     ids = [accept() for _ in range(8)]
     claimed = claim(rt)
     together = threading.Barrier(len(claimed))
@@ -371,3 +376,112 @@ def test_workers_that_meet_the_same_fault_at_once_all_write_down_what_happened(
     assert {len(events(rt, message_id)) for message_id in ids} == {3}
     with rt.sessions() as session:
         assert [breaker.parked for breaker in breakers.all_of(session)] == [True]
+
+
+# One message only.
+
+
+def test_credentials_refused_for_one_message_park_nobody(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, alerts: LogLines, accept: Accept
+) -> None:
+    odd, others = accept("+14155520003"), [accept(f"+1415555{number:04}") for number in range(100, 105)]
+    refused_alone = refuse(20003, 401)
+    twilio.behaviours = [
+        lambda message: (refused_alone if message.id == odd else twilio.accept)(message) for _ in range(20)
+    ]
+
+    send_messages(rt)
+    at_once = [sent.id for sent in twilio.sent]
+    while stored(rt, odd).status == Status.PENDING:
+        clock.advance(timedelta(minutes=1))
+        send_messages(rt)
+
+    assert set(at_once) == set(others)
+    assert closed(rt) == []
+    message = stored(rt, odd)
+    assert (message.status, message.error_code, message.attempt) == (Status.FAILED, 20003, 3)
+    assert twilio.asked_for_account == 3
+    assert {event for _, event, _ in alerts.lines} == {"account_refused_for_one_message"}
+
+
+def test_a_token_that_is_being_rotated_costs_no_message(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    message_id = accept()
+    twilio.behaviours = [refuse(20003, 401), refuse(20003, 401)]
+
+    for _ in range(3):
+        send_messages(rt)
+        clock.advance(timedelta(minutes=1))
+
+    assert stored(rt, message_id).status == Status.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(20003, 401), (None, 401), (20005, 403), (99999, 404), (None, 403)]
+)
+def test_whatever_refuses_the_account_is_asked_of_the_account(
+    rt: Runtime, twilio: FakeTwilio, accept: Accept, code: int | None, status: int
+) -> None:
+    message_id = accept()
+    twilio.behaviours = [refuse(code, status)]
+
+    send_messages(rt)
+
+    assert (closed(rt), stored(rt, message_id).status) == ([], Status.PENDING)
+
+
+@pytest.mark.parametrize("code", [63038, 30037])
+def test_what_an_active_account_may_meet_parks_it_without_a_question(
+    rt: Runtime, twilio: FakeTwilio, accept: Accept, code: int
+) -> None:
+    accept()
+    twilio.behaviours = [refuse(code, 400)]
+
+    send_messages(rt)
+
+    assert closed(rt) == [("account", True, code)]
+    assert twilio.asked_for_account == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (SUSPENDED, "Asked for the account itself, Twilio refused, too (http_401, code 20003)."),
+        (Submission(cause="account_closed"), "refused, too (account_closed)."),
+        (
+            Submission(judgement=Judgement.not_sent(), cause="ConnectionRefusedError"),
+            "Twilio could not be asked for the account itself (ConnectionRefusedError).",
+        ),
+        (
+            Submission(judgement=judge_refusal(20429, 429), cause="http_429"),
+            "Twilio could not be asked for the account itself (http_429).",
+        ),
+        (
+            Submission(cause="unreadable_answer"),
+            "could not be asked for the account itself (unreadable_answer).",
+        ),
+    ],
+)
+def test_a_parked_account_says_what_twilio_said_of_it(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, answer: Submission, said: str
+) -> None:
+    accept()
+    twilio.behaviours = [refuse(20003, 401)]
+    twilio.probes = [answer, answer, Submission()]
+
+    send_messages(rt)
+    reasons = [reason(rt)]
+    clock.advance(timedelta(seconds=15))
+    probe_breakers(rt)
+    reasons.append(reason(rt))
+    clock.advance(timedelta(minutes=1))
+
+    assert all(each and each.endswith(said) for each in reasons)
+    assert reasons[0] == reasons[1]
+    assert probe_breakers(rt) == 1
+
+
+def reason(rt: Runtime) -> str | None:
+    with rt.sessions() as session:
+        return next((breaker.reason for breaker in breakers.all_of(session)), None)

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
+from smsapp.breakers import queries as breakers
 from smsapp.ids import new_id
 from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.messages import reads
 from smsapp.messages.fold import Report, Source
 from smsapp.messages.models import Message, MessageEvent
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import tallies
 from smsapp.pacing.models import Tally
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger

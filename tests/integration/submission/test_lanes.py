@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
+from smsapp.breakers import queries as breakers
 from smsapp.ids import new_id
 from smsapp.keys import queries as api_keys
 from smsapp.keys.models import ApiKey
@@ -15,7 +16,6 @@ from smsapp.maintenance import wake_for_due
 from smsapp.messages import reads
 from smsapp.messages.models import Message
 from smsapp.pacing import backlog as queues
-from smsapp.pacing import breaker_queries as breakers
 from smsapp.pacing import due
 from smsapp.pacing.fairness import MessageQueue, Share
 from smsapp.queue.lanes import Lane

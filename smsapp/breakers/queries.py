@@ -1,13 +1,15 @@
 """Which scopes are closed to sending: the account, or single senders."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BindParameter, Select, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from smsapp.pacing.models import Breaker
+from smsapp.breakers.models import Breaker
 
 ACCOUNT = "account"
 POLLING = "polling"
@@ -53,6 +55,24 @@ def trip(
     return parked and bool(changed)
 
 
+@dataclass(frozen=True, slots=True)
+class ParkedScope:
+    """A scope in which nothing is sent until a probe succeeds: the next one is at `until`."""
+
+    error_code: int | None
+    reason: str
+    until: datetime
+
+
+def parked(session: Session) -> dict[str, ParkedScope]:
+    """Return the parked scopes that messages may wait for: the account and senders, seldom any."""
+    return {
+        each.scope: ParkedScope(each.error_code, each.reason, each.probe_at)
+        for each in all_of(session)
+        if each.parked and each.scope != POLLING and country_of(each.scope) is None
+    }
+
+
 def closed_scopes(*, now: datetime | BindParameter[datetime]) -> Select[str]:
     """Return the query for the scopes that are closed to submission now."""
     return select(Breaker.scope).where(or_(Breaker.parked, Breaker.probe_at > now))
@@ -78,10 +98,12 @@ def release(session: Session, scope: str) -> bool:
     return bool(session.connection().execute(delete(Breaker).where(Breaker.scope == scope)).rowcount)
 
 
-def postpone(session: Session, scope: str, *, probe_at: datetime) -> None:
-    """Keep a scope closed after a failed probe."""
-    statement = update(Breaker).where(Breaker.scope == scope)
-    session.execute(statement.values(probe_at=probe_at, failures=Breaker.failures + 1))
+def postpone(session: Session, scope: str, *, probe_at: datetime, reason: str | None = None) -> None:
+    """Keep a scope closed after a failed probe, for what that showed; None for the reason that it already has."""
+    values: dict[str, Any] = {"probe_at": probe_at, "failures": Breaker.failures + 1}
+    if reason is not None:
+        values["reason"] = reason
+    session.execute(update(Breaker).where(Breaker.scope == scope).values(values))
 
 
 def forget_slowed(session: Session, *, now: datetime) -> None:
