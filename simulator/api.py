@@ -112,7 +112,7 @@ async def create_feedback(sim: Simulator, request: web.Request) -> web.StreamRes
 
 
 async def fetch_account(sim: Simulator, _request: web.Request) -> web.StreamResponse:
-    """Fetch the account: the usual probe for credentials."""
+    """Fetch the account, also one that is not active: the usual probe for credentials."""
     sid = sim.settings.account_sid
     return json_response(
         sim,
@@ -120,7 +120,7 @@ async def fetch_account(sim: Simulator, _request: web.Request) -> web.StreamResp
             "sid": sid,
             "owner_account_sid": sid,
             "friendly_name": "Simulated account",
-            "status": "active",
+            "status": sim.behaviour.account_status,
             "type": "Full",
             "auth_token": "[Redacted]",
             "date_created": rfc2822(0),

@@ -12,6 +12,7 @@ REFUSALS = MappingProxyType(
         20001: (400, "Unknown parameters"),
         20003: (401, "Authenticate"),
         20004: (405, "Method not allowed"),
+        20005: (403, "Account is not active"),
         20009: (409, "Cannot change this resource because it is not complete"),
         20404: (404, "The requested resource was not found"),
         20429: (429, "Too Many Requests"),

@@ -1,6 +1,7 @@
 """The messages that the simulated account holds, and their JSON as Twilio writes it."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,7 +51,8 @@ class MediaItem:
 class Message:
     """One message. `sequence` is its place in the account; times are epoch seconds.
 
-    `answered` tells whether the client got a proper 201, `listed` whether reading the API shows the message.
+    `answered` tells whether the client got a proper 201, `listed` whether reading the API shows the message. The price
+    shows `price_after_s` after the final status: Twilio fills it in late.
     """
 
     sid: str
@@ -65,7 +67,8 @@ class Message:
     target: CallbackTarget | None = None
     sent_at: float | None = None
     error_code: int | None = None
-    price: str | None = None
+    price_after_s: float = 0.0
+    priced_at: float | None = None
     direction: str = "outbound-api"
     answered: bool = False
     listed: bool = True
@@ -81,6 +84,13 @@ class Message:
         """The sender, None while a Messaging Service has not picked one."""
         return self.sender if self.has_sender else None
 
+    @property
+    def price(self) -> str | None:
+        """The price, None until the message shows one, if it ever does: what failed costs nothing."""
+        if self.priced_at is None or time.time() < self.priced_at:
+            return None
+        return f"{PRICE_PER_SEGMENT * self.num_segments:.5f}"
+
     def advance(self, status: str, error_code: int | None, *, now: float) -> None:
         """Change the status, and what Twilio changes with it."""
         self.status, self.error_code, self.updated_at = status, error_code, now
@@ -89,7 +99,7 @@ class Message:
         if status == "sent":
             self.sent_at = now
         if status in BILLED:
-            self.price = f"{PRICE_PER_SEGMENT * self.num_segments:.5f}"
+            self.priced_at = now + self.price_after_s
 
 
 class MessageStore:

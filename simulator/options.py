@@ -58,6 +58,9 @@ class Settings:
         return _split(self.phone_number)
 
 
+ACCOUNT_STATUSES = ("active", "suspended", "closed")  # https://www.twilio.com/docs/iam/api/account
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """How Twilio behaves. Shares apply to messages whose last digits select no outcome."""
@@ -77,6 +80,8 @@ class Behaviour:
     p_reset: float = _share("creates accepted, then the connection closes")
     p_not_accepted_reset: float = _share("creates not accepted, the connection is reset")
     p_undelivered: float = _share("accepted messages that end undelivered")
+    price_ms: float = _option(1000.0, "time from the final status until the message shows its price")
+    account_status: str = _option("active", "what the account is: active, suspended or closed")
     advanced_opt_out: bool = _option(
         default=False, text="Messaging Services have Advanced Opt-Out: the webhook says `OptOutType`"
     )
@@ -91,10 +96,12 @@ class Behaviour:
         """Check the ranges.
 
         Raises:
-            OptionError: when a value is out of range, or the create faults sum up to more than 1.
+            OptionError: when a value is out of range or unknown, or the create faults sum up to more than 1.
         """
         for item in fields(self):
             _check_range(item, getattr(self, item.name))
+        if self.account_status not in ACCOUNT_STATUSES:
+            raise OptionError(f"account_status must be one of {', '.join(ACCOUNT_STATUSES)}")
         if sum(self.create_faults) > 1:
             raise OptionError("p429, p503, p_timeout, p_reset and p_not_accepted_reset sum up to more than 1")
 

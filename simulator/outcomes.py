@@ -168,6 +168,20 @@ OUTCOMES = (
         "delivered",
         course=Course(steps=(SENT, Step("handed_over", Moment.BETWEEN), DELIVERED[1])),
     ),
+    Outcome(
+        "in-parts",
+        "90015",
+        "`sent`, then `partially_delivered`, then `delivered`.",
+        "delivered",
+        course=Course(steps=(SENT, Step("partially_delivered", Moment.BETWEEN), DELIVERED[1])),
+    ),
+    Outcome(
+        "stuck-in-parts",
+        "90016",
+        "`sent`, then `partially_delivered`, and never anything more.",
+        "partially_delivered",
+        course=Course(steps=(SENT, Step("partially_delivered", Moment.FINAL))),
+    ),
 )
 
 BY_DIGITS = MappingProxyType({outcome.digits: outcome for outcome in OUTCOMES if outcome.digits})

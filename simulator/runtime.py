@@ -84,6 +84,7 @@ class Simulator:
             now=time.time(),
         )
         message.listed = fate.course.listed
+        message.price_after_s = self.behaviour.price_ms / 1000
         return message
 
     def reset(self) -> None:

@@ -13,6 +13,7 @@ from smsapp.bulk.queries import Progress
 from smsapp.bulk.rows import RowState, explain_row
 from smsapp.config import Settings
 from smsapp.ids import public_id, public_job_id
+from smsapp.messages.carrier_time import latency_s
 from smsapp.sending.prices import estimate
 from smsapp.times import optional_rfc3339
 from smsapp.uploads.spreadsheets import harmless
@@ -33,6 +34,9 @@ RESULT_COLUMNS = (
     "price",
     "price_unit",
     "finished_at",
+    "from",
+    "carrier_at",
+    "latency_s",
 )
 
 
@@ -119,6 +123,9 @@ def _result(row: Row[Any], message: Row[Any] | None) -> Iterator[str]:
             "price": message.price,
             "price_unit": message.price_unit,
             "finished_at": optional_rfc3339(message.finished_at),
+            "from": _cell(message.sender or message.actual_sender),
+            "carrier_at": optional_rfc3339(message.carrier_at),
+            "latency_s": latency_s(message.submitted_at, message.finished_at, message.carrier_at),
         }
     return ("" if shown.get(name) is None else str(shown[name]) for name in RESULT_COLUMNS)
 

@@ -27,7 +27,11 @@ _RESULT = tuple(
         "num_segments",
         "price",
         "price_unit",
+        "submitted_at",
         "finished_at",
+        "sender",
+        "actual_sender",
+        "carrier_at",
     )
 )
 

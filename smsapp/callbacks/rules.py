@@ -44,6 +44,8 @@ def report_from(
         twilio_sid=_sid(form.get("MessageSid") or form.get("SmsSid")),
         error_code=_number(form.get("ErrorCode")),
         payload=payload,
+        sender=form.get("From", "")[:64] or None,
+        done_date=form.get("RawDlrDoneDate"),
     )
     return message_id, report
 

@@ -9,7 +9,7 @@ from smsapp.ids import inbound_id, public_id
 from smsapp.messages.error_document import error_document, failure_of
 from smsapp.messages.explain import explain_status
 from smsapp.messages.status import Outcome, Status
-from smsapp.times import rfc3339
+from smsapp.times import optional_rfc3339, rfc3339
 
 _ANNOUNCED: Mapping[str, Outcome] = {str(kind): outcome for outcome, kind in OF_OUTCOME.items()}
 
@@ -58,6 +58,8 @@ def _entry(kind: str, entry: HistoryEntry) -> dict[str, Any]:
         "twilio_sid": entry.twilio_sid,
         "attempt": entry.attempt,
         "source": entry.source,
+        "from": entry.sender,
+        "carrier_at": optional_rfc3339(entry.carrier_at),
     }
 
 

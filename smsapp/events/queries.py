@@ -18,7 +18,7 @@ from smsapp.messages.models import Message, MessageEvent
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """The history entry that an event reports."""
+    """The history entry that an event reports. `sender` is the one that Twilio named in it."""
 
     status: str
     reason: str | None
@@ -26,6 +26,8 @@ class HistoryEntry:
     error_code: int | None
     twilio_sid: str | None
     source: str
+    sender: str | None
+    carrier_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ _ENTRY = (
     MessageEvent.error_code,
     MessageEvent.twilio_sid,
     MessageEvent.source,
+    MessageEvent.payload["From"].as_string().label("sender"),
+    MessageEvent.carrier_at,
 )
 _SUMMARY = (Message.to, Message.client_reference, Message.tags, Message.created_at)
 _RECEIVED = (

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from smsapp.messages.carrier_time import ended_at
 from smsapp.messages.fold import Event, MessageState, Source, Step, apply_step, record_only
 from smsapp.messages.status import GOOD_NEWS, Status
 from smsapp.twilio.error_codes import OWN_FAILURES, OwnCode
@@ -19,11 +20,12 @@ def was_missed(message: MessageState) -> bool:
     """Return whether a message whose deadline has passed did not arrive in time.
 
     A message that was canceled, or that failed earlier for another reason, does not count: consumers heard of that when
-    it happened.
+    it happened. A receipt that came late counts from the carrier's time of it.
     """
     if message.deliver_by is None or message.status is Status.CANCELED:
         return False
-    late = message.finished_at is None or message.finished_at > message.deliver_by
+    ended = ended_at(message.finished_at, message.carrier_at)
+    late = ended is None or ended > message.deliver_by
     if message.status in GOOD_NEWS:
         return late
     return late or message.error_code in _OF_THE_DEADLINE

@@ -96,7 +96,7 @@ def _return_sids(
 def report_of(
     found: TwilioMessage, source: Source, *, attempt: int, now: datetime, poll_at: datetime
 ) -> Report:
-    """Return Twilio's answer as a report."""
+    """Return Twilio's answer as a report; of a poll, the history keeps the sender as of a callback."""
     return Report(
         source=source,
         raw_status=found.status,
@@ -109,6 +109,8 @@ def report_of(
         price=found.price,
         price_unit=found.price_unit,
         poll_at=poll_at,
+        payload={"From": found.sender} if found.sender and source is Source.POLL else None,
+        sender=found.sender,
     )
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from smsapp.messages.carrier_time import carrier_time
 from smsapp.messages.status import (
     BAD_NEWS,
     FINAL,
@@ -54,7 +55,8 @@ class MessageState(NamedTuple):
     that failed after Twilio had accepted it may be sent again. `steps_left` is the set of steps that remain of the
     caller's failure plan, as bits. `reported` is the set of statuses called back for the current attempt, as bits.
     `version` is the number of history entries. `due_at` is when a worker must next look at the message, None when no
-    worker must.
+    worker must. `actual_sender` is the sender that Twilio names for the current attempt, for instance the one that a
+    Messaging Service chose. `carrier_at` is when the status happened by the carrier's clock, in UTC.
     """
 
     id: UUID
@@ -78,6 +80,8 @@ class MessageState(NamedTuple):
     updated_at: datetime | None = None
     request_id: str | None = None
     steps_left: int = 0
+    actual_sender: str | None = None
+    carrier_at: datetime | None = None
 
 
 class Report(NamedTuple):
@@ -85,7 +89,8 @@ class Report(NamedTuple):
 
     `raw_status` is the status as Twilio spelled it. `attempt` is the submission that it concerns, None when only the
     SID identifies it. `received_at` is our clock at receipt: callbacks carry no time of their own. `poll_at` is when to
-    poll Twilio next if this status is not final, None to leave the schedule as it is.
+    poll Twilio next if this status is not final, None to leave the schedule as it is. `done_date` is the carrier's time
+    as Twilio passes it on.
     """
 
     source: Source
@@ -100,6 +105,8 @@ class Report(NamedTuple):
     price_unit: str | None = None
     poll_at: datetime | None = None
     payload: dict[str, object] | None = None
+    sender: str | None = None
+    done_date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,7 @@ class Event(NamedTuple):
     received_at: datetime
     receipt_id: UUID
     payload: dict[str, object] | None = None
+    carrier_at: datetime | None = None
 
 
 def apply_report(message: MessageState, report: Report) -> tuple[MessageState, Event]:
@@ -142,8 +150,12 @@ def apply_report(message: MessageState, report: Report) -> tuple[MessageState, E
     status = parse_status(report.raw_status)
     reason = _why_not(message, report, status)
     changes: dict[str, Any] = {"version": message.version + 1, "updated_at": report.received_at}
+    carrier_at = _carrier_at(message, report)
     if status is not None and reason is None:
         changes |= _advance(message, report, status)
+        changes["carrier_at"] = carrier_at
+    elif carrier_at and reason in {Reason.CONFIRMS, Reason.DUPLICATE}:
+        changes["carrier_at"] = message.carrier_at or carrier_at
     if not _foreign(message, report):
         changes |= _enrich(message, report, status, changes)
     event = Event(
@@ -157,6 +169,7 @@ def apply_report(message: MessageState, report: Report) -> tuple[MessageState, E
         received_at=report.received_at,
         receipt_id=report.receipt_id,
         payload=report.payload,
+        carrier_at=carrier_at,
     )
     return message._replace(**changes), event
 
@@ -182,6 +195,8 @@ def apply_step(message: MessageState, step: Step) -> tuple[MessageState, Event]:
         submitted_at=None if new_attempt else message.submitted_at,
         sent_at=None if new_attempt else message.sent_at,
         finished_at=step.at if step.status in FINAL else None,
+        actual_sender=None if new_attempt or step.forgets_sid else message.actual_sender,
+        carrier_at=None if new_attempt else message.carrier_at,
     )
     event = Event(
         source=step.source,
@@ -245,6 +260,13 @@ def _advance(message: MessageState, report: Report, status: Status) -> dict[str,
     }
 
 
+def _carrier_at(message: MessageState, report: Report) -> datetime | None:
+    if report.done_date is None:
+        return None
+    since = None if _foreign(message, report) else message.submitted_at
+    return carrier_time(report.done_date, since=since or message.created_at, until=report.received_at)
+
+
 def _enrich(
     message: MessageState, report: Report, status: Status | None, changes: dict[str, Any]
 ) -> dict[str, Any]:
@@ -264,6 +286,7 @@ def _enrich(
         "num_segments": report.num_segments or message.num_segments,
         "price": report.price or message.price,
         "price_unit": report.price_unit or message.price_unit,
+        "actual_sender": message.actual_sender or report.sender,
         "due_at": due_at if reached in FINAL else (report.poll_at or due_at),
     }
 

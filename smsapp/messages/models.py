@@ -62,7 +62,8 @@ class Message(Base):
         String(64), Computed("coalesce(sender, messaging_service_sid)", persisted=True)
     )
 
-    status: Mapped[str] = mapped_column(String(16))
+    # SQLite enforces no length, and would copy the whole table to change one.
+    status: Mapped[str] = mapped_column(String(32).with_variant(String(16), "sqlite"))
     outcome: Mapped[str | None] = mapped_column(String(16))
     error_code: Mapped[int | None]
     twilio_sid: Mapped[str | None] = mapped_column(String(34), unique=True)
@@ -76,10 +77,12 @@ class Message(Base):
     num_segments: Mapped[int | None]
     price: Mapped[str | None] = mapped_column(String(20))
     price_unit: Mapped[str | None] = mapped_column(String(3))
+    actual_sender: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     submitted_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    carrier_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]
 
     __table_args__ = (
@@ -172,3 +175,4 @@ class MessageEvent(Base):
     twilio_sid: Mapped[str | None] = mapped_column(String(34))
     payload: Mapped[dict[str, Any] | None]
     received_at: Mapped[datetime]
+    carrier_at: Mapped[datetime | None]

@@ -60,6 +60,8 @@ class NewMessage(_Columns):
     num_segments: ClassVar[None] = None
     price: ClassVar[None] = None
     price_unit: ClassVar[None] = None
+    actual_sender: ClassVar[None] = None
+    carrier_at: ClassVar[None] = None
     redacted_at: ClassVar[None] = None
     submitted_at: ClassVar[None] = None
     sent_at: ClassVar[None] = None

@@ -148,4 +148,5 @@ def event_values(message_id: UUID, seq: int, event: Event) -> dict[str, Any]:
         "twilio_sid": event.twilio_sid,
         "payload": event.payload,
         "received_at": event.received_at,
+        "carrier_at": event.carrier_at,
     }

@@ -22,6 +22,10 @@ class MessageError(BaseModel):
     scope: str
     who_acts: str
     doc_url: str | None
+    until: Annotated[
+        datetime | None,
+        Field(description="Until when it waits at least; null for what ended, and in events."),
+    ] = None
 
 
 class Message(BaseModel):
@@ -33,7 +37,12 @@ class Message(BaseModel):
     explanation: Annotated[str, Field(description="What became of it, in one sentence.")]
     error: MessageError | None
     to: str
-    sender: Annotated[str | None, Field(alias="from")]
+    sender: Annotated[
+        str | None,
+        Field(
+            alias="from", description="Of a Messaging Service, the sender that it chose, once Twilio told."
+        ),
+    ]
     messaging_service_sid: str | None
     body: Annotated[str | None, Field(description="null of a sensitive text.")]
     sensitive: bool
@@ -68,6 +77,18 @@ class Message(BaseModel):
     submitted_at: Annotated[datetime | None, Field(description="When Twilio is known to have had it.")]
     sent_at: datetime | None
     finished_at: datetime | None
+    carrier_at: Annotated[
+        datetime | None,
+        Field(
+            description="When it happened by the carrier's clock, to the minute; null if that cannot be told."
+        ),
+    ] = None
+    latency_s: Annotated[
+        float | None,
+        Field(
+            description="Seconds from `submitted_at` to its end: the carrier's time of it, `finished_at` without one."
+        ),
+    ] = None
     updated_at: datetime
     warnings: list[str]
 
@@ -95,6 +116,9 @@ class Event(BaseModel):
     error_code: int | None
     twilio_sid: str | None
     received_at: datetime
+    carrier_at: Annotated[
+        datetime | None, Field(description="The carrier's time of what was reported, to the minute.")
+    ] = None
     payload: dict[str, Any] | None
 
 
@@ -126,7 +150,7 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Annotated[Text | None, Field(max_length=16, examples=["delivered"])] = None
+    status: Annotated[Text | None, Field(max_length=32, examples=["delivered"])] = None
     to: Annotated[ToFilter | None, Field(description="The recipient in E.164 form.")] = None
     client_reference: Annotated[Text | None, Field(max_length=255, description="Your own id.")] = None
     job_id: Annotated[JobFilter | None, Field(description="The job that they are part of.")] = None

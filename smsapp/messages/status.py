@@ -4,6 +4,11 @@ Twilio promises no order of callbacks, repeats them, and may send two in the sam
 (https://www.twilio.com/docs/messaging/guides/track-outbound-message-status). So a status is never the last report that
 arrived but the furthest point that any evidence proves: a maximum over a total order, which is commutative, associative
 and idempotent.
+
+`partially_delivered` is in the enumeration of Twilio's API (github.com/twilio/twilio-oai, `message_enum_status`), whose
+pages call it deprecated and say no more. It is between `sent` and the final statuses: the carrier has the message and
+some of its parts arrived, but a text with parts missing is neither delivered nor known to be lost. So it has no outcome
+of its own, is polled on, and ends as `unconfirmed` if nothing better or worse follows.
 """
 
 from enum import StrEnum
@@ -21,6 +26,9 @@ class Status(StrEnum):
     QUEUED = "queued"
     SENDING = "sending"
     SENT = "sent"
+    PARTIALLY_DELIVERED = (
+        "partially_delivered"  # some of its parts reached the phone; the others are not known of
+    )
     CANCELED = "canceled"
     FAILED = "failed"
     UNDELIVERED = "undelivered"
@@ -49,6 +57,7 @@ _ORDER = (
     Status.QUEUED,
     Status.SENDING,
     Status.SENT,
+    Status.PARTIALLY_DELIVERED,
     Status.CANCELED,
     Status.FAILED,
     Status.UNDELIVERED,
@@ -64,7 +73,21 @@ OURS = frozenset({Status.PENDING, Status.SUBMITTING, Status.UNCONFIRMED})
 """Statuses before Twilio is known to have the message; no report carries them."""
 
 _REPORTABLE = MappingProxyType({str(status): status for status in Status if status not in OURS})
-_BIT = MappingProxyType({status: 1 << bit for bit, status in enumerate(_REPORTABLE.values())})
+# The place of a status is stored, in `messages.reported`: a new one comes last.
+_BITS = (
+    Status.ACCEPTED,
+    Status.SCHEDULED,
+    Status.QUEUED,
+    Status.SENDING,
+    Status.SENT,
+    Status.CANCELED,
+    Status.FAILED,
+    Status.UNDELIVERED,
+    Status.DELIVERED,
+    Status.READ,
+    Status.PARTIALLY_DELIVERED,
+)
+_BIT = MappingProxyType({status: 1 << bit for bit, status in enumerate(_BITS)})
 _OUTCOMES = MappingProxyType(
     {
         Status.CANCELED: Outcome.CANCELED,

@@ -1,15 +1,22 @@
 """Finding out what became of messages."""
 
 import time
+from collections.abc import Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response, g
+from sqlalchemy.orm import Session
 
+from smsapp.breakers import queries as breakers
+from smsapp.breakers.queries import ParkedScope
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_public_id, public_id
 from smsapp.messages import reads, schemas
 from smsapp.messages.documents import event_view, message_view
+from smsapp.messages.models import Message
+from smsapp.messages.status import Status
 from smsapp.web.auth import auth
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import ProblemError
@@ -37,10 +44,11 @@ def show(message_id: str, query_data: schemas.WaitQuery) -> Response:
     while True:
         with reading(runtime().sessions) as session:
             message = reads.get(session, wanted)
+            parked = _parked(session, [message] if message else [])
         if message is None:
             raise no_such_message()
         if message.outcome or time.monotonic() >= deadline:
-            return json_response(message_view(message))
+            return json_response(message_view(message, parked=parked))
         time.sleep(_LOOK_EVERY_S)
 
 
@@ -86,7 +94,13 @@ def index(query_data: schemas.ListQuery) -> Response:
             created_from=query_data.created_from,
             created_until=query_data.created_until,
         )
-    return page_response(page, message_view)
+        parked = _parked(session, page.items)
+    return page_response(page, partial(message_view, parked=parked))
+
+
+def _parked(session: Session, messages: Sequence[Message]) -> Mapping[str, ParkedScope]:
+    """Return the parked scopes, which are looked up only if one of the messages may wait for them."""
+    return breakers.parked(session) if any(each.status == Status.PENDING for each in messages) else {}
 
 
 def named_message(text: str) -> UUID:

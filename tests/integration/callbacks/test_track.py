@@ -28,6 +28,7 @@ from smsapp.cli.main import alembic_config
 from smsapp.ids import public_id
 from smsapp.inbound.models import InboundMessage
 from smsapp.lifecycle import record_reports
+from smsapp.messages.documents import message_view
 from smsapp.messages.fold import MessageState, Reason, Report
 from smsapp.messages.fold import apply_report as real_fold
 from smsapp.messages.models import MessageEvent
@@ -608,3 +609,48 @@ def taken(redis: Redis) -> bool:
     """Return whether some worker holds callbacks."""
     pending: Any = redis.xpending(STREAM, GROUP)
     return bool(pending["pending"])
+
+
+# What it says beside the status.
+
+
+def test_the_sender_comes_with_any_callback_and_with_no_further_statement(
+    rt: Runtime, twilio: FakeTwilio, accept: Accept
+) -> None:
+    message_id = accept(sender=None, messaging_service_sid="MG" + "1" * 32)
+    send_messages(rt)
+    receive(rt, callback(rt, message_id, "sent"))
+
+    receive(rt, callback(rt, message_id, "queued", From="+15005550011"))
+
+    message = stored(rt, message_id)
+    assert (message.status, message.sender, message.actual_sender) == (Status.SENT, None, "+15005550011")
+    assert message_view(message)["from"] == "+15005550011"
+    assert message.sender_key == "MG" + "1" * 32  # its limits and opt-outs stay those of the service
+
+
+def test_parts_that_arrived_are_shown_and_waited_for(rt: Runtime, message_id: UUID) -> None:
+    receive(rt, callback(rt, message_id, "sent"), callback(rt, message_id, "partially_delivered"))
+
+    view = message_view(stored(rt, message_id))
+    assert (view["status"], view["outcome"], view["error"]) == ("partially_delivered", None, None)
+    assert "parts" in view["explanation"]
+    assert stored(rt, message_id).due_at is not None
+
+
+@pytest.mark.parametrize(
+    ("raw", "known"),
+    [("2611231200", True), ("2611231400", True), ("garbage", False), ("", False), ("9" * 400, False)],
+)
+def test_the_carriers_time_is_kept_where_it_is_one(
+    rt: Runtime, message_id: UUID, clock: FakeClock, raw: str, *, known: bool
+) -> None:
+    clock.advance(timedelta(seconds=90))
+
+    receive(rt, callback(rt, message_id, "delivered", RawDlrDoneDate=raw))
+
+    noon = clock().replace(minute=0, second=0)
+    message, (entry,) = stored(rt, message_id), (e for e in events(rt, message_id) if e.source == "callback")
+    assert (message.status, letters(rt)) == (Status.DELIVERED, [])
+    assert (message.carrier_at, entry.carrier_at) == ((noon, noon) if known else (None, None))
+    assert message_view(message)["latency_s"] == (0.0 if known else 90.0)

@@ -44,7 +44,8 @@ def types(rt: Runtime, **options: Any) -> list[str]:
 
 
 def test_a_messages_life_is_told_in_its_order(rt: Runtime, message_id: UUID) -> None:
-    receive(rt, callback(rt, message_id, "sent"), callback(rt, message_id, "delivered"))
+    receipt = {"From": "+15005550011", "RawDlrDoneDate": "2611231200"}
+    receive(rt, callback(rt, message_id, "sent"), callback(rt, message_id, "delivered", **receipt))
 
     events = told(rt)
 
@@ -66,6 +67,8 @@ def test_a_messages_life_is_told_in_its_order(rt: Runtime, message_id: UUID) -> 
         "twilio_sid": delivered["data"]["twilio_sid"],
         "attempt": 1,
         "source": "callback",
+        "from": "+15005550011",
+        "carrier_at": "2026-11-23T12:00:00.000Z",
         "to": "+14155552671",
         "client_reference": "order-1",
         "tags": ["blue", "ünïcode"],

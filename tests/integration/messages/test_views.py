@@ -10,18 +10,21 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.test import TestResponse
 
 from simulator.signature import sign
+from smsapp.breakers import queries as breakers
 from smsapp.bulk.feed import feed_jobs
 from smsapp.callbacks.track import track_callbacks
 from smsapp.config import Settings
-from smsapp.ids import new_id
+from smsapp.ids import new_id, parse_public_id
 from smsapp.messages import reads, schemas
+from smsapp.messages.models import Message
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
+from smsapp.times import rfc3339
 from tests.support.environment import AUTH_TOKEN, BASE_URL
 from tests.support.fakes import FakeClock
 from tests.support.web import TO, Api, faults, problem, serving
@@ -247,7 +250,7 @@ def test_an_index_has_the_messages_of_a_job_in_their_order(sessions: sessionmake
         (f"cursor={'0' * 32}", {"?cursor": "invalid"}),
         ("to=nobody", {"?to": "invalid"}),
         ("status=%00", {"?status": "invalid"}),
-        ("status=" + "x" * 17, {"?status": "too_long"}),
+        ("status=" + "x" * 33, {"?status": "too_long"}),
         ("client_reference=%00", {"?client_reference": "invalid"}),
         ("created_from=yesterday", {"?created_from": "invalid"}),
         ("created_from=1767225600", {"?created_from": "invalid"}),
@@ -334,3 +337,52 @@ def test_an_outcome_that_is_known_is_not_waited_for(
     monkeypatch.setattr("smsapp.messages.views.time", SimpleNamespace(monotonic=time.monotonic))
 
     assert api.get(f"/sms/messages/{message_id}", wait=20).json["outcome"] == "delivered"
+
+
+# Parked.
+
+
+@pytest.mark.parametrize("scope", ["account", "sender"])
+def test_a_message_of_a_parked_scope_says_why_it_waits_and_until_when(
+    api: Api, rt: Runtime, scope: str
+) -> None:
+    untried, tried = api.send()["id"], api.send()["id"]
+    later = api.send(send_at=(rt.clock() + timedelta(hours=1)).isoformat())["id"]
+    until = rt.clock() + timedelta(seconds=15)
+    with rt.sessions.begin() as session:
+        name = "account" if scope == "account" else str(api.stored(untried).sender)
+        breakers.trip(
+            session,
+            name,
+            parked=True,
+            error_code=20003,
+            reason="Twilio said no.",
+            now=rt.clock(),
+            probe_at=until,
+        )
+        session.execute(
+            update(Message).where(Message.id == parse_public_id(tried)).values(error_code=20003, attempt=2)
+        )
+
+    shown = {each["id"]: each for each in api.get("/sms/messages").json["data"]}
+
+    sentence = f"The message waits: sending is parked at least until {rfc3339(until)}. Twilio said no."
+    assert {shown[each]["explanation"] for each in (untried, tried)} == {sentence}
+    assert {shown[each]["next_attempt_at"] for each in (untried, tried)} == {rfc3339(until)}
+    assert shown[untried]["error"] == shown[tried]["error"]
+    assert (shown[tried]["error"]["code"], shown[tried]["error"]["until"]) == (20003, rfc3339(until))
+    assert shown[later]["explanation"] == "The message waits to be handed to Twilio."
+    for each in (untried, tried, later):
+        alone = api.get(f"/sms/messages/{each}").json
+        schemas.Message.model_validate(alone)
+        assert alone == shown[each]
+
+
+def test_nothing_is_looked_up_for_messages_that_do_not_wait(
+    api: Api, rt: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id = api.send()["id"]
+    deliver(api, rt, message_id)
+    monkeypatch.delattr(breakers, "parked")
+
+    assert api.get(f"/sms/messages/{message_id}").status_code == 200

@@ -29,7 +29,12 @@ numbers = (f"+1555021{n:04d}" for n in count())
 @pytest.fixture(scope="module")
 def sim() -> Iterator[SimulatorProcess]:
     with running_simulator(
-        sent_ms=4, final_ms=8, schedule_min_s=0, auth_token=f"{NEW_TOKEN},{OLD_TOKEN}", phone_number=SENDER
+        sent_ms=4,
+        final_ms=8,
+        schedule_min_s=0,
+        auth_token=f"{NEW_TOKEN},{OLD_TOKEN}",
+        phone_number=SENDER,
+        price_ms=0,
     ) as running:
         yield running
 
@@ -93,6 +98,36 @@ def test_a_fetched_message_has_its_end_and_its_price(sim: SimulatorProcess, clie
 
     assert (message.status, message.num_segments, message.price) == ("delivered", "2", "-0.01500")
     assert message.date_sent is not None
+
+
+def test_a_price_shows_late_and_never_of_what_failed(sim: SimulatorProcess, client: Client, to: str) -> None:
+    sim.configure(price_ms=60_000)
+    sids = [
+        client.messages.create(to=each, from_=SENDER, body="Hello").sid for each in (to, to[:-5] + "30034")
+    ]
+    sim.wait_until_idle()
+    sim.configure(price_ms=0)
+
+    assert [(each.status, each.price) for each in (client.messages(sid).fetch() for sid in sids)] == [
+        ("delivered", None),
+        ("failed", None),
+    ]
+
+
+@pytest.mark.parametrize("status", ["suspended", "closed"])
+def test_an_account_that_is_not_active_can_only_be_looked_at(
+    sim: SimulatorProcess, client: Client, to: str, status: str
+) -> None:
+    sim.configure(account_status=status)
+    try:
+        shown = client.api.accounts(ACCOUNT_SID).fetch().status
+        with pytest.raises(TwilioRestException) as refused:
+            client.messages.create(to=to, from_=SENDER, body="Hello")
+    finally:
+        sim.configure(account_status="active")
+
+    assert shown == status
+    assert (refused.value.status, refused.value.code) == (403, 20005)
 
 
 def test_a_service_hides_its_sender_until_it_has_picked_one(

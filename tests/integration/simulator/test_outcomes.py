@@ -61,6 +61,8 @@ SEEN = {
     "callback-forged": Seen(
         callbacks=("failed", "sent", "delivered"), ledger=("forged", "delivered", "delivered")
     ),
+    "in-parts": Seen(callbacks=("sent", "partially_delivered", "delivered"), ledger=("delivered",) * 3),
+    "stuck-in-parts": Seen(callbacks=("sent", "partially_delivered"), status="partially_delivered"),
     "unknown-status": Seen(callbacks=("sent", "handed_over", "delivered"), ledger=("delivered",) * 3),
 }
 

@@ -48,7 +48,14 @@ def test_a_callback_says_what_became_of_which_attempt() -> None:
             "ErrorCode": "30003",
             "RawDlrDoneDate": "2601312359",
         },
+        done_date="2601312359",
     )
+
+
+def test_a_callback_names_the_sender_that_a_messaging_service_chose() -> None:
+    assert read(form(From="+15005550011"))[1].sender == "+15005550011"
+    assert read(form(From="x" * 100))[1].sender == "x" * 64
+    assert [read(given)[1].sender for given in (form(), form(From=""))] == [None, None]
 
 
 @pytest.mark.parametrize("target", [None, "", "nonsense", "SM" + "1" * 32])

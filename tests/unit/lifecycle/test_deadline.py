@@ -40,6 +40,14 @@ def test_what_was_delivered_in_time_did_not(status: Status) -> None:
     assert was_missed(ended(status, NOW))
 
 
+def test_a_receipt_that_came_late_counts_from_the_carriers_time() -> None:
+    late = ended(Status.DELIVERED, DEADLINE + timedelta(minutes=5))
+
+    assert was_missed(late)
+    assert not was_missed(late._replace(carrier_at=DEADLINE - timedelta(minutes=1)))
+    assert was_missed(late._replace(carrier_at=DEADLINE + timedelta(minutes=2)))
+
+
 @pytest.mark.parametrize(
     ("status", "code", "at", "missed"),
     [

@@ -495,3 +495,69 @@ def test_a_refusal_names_no_sid_even_when_a_callback_has_told_it() -> None:
     _, taken = apply_step(submitting(twilio_sid=SID), step(Status.UNCONFIRMED, source=Source.API))
 
     assert (noted.twilio_sid, taken.twilio_sid) == (None, None)
+
+
+# What Twilio says beside the status.
+
+
+def test_the_sender_that_twilio_chose_is_kept_even_if_the_status_is_known() -> None:
+    known, _ = apply_report(sent(), callback("sent", sender="+15005550011"))
+    late, event = apply_report(sent(), callback("queued", sender="+15005550011"))
+
+    assert (known.status, known.actual_sender) == (Status.SENT, "+15005550011")
+    assert (late.actual_sender, event.reason) == ("+15005550011", Reason.LATE)
+
+
+def test_the_first_sender_stays_and_one_of_another_attempt_is_none_of_this() -> None:
+    chosen = sent(actual_sender="+15005550011")
+
+    assert apply_report(chosen, callback("delivered", sender="+1999"))[0].actual_sender == "+15005550011"
+    assert apply_report(chosen, callback("delivered"))[0].actual_sender == "+15005550011"
+    second = sent(attempt=2)
+    assert apply_report(second, callback("sent", sender="+1999"))[0].actual_sender is None
+
+
+@pytest.mark.parametrize("changes", [{"attempt": 2, "status": Status.PENDING}, {"forgets_sid": True}])
+def test_a_new_attempt_and_a_sid_of_another_forget_the_sender(changes: dict[str, Any]) -> None:
+    taken = step(**({"status": Status.UNCONFIRMED} | changes))
+
+    assert apply_step(sent(actual_sender="+15005550011"), taken)[0].actual_sender is None
+
+
+def test_the_carriers_time_is_that_of_the_status() -> None:
+    at = NOW.replace(minute=2)
+    delivered, event = apply_report(
+        sent(), callback("delivered", done_date="2611231202", received_at=NOW + timedelta(minutes=3))
+    )
+    again, _ = apply_report(delivered, callback("delivered", done_date="2611231201"))
+    read, _ = apply_report(delivered, callback("read"))
+
+    assert (delivered.carrier_at, event.carrier_at) == (at, at)
+    assert again.carrier_at == at
+    assert read.carrier_at is None
+
+
+def test_a_receipt_after_a_poll_still_brings_the_carriers_time() -> None:
+    polled, _ = apply_report(sent(), poll("delivered", received_at=LATER))
+
+    told, event = apply_report(polled, callback("delivered", done_date="2611231202", received_at=LATER))
+
+    assert told.carrier_at == NOW.replace(minute=2)
+    assert event.reason is Reason.CONFIRMS
+
+
+@pytest.mark.parametrize("raw", ["", "x", "9" * 10, "2699999999", "\ud800" * 10])
+def test_no_carriers_time_stops_a_report(raw: str) -> None:
+    delivered, _ = apply_report(sent(), callback("delivered", done_date=raw))
+
+    assert (delivered.status, delivered.carrier_at) == (Status.DELIVERED, None)
+
+
+def test_parts_that_arrived_are_no_end() -> None:
+    parts, event = apply_report(sent(), callback("partially_delivered", poll_at=LATER))
+
+    assert (parts.status, parts.outcome, event.applied) == (Status.PARTIALLY_DELIVERED, None, True)
+    assert parts.due_at == LATER
+    assert apply_report(parts, callback("delivered"))[0].outcome is Outcome.DELIVERED
+    assert apply_report(parts, callback("undelivered", 30003))[0].outcome is Outcome.UNDELIVERED
+    assert apply_report(parts, callback("sent"))[1].reason is Reason.LATE
