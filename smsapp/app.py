@@ -18,6 +18,7 @@ from smsapp.config import Settings
 from smsapp.connect import build_runtime
 from smsapp.db.base import Base
 from smsapp.db.engine import engine_options, prepare_engine
+from smsapp.db.sessions import WriterTurn
 from smsapp.events import schemas as event_schemas
 from smsapp.events import views as events
 from smsapp.events.watch_feed import FeedWatch
@@ -50,9 +51,7 @@ from smsapp.webhooks import delivery_views as deliveries
 from smsapp.webhooks import schemas as webhook_schemas
 from smsapp.webhooks import views as subscriptions
 
-POSTGRES_CONNECTIONS = 10
-SQLITE_CONNECTIONS = 1
-"""SQLite's calls block the whole event loop of the process, so a second writer could only deadlock with the first."""
+CONNECTIONS = 10
 
 _VIEWS = (
     sending,
@@ -97,15 +96,13 @@ def create_app(settings: Settings) -> APIFlask:
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(
-            settings.database_url,
-            pool_size=SQLITE_CONNECTIONS if settings.is_sqlite else POSTGRES_CONNECTIONS,
-        ),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url, pool_size=CONNECTIONS),
     )
     database = SQLAlchemy(metadata=Base.metadata)
     database.init_app(app)
+    info = {WriterTurn: WriterTurn()} if settings.is_sqlite else {}
     with app.app_context():
-        sessions = sessionmaker(prepare_engine(database.engine), expire_on_commit=False)
+        sessions = sessionmaker(prepare_engine(database.engine), expire_on_commit=False, info=info)
     rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False)
     endpoint = SendEndpoint(rt)
     for part in (rt, endpoint, FeedWatch(rt)):

@@ -12,6 +12,7 @@ from functools import partial
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.config import Settings
+from smsapp.db.sessions import writing
 from smsapp.ports import Outbox, Pacer, PendingEvent, Stream, Webhooks
 from smsapp.queue.tasks import Task, TaskQueue
 from smsapp.twilio.gateway import Gateway
@@ -74,7 +75,7 @@ def transaction(
 
     Pushers are woken first, if anybody listens: consumers must not wait for a batch's log lines.
     """
-    with sessions.begin() as session:
+    with writing(sessions) as session:
         tx = Transaction(session)
         yield tx
         tx.write_events(outbox)

@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.callbacks import spool
+from smsapp.db.sessions import writing_at_once
 from smsapp.ids import new_id
 from smsapp.metrics import CALLBACKS_RECEIVED
 from smsapp.ports import StreamUnavailableError
@@ -37,6 +38,9 @@ log = structlog.get_logger(__name__)
 PREFIX = "/twilio/"
 _EMPTY_TWIML = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 _PAUSE_AFTER_FAILURE_S = 1.0
+_SPOOL_PATIENCE_S = 1.5
+"""With half a second for Redis, less than the 3 s after which Twilio gives up, as our callback address asks it to."""
+
 _FORM = "application/x-www-form-urlencoded"
 _MAX_TOGETHER = 500
 _ACCEPTED = {kind: CALLBACKS_RECEIVED.labels(kind, "accepted") for kind in ("status", "inbound")}
@@ -149,9 +153,9 @@ class CallbackIntake:
                 self._somebody_must_wake = self._somebody_must_wake or flag_was_down
                 return
         try:
-            with self._rt.transaction() as tx:
+            with writing_at_once(self._rt.sessions, patience_s=_SPOOL_PATIENCE_S) as session:
                 for callback in callbacks:
-                    spool.add(tx.session, callback, reason=spool.REDIS_UNAVAILABLE)
+                    spool.add(session, callback, reason=spool.REDIS_UNAVAILABLE)
         except SQLAlchemyError as error:
             log.warning("callbacks_not_kept", count=len(callbacks), error=type(error).__name__)
             raise _Refused(

@@ -7,6 +7,11 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from smsapp.db.sqlite import PATIENCE_S, PatientConnection
+
+PATIENCE = "patience_s"
+"""Execution option of a transaction: how long it waits at its start for SQLite's write lock, in seconds."""
+
 READ_ONLY = {"read_only": True}
 """Execution options of a read-only transaction: on SQLite it then takes no write lock."""
 
@@ -17,7 +22,6 @@ _REFUSING = frozenset({_READ_ONLY, "53100", "53200", "53300", "57P01", "57P02", 
 """SQLSTATEs of a server that is there and says no: read-only, disk full, out of memory, too many connections, shutting
 down, starting up, database dropped (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
-BUSY_TIMEOUT_MS = 10_000
 _DATABASE_TIMEOUT_S = 5
 
 
@@ -56,11 +60,16 @@ def prepare_engine(engine: Engine) -> Engine:
         event.listen(engine, "handle_error", _wait_for_another_server)
         return engine
 
+    @event.listens_for(engine, "do_connect")
+    def wait_patiently(
+        _dialect: object, _record: object, _arguments: object, options: dict[str, Any]
+    ) -> None:
+        options |= {"factory": PatientConnection, "timeout": 0}
+
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # a message answered with 202 survives a power cut
         cursor.execute("PRAGMA foreign_keys = ON")
@@ -68,8 +77,11 @@ def prepare_engine(engine: Engine) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get("read_only")
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        driver = connection.connection.dbapi_connection
+        if isinstance(driver, PatientConnection):
+            driver.patience_s = options.get(PATIENCE, PATIENCE_S)
+        connection.exec_driver_sql("BEGIN" if options.get("read_only") else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.db import bulk_writes as bulk
 from smsapp.db.models import IdempotencyKey
-from smsapp.db.sessions import reading
+from smsapp.db.sessions import reading, writing
 
 _KEYS: Table = IdempotencyKey.__table__  # type: ignore[assignment]
 
@@ -71,7 +71,7 @@ def answer_once(
     Raises:
         IdempotencyKeyReusedError: the key stands for another request.
     """
-    with sessions.begin() as session:
+    with writing(sessions) as session:
         answer = act(session)
         if request is None or remember(session, [(request, answer)], now=now):
             return Answered(answer, replayed=False)

@@ -1,14 +1,16 @@
 """Bearer API keys. Each process looks a key up once every few seconds, not once per request."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from apiflask import APIFlask, HTTPTokenAuth
 from flask import Response, g
+from sqlalchemy.exc import SQLAlchemyError
 
-from smsapp.db.sessions import reading
+from smsapp.db.sessions import reading, writing_at_once
 from smsapp.keys import queries as api_keys
 from smsapp.runtime import Runtime
 from smsapp.web.problems import problem_response
@@ -65,9 +67,13 @@ class KeyCache:
         if key is None:
             return None
         if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
-            with self._rt.transaction() as tx:
-                api_keys.touch(tx.session, key.id, now=now)
+            self._touch(key.id, now)
         return Caller(key.id, key.mode, key.quiet_hours)
+
+    def _touch(self, key_id: UUID, now: datetime) -> None:
+        """Note the use of a key, if the database takes it at once: the request may only want to read."""
+        with suppress(SQLAlchemyError), writing_at_once(self._rt.sessions) as session:
+            api_keys.touch(session, key_id, now=now)
 
 
 def init_app(app: APIFlask, rt: Runtime) -> None:
