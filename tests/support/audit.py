@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from redis import Redis
@@ -114,4 +114,5 @@ def make_runtime(stack: Stack, *, clock: Callable[[], datetime], gateway: Gatewa
         pacer=RedisPacer(Redis.from_url(environment["REDIS_URL"], protocol=2)),
         webhooks=WebhookPoster(settings),
         clock=clock,
+        drain_idle=timedelta(milliseconds=200),
     )

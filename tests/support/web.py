@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, ClassVar
 from unittest.mock import patch
 
@@ -36,6 +37,11 @@ class Api:
     def rt(self) -> Runtime:
         """The application's own ports."""
         return provided(Runtime, self.app)
+
+    @property
+    def worker_rt(self) -> Runtime:
+        """The same for a worker's task, which does not wait long for more."""
+        return replace(self.rt, drain_idle=timedelta(milliseconds=1))
 
     @property
     def client(self) -> FlaskClient:

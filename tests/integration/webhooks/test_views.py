@@ -205,7 +205,7 @@ def test_deliveries_and_their_attempts_can_be_read(api: Api) -> None:
     with Consumer(refuse(500, b"broken")) as consumer:
         made = subscribe(api, url=consumer.url)
         message = api.send(callback_url=consumer.url)
-        push_events(api.rt)
+        push_events(api.worker_rt)
 
         [owed] = api.get(f"{PATH}/{made['id']}/deliveries", status="pending").json["data"]
         shown = api.get(f"/sms/deliveries/{owed['id']}")
@@ -222,7 +222,7 @@ def test_deliveries_and_their_attempts_can_be_read(api: Api) -> None:
         again = call(api, "POST", f"/sms/deliveries/{owed['id']}/resend")
         assert again.status_code == 202
         schemas.Delivery.model_validate_json(again.data)
-        push_events(api.rt)
+        push_events(api.worker_rt)
         assert api.get(f"/sms/deliveries/{owed['id']}").json["status"] == "delivered"
         assert api.get(f"{PATH}/{made['id']}/deliveries", status="failed").json["data"] == []
 
@@ -230,7 +230,7 @@ def test_deliveries_and_their_attempts_can_be_read(api: Api) -> None:
 def test_what_came_of_a_callback_url_is_shown_and_not_changed(api: Api) -> None:
     with Consumer(behaviours.accept) as consumer:
         api.send(callback_url=consumer.url)
-        push_events(api.rt)
+        push_events(api.worker_rt)
     [shown] = api.get(PATH).json["data"]
 
     assert (shown["kind"], shown["url"]) == ("callback", consumer.url.removesuffix("/events"))
