@@ -17,7 +17,7 @@ VISIBILITY_TIMEOUT_S = 120
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return the worker's and the scheduler's configuration."""
     return {
-        "broker_url": settings.redis_url,
+        **settings.redis.broker_options(),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # after 100 a worker would give up, and nothing would restart it
         # Redis that says no (a replica during a failover, memory full) is waited for like one that is away;

@@ -30,11 +30,14 @@ def redis_from_environment(environ: Mapping[str, str] = os.environ) -> str | Non
     """Return REDIS_URL if it is set and something answers PING there."""
     from redis import Redis, RedisError  # noqa: PLC0415 - 0.2 s that most runs need not pay
 
+    from smsapp.server_urls import parse_redis_url  # noqa: PLC0415
+
     url = environ.get("REDIS_URL", "")
     if not url:
         return None
     try:
-        with Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
+        options = parse_redis_url(url).client_options()
+        with Redis(**options, socket_timeout=1, socket_connect_timeout=1) as client:
             client.ping()
     except (RedisError, OSError, ValueError):
         return None

@@ -103,7 +103,7 @@ def create_app(settings: Settings) -> APIFlask:
     info = {WriterTurn: WriterTurn()} if settings.is_sqlite else {}
     with app.app_context():
         sessions = sessionmaker(prepare_engine(database.engine), expire_on_commit=False, info=info)
-    rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False)
+    rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis), patient=False)
     endpoint = SendEndpoint(rt)
     for part in (rt, endpoint, FeedWatch(rt)):
         provide(app, part)

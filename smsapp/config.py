@@ -10,7 +10,6 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -24,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from smsapp.limits import Caps, Paces
+from smsapp.server_urls import RedisAddress, parse_database_url, parse_redis_url, split_url
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _COUNTRY = re.compile(r"[A-Z]{2}|\*")
@@ -198,7 +198,7 @@ class Settings(BaseSettings):
     @classmethod
     def _base_url(cls, value: str) -> str:
         """Keep scheme, host and prefix; Twilio refuses underscores in a callback's host name (code 21609)."""
-        parts = _split_url(value)
+        parts = split_url(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(
                 "must be an http(s) URL without query or fragment, such as https://sms.example.com"
@@ -211,22 +211,12 @@ class Settings(BaseSettings):
     @classmethod
     def _database_url(cls, value: str) -> str:
         """Accept the common spellings of PostgreSQL URLs; the driver is always psycopg."""
-        if value.startswith("sqlite:///"):
-            if value.removeprefix("sqlite:///") in {"", ":memory:"}:
-                raise ValueError("must name a file: processes share no memory")
-            return value
-        scheme, _, rest = value.partition("://")
-        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-            raise ValueError("must begin with postgresql:// or sqlite:///")
-        _split_url(value)
-        return f"postgresql+psycopg://{rest}"
+        return parse_database_url(value)
 
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, value: str) -> str:
-        if not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
-        _split_url(value)
+        parse_redis_url(value)
         return value
 
     @field_validator("twilio_phone_number")
@@ -268,6 +258,11 @@ class Settings(BaseSettings):
     def auth_tokens(self) -> tuple[str, ...]:
         """Tokens that may have signed a callback; the first authenticates our own requests."""
         return tuple(token.get_secret_value() for token in self.twilio_auth_token)
+
+    @cached_property
+    def redis(self) -> RedisAddress:
+        """Where Redis is: what every client's arguments come from."""
+        return parse_redis_url(self.redis_url)
 
     @cached_property
     def paces(self) -> Paces:
@@ -315,18 +310,6 @@ def load_settings() -> Settings:
 def _configuration_error(faults: Iterable[str]) -> ConfigurationError:
     lines = [f"  {fault}" for fault in dict.fromkeys(faults)]
     return ConfigurationError("\n".join(["smsapp cannot start; fix these settings:", *lines]))
-
-
-def _split_url(value: str) -> SplitResult:
-    """Split a URL, and reject one that later code could not parse."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # the port is only validated on access
-    except ValueError:
-        raise ValueError("is not a URL that can be read") from None
-    if not value.isprintable() or " " in value:
-        raise ValueError("must not contain spaces")
-    return parts
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -28,8 +28,8 @@ def build_runtime(
 ) -> Runtime:
     """Return a runtime with real ports. `patient` processes (workers) wait for Redis; the web gives up within 0.5 s."""
     timeout_s = _WORKER_REDIS_TIMEOUT_S if patient else REDIS_TIMEOUT_S
-    redis = Redis.from_url(
-        settings.redis_url,
+    redis = Redis(
+        **settings.redis.client_options(),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),

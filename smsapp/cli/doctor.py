@@ -1,7 +1,7 @@
 """`python -m smsapp doctor`: check everything that the service needs, and say how to fix what is missing."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -23,9 +23,23 @@ from smsapp.runtime import Runtime
 
 _TIMEOUT_S = 5.0
 _PING_S = 2.0
-_REFUSED_BY_REDIS = {
+_REFUSED_BY_REDIS: Mapping[str, str] = {
     "read_only": "REDIS_URL leads to a replica: name the primary, or promote it (`REPLICAOF NO ONE`).",
     "out_of_memory": "Raise `maxmemory`, and keep `maxmemory-policy noeviction`.",
+    "cannot_save": "Redis cannot write its snapshot: has its disk space? Its log says more.",
+    "no_replicas": "Fewer replicas are there than `min-replicas-to-write` asks for.",
+    "no_primary": "REDIS_URL leads to a replica or cluster that has lost its primary.",
+    "is_a_cluster": "smsapp needs one Redis, not a cluster.",
+    "loading": "Redis reads its file after a start; wait.",
+    "not_permitted": "Give the user of REDIS_URL all commands on all keys (`ACL SETUSER`).",
+    "wrong_password": "Check user and password in REDIS_URL.",
+}
+_REFUSED_BY_DATABASE: Mapping[str, str] = {
+    "read_only": "DATABASE_URL leads to a standby, or `default_transaction_read_only` is on: name the primary.",
+    "disk_full": "Give the database's disk space.",
+    "storage_refuses": "Look at the server's log: a quota is used up, or its disk is read-only or broken.",
+    "not_permitted": "Give the user of DATABASE_URL all rights on the tables.",
+    "too_many_connections": "Raise `max_connections`; docs/operations.md says how many each process needs.",
 }
 _LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 - names to recognise, nothing is bound
 
@@ -68,9 +82,8 @@ def _database(rt: Runtime) -> Finding:
     if current != head:
         return Finding("database", "its tables are not up to date", "Run `python -m smsapp db upgrade`.")
     if (state := check_database(rt)) != OK:
-        return Finding(
-            "database", f"it takes no writes ({state})", "Is DATABASE_URL the primary, and has it space?"
-        )
+        remedy = _REFUSED_BY_DATABASE.get(state, "Is DATABASE_URL the primary, and has it space?")
+        return Finding("database", f"it takes no writes ({state})", remedy)
     return Finding("database")
 
 
@@ -78,6 +91,11 @@ def _redis(rt: Runtime) -> Finding:
     state = check_redis(rt)
     if state == OK:
         return Finding("redis")
+    if state == "certificate_refused":
+        remedy = (
+            "Name its authority: REDIS_URL=rediss://…?ssl_ca_certs=FILE, and the host as in the certificate."
+        )
+        return Finding("redis", "its certificate is not one to trust, or for another host", remedy)
     if state in _REFUSED_BY_REDIS:
         return Finding("redis", f"it takes no writes ({state})", _REFUSED_BY_REDIS[state])
     return Finding("redis", f"it does not answer ({state})", "Check REDIS_URL and the server.")
@@ -117,7 +135,7 @@ def _public_address(rt: Runtime) -> Finding:
 def _workers(rt: Runtime) -> Finding:
     remedy = "Start one: `python -m celery -A worker.app worker`."
     try:
-        alive = make_publisher(rt.settings.redis_url).control.ping(timeout=_PING_S)
+        alive = make_publisher(rt.settings.redis).control.ping(timeout=_PING_S)
     except (RedisError, OperationalError, OSError):
         return Finding("workers")  # the check of Redis reports the fault
     return Finding("workers") if alive else Finding("workers", "none answers", remedy)

@@ -27,6 +27,4 @@ def command_runtime() -> Runtime:
     settings = settings_or_exit()
     logs.configure(settings.model_copy(update={"log_level": "WARNING"}), stream=sys.stderr)
     sessions = make_sessions(settings.database_url, pool_size=2)
-    return build_runtime(
-        settings, sessions=sessions, celery=make_publisher(settings.redis_url), patient=False
-    )
+    return build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis), patient=False)

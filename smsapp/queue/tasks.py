@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from redis.lock import Lock
 
 from smsapp.queue.lanes import Lane
+from smsapp.server_urls import RedisAddress
 
 log = structlog.get_logger(__name__)
 
@@ -204,13 +205,13 @@ class CeleryTaskQueue:
         self._redis.delete(flag_of(job, slot))
 
 
-def make_publisher(redis_url: str) -> Celery:
+def make_publisher(address: RedisAddress) -> Celery:
     """Return a Celery application that only publishes, and gives up within half a second.
 
     With Celery's defaults a publisher waits for more than 15 seconds on a Redis that does not answer.
     """
-    app = Celery("smsapp.publisher", broker=redis_url, set_as_current=False)
-    app.conf.update(publisher_options())
+    app = Celery("smsapp.publisher", set_as_current=False)
+    app.conf.update(address.broker_options() | publisher_options())
     return app
 
 

@@ -12,6 +12,7 @@ from redis import Redis
 from smsapp.queue.drain import hearing
 from smsapp.queue.tasks import CeleryTaskQueue, Task, make_publisher
 from smsapp.runtime import Runtime
+from smsapp.server_urls import parse_redis_url
 from smsapp.submission import send as send_module
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages
@@ -31,7 +32,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def tasks(redis: Redis, redis_url: str) -> CeleryTaskQueue:
-    return CeleryTaskQueue(redis, make_publisher(redis_url))
+    return CeleryTaskQueue(redis, make_publisher(parse_redis_url(redis_url)))
 
 
 def test_the_first_wake_up_publishes_and_the_others_ring_one_bell(tasks: CeleryTaskQueue) -> None:

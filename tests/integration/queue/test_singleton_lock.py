@@ -21,10 +21,10 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def workers(rt: Runtime, redis: Redis, redis_url: str) -> tuple[Runtime, Runtime]:
+def workers(rt: Runtime, redis: Redis) -> tuple[Runtime, Runtime]:
     """Two workers that share Redis."""
     one, other = (
-        replace(rt, tasks=CeleryTaskQueue(redis, make_publisher(redis_url), lock_ttl_s=TTL_S))
+        replace(rt, tasks=CeleryTaskQueue(redis, make_publisher(rt.settings.redis), lock_ttl_s=TTL_S))
         for _ in range(2)
     )
     return one, other

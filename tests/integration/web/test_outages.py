@@ -250,12 +250,20 @@ def test_readiness_tells_the_two_apart(api: Api, settings: Settings, own_redis: 
 
 
 @pytest.mark.parametrize(
-    ("how", "state"), [("replica", "read_only"), ("full", "out_of_memory"), ("stopped", "ConnectionError")]
+    ("how", "state"),
+    [
+        ("REPLICAOF 127.0.0.1 1", "read_only"),
+        ("CONFIG SET min-replicas-to-write 1", "no_replicas"),
+        ("CONFIG SET requirepass secret", "wrong_password"),
+        ("ACL SETUSER default -set", "not_permitted"),
+        ("full", "out_of_memory"),
+        ("stopped", "ConnectionError"),
+    ],
 )
 def test_readiness_says_what_redis_refuses(api: Api, own_redis: RedisServer, how: str, state: str) -> None:
-    if how == "replica":
+    if " " in how:
         with Redis.from_url(own_redis.url) as redis:
-            redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+            redis.execute_command(*how.split())
     else:
         break_redis(own_redis, how)
 
