@@ -30,7 +30,7 @@ def redis_from_environment(environ: Mapping[str, str] = os.environ) -> str | Non
     """Return REDIS_URL if it is set and something answers PING there."""
     from redis import Redis, RedisError  # noqa: PLC0415 - 0.2 s that most runs need not pay
 
-    from smsapp.server_urls import parse_redis_url  # noqa: PLC0415
+    from smsapp.servers.redis_address import parse_redis_url  # noqa: PLC0415
 
     url = environ.get("REDIS_URL", "")
     if not url:

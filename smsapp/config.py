@@ -23,7 +23,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from smsapp.limits import Caps, Paces
-from smsapp.server_urls import RedisAddress, parse_database_url, parse_redis_url, split_url
+from smsapp.servers.database_url import parse_database_url
+from smsapp.servers.redis_address import RedisAddress, parse_redis_url
+from smsapp.servers.urls import split_url
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _COUNTRY = re.compile(r"[A-Z]{2}|\*")

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from redis.lock import Lock
 
 from smsapp.queue.lanes import Lane
-from smsapp.server_urls import RedisAddress
+from smsapp.servers.redis_address import RedisAddress
 
 log = structlog.get_logger(__name__)
 

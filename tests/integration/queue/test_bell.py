@@ -12,7 +12,7 @@ from redis import Redis
 from smsapp.queue.drain import hearing
 from smsapp.queue.tasks import CeleryTaskQueue, Task, make_publisher
 from smsapp.runtime import Runtime
-from smsapp.server_urls import parse_redis_url
+from smsapp.servers.redis_address import parse_redis_url
 from smsapp.submission import send as send_module
 from smsapp.submission.outbound import Outbound
 from smsapp.submission.send import send_messages

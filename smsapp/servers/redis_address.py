@@ -1,4 +1,4 @@
-"""The addresses of Redis and of the database, read once and for every client.
+"""The address of Redis, read once and for every client.
 
 redis-py, kombu and Flower read a Redis URL each in its own way: `ssl_cert_reqs=CERT_NONE` breaks the first, `unix://`
 the second, and without an option the second does not check certificates. So no client gets the URL: each gets its
@@ -8,7 +8,9 @@ arguments from the value here, and what would not work in every process is refus
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote
+
+from smsapp.servers.urls import split_url
 
 _REDIS_PORT = 6379
 _DATABASE = "db"
@@ -155,44 +157,6 @@ def _load(files: Mapping[str, str]) -> None:
         ) from None
 
 
-def parse_database_url(value: str) -> str:
-    """Return the URL as SQLAlchemy takes it; the driver of PostgreSQL is always psycopg.
-
-    Raises:
-        ValueError: a process could not use it; the text says why, and repeats nothing of it.
-    """
-    if value.startswith("sqlite:///"):
-        return _sqlite(value)
-    scheme, _, rest = value.partition("://")
-    if scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-        raise ValueError("must begin with postgresql:// or sqlite:///")
-    parts = split_url(value)
-    if "%" in (parts.hostname or ""):
-        raise ValueError("must name a socket's folder at its end: postgresql:///name?host=/run/postgresql")
-    if parts.query:
-        _check_libpq_options({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)})
-    return f"postgresql+psycopg://{rest}"
-
-
-def _sqlite(value: str) -> str:
-    file, has_options, _ = value.removeprefix("sqlite:///").partition("?")
-    if file in {"", ":memory:"} or file.startswith("file:"):
-        raise ValueError("must name a file by its path: processes share no memory")
-    if has_options:
-        raise ValueError("must not have options after a ?: how SQLite is used is settled")
-    return value
-
-
-def _check_libpq_options(names: set[str]) -> None:
-    from psycopg.pq import Conninfo  # noqa: PLC0415 - only URLs with options need it
-
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    if not names <= known:
-        raise ValueError(
-            "has an option that is none of libpq's (https://www.postgresql.org/docs/current/libpq-connect.html)"
-        )
-
-
 def _options(query: str, known: frozenset[str], note: str) -> dict[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
     options = dict(pairs)
@@ -201,19 +165,3 @@ def _options(query: str, known: frozenset[str], note: str) -> dict[str, str]:
     if len(options) < len(pairs):
         raise ValueError("has an option twice")
     return options
-
-
-def split_url(value: str) -> SplitResult:
-    """Split a URL, and reject one that later code could not parse.
-
-    Raises:
-        ValueError: the text says why.
-    """
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # the port is only validated on access
-    except ValueError:
-        raise ValueError("is not a URL that can be read") from None
-    if not value.isprintable() or " " in value:
-        raise ValueError("must not contain spaces")
-    return parts

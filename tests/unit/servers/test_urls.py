@@ -10,7 +10,8 @@ from flower.utils.broker import Broker
 from redis import Redis
 
 from smsapp.queue.tasks import make_publisher
-from smsapp.server_urls import RedisAddress, parse_database_url, parse_redis_url
+from smsapp.servers.database_url import parse_database_url
+from smsapp.servers.redis_address import RedisAddress, parse_redis_url
 from tests.support.certificates import OPENSSL, Authority
 
 CHECKED: dict[str, str | bool] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
