@@ -12,6 +12,7 @@ import orjson
 from apiflask import APIFlask
 from flask import g
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.sending.endpoint import PATH, SendEndpoint, Sent, identify_text
 from smsapp.sending.schemas import SendRequest
@@ -60,10 +61,15 @@ class FastPathSends:
         return _succeeded(sent, request_id, began)
 
     def _caller(self, request: PlainRequest) -> Caller | None:
-        """Return the caller; a key that is not cached is left to Flask, which looks it up and caches it."""
+        """Return the caller; a key that was not seen before is left to Flask, which looks it up and caches it."""
         authorization = request.fields.get("authorization", "")
         secret = authorization.removeprefix(_SCHEME)
-        return self._keys.known(secret) if secret and secret != authorization else None
+        if not secret or secret == authorization:
+            return None
+        try:
+            return self._keys.known(secret)
+        except SQLAlchemyError:
+            return None
 
     def _failed(self, error: Exception, caller: Caller, request_id: str, began: float) -> Answer:
         with self._app.request_context(_environ()):

@@ -19,6 +19,9 @@ from smsapp.web.wiring import provide, provided
 CACHE_S = 5.0
 """A revoked key works for at most this long."""
 
+_LOOKING_S = 1.0
+"""While one request looks a key up again, the others rely on the last answer, for at most this part of CACHE_S."""
+
 _TOUCH_EVERY = timedelta(minutes=1)
 _MAX_CACHED = 10_000
 
@@ -42,22 +45,30 @@ class KeyCache:
         self._known: dict[str, tuple[float, Caller]] = {}
 
     def known(self, secret: str) -> Caller | None:
-        """Return the caller whose key was valid a few seconds ago, or None; never queries the database."""
-        until, caller = self._known.get(api_keys.digest(secret), (0.0, None))
-        return caller if until > time.monotonic() else None
+        """Return the caller whose key this is, if it was seen before, else None: then `find` tells.
+
+        Raises:
+            SQLAlchemyError: it was this request's turn to look the key up again, and the database is away.
+        """
+        digest = api_keys.digest(secret)
+        until, caller = self._known.get(digest, (0.0, None))
+        if caller is None or until > time.monotonic():
+            return caller
+        self._known[digest] = (time.monotonic() + _LOOKING_S, caller)
+        return self._renewed(secret, digest)
 
     def find(self, secret: str) -> Caller | None:
         """Return the caller whose key this is, or None."""
-        if known := self.known(secret):
-            return known
-        digest = api_keys.digest(secret)
+        return self.known(secret) or self._renewed(secret, api_keys.digest(secret))
+
+    def _renewed(self, secret: str, digest: str) -> Caller | None:
         caller = self._look_up(secret)
         if caller is None:
             self._known.pop(digest, None)
             return None
         if len(self._known) >= _MAX_CACHED:
             self._known.clear()
-        self._known[digest] = (time.monotonic() + CACHE_S, caller)
+        self._known[digest] = (time.monotonic() + CACHE_S - _LOOKING_S, caller)
         return caller
 
     def _look_up(self, secret: str) -> Caller | None:

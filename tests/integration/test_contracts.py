@@ -69,6 +69,18 @@ def test_the_worker_registers_exactly_the_jobs() -> None:
     assert sorted(json.loads(done.stdout)) == sorted(Task)
 
 
+def test_beat_and_flower_import_no_service() -> None:
+    program = "import json, sys; import worker.schedule; print(json.dumps(sorted(sys.modules)))"
+
+    done = run("-c", program, **NEEDED)
+
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout))
+    assert loaded.isdisjoint({"sqlalchemy", "flask", "twilio", "smsapp.connect", "worker.tasks"})
+    for name in ("beat", "flower"):
+        assert "celery -A worker.schedule" in procfile_commands(ROOT / "Procfile")[name]
+
+
 def test_every_job_has_a_queue_and_every_queue_a_worker() -> None:
     settings = celery_settings(make_settings())
     served = {queue.name for queue in settings["task_queues"]}
