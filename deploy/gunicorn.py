@@ -5,6 +5,7 @@ BIND_HOST and PORT set the address, WEB_CONCURRENCY the number of processes, FOR
 """
 
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ bind = f"{os.environ.get('BIND_HOST') or '0.0.0.0'}:{os.environ.get('PORT') or '
 workers = os.environ.get("WEB_CONCURRENCY") or 2
 # gevent: requests wait for Redis and the database, and a callback must not wait behind them.
 worker_class = "smsapp.fastpath.gunicorn_worker.FastPathWorker"
+
+# Each waiting request (MAX_WAITS, MAX_EVENT_STREAMS) holds a connection; with no more of them nobody else gets in.
+worker_connections = 10_000
 
 keepalive = 75  # longer than a load balancer's 60 s, so that the balancer closes idle connections first
 graceful_timeout = 25  # a long poll may take 20 s
@@ -26,6 +30,18 @@ control_socket_disable = True  # it would lie in the home directory, shared by a
 
 # Workers send a heartbeat by touching a file: on disk that write can block, in memory it cannot.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit on open files, 1024 on most systems, to the hard one: each connection is a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * worker_connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+_allow_open_files()
 
 
 def on_starting(_server: Any) -> None:

@@ -1,6 +1,8 @@
 """The web application: factory, request context and wiring."""
 
 import time
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from apiflask import APIFlask
@@ -15,13 +17,14 @@ from smsapp.callbacks import receiver as callbacks
 from smsapp.callbacks import views as twilio
 from smsapp.callbacks.receiver import CallbackIntake
 from smsapp.config import Settings
-from smsapp.connect import build_runtime
+from smsapp.connect import build_runtime, connect_redis
 from smsapp.db.base import Base
 from smsapp.db.engine import engine_options, prepare_engine
 from smsapp.db.sessions import WriterTurn
 from smsapp.events import schemas as event_schemas
 from smsapp.events import views as events
-from smsapp.events.watch_feed import FeedWatch
+from smsapp.events.feed_limits import FeedLimits
+from smsapp.events.look_for_news import look_for_news
 from smsapp.fastpath.sends import FastPathSends
 from smsapp.health import schemas as health_schemas
 from smsapp.health import views as health
@@ -30,7 +33,10 @@ from smsapp.inbound import views as inbound
 from smsapp.lifecycle import schemas as lifecycle_schemas
 from smsapp.messages import schemas as message_schemas
 from smsapp.messages import views as messages
-from smsapp.queue.tasks import make_publisher
+from smsapp.messages.wait_for_outcome import OutcomeWaits
+from smsapp.news.channel import Subscription
+from smsapp.news.desk import NewsDesk
+from smsapp.queue.tasks import REDIS_TIMEOUT_S, make_publisher
 from smsapp.runtime import Runtime
 from smsapp.sending import endpoint as send_endpoint
 from smsapp.sending import schemas as sending_schemas
@@ -105,7 +111,8 @@ def create_app(settings: Settings) -> APIFlask:
         sessions = sessionmaker(prepare_engine(database.engine), expire_on_commit=False, info=info)
     rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis), patient=False)
     endpoint = SendEndpoint(rt)
-    for part in (rt, endpoint, FeedWatch(rt)):
+    desk = _open_desk(rt)
+    for part in (rt, endpoint, desk, OutcomeWaits(rt, desk), FeedLimits(settings)):
         provide(app, part)
     _register(app, rt)
     intake = CallbackIntake(app.wsgi_app, rt)
@@ -113,6 +120,15 @@ def create_app(settings: Settings) -> APIFlask:
     sends = FastPathSends(app, provided(KeyCache, app), endpoint)
     app.extensions[EXTENSION] = {callbacks.PREFIX: intake.take, send_endpoint.PATH: sends.answer}
     return app
+
+
+def _open_desk(rt: Runtime) -> NewsDesk:
+    redis = connect_redis(rt.settings, timeout_s=REDIS_TIMEOUT_S)
+    return NewsDesk(
+        partial(Subscription, redis),
+        partial(look_for_news, rt.sessions),
+        quiet_after=2 * rt.settings.sweep_every + timedelta(seconds=1),  # the sweep publishes each time
+    )
 
 
 def _register(app: APIFlask, rt: Runtime) -> None:

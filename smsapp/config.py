@@ -192,6 +192,8 @@ class Settings(BaseSettings):
     max_due_messages: Annotated[int, Field(ge=1)] = 500_000
     job_window: Annotated[int, Field(ge=1, le=100_000)] = 1000
 
+    max_waits: Annotated[int, Field(ge=1, le=8000)] = 4000
+    max_waits_per_key: Annotated[int, Field(ge=1, le=8000)] = 2000
     max_event_streams: Annotated[int, Field(ge=1, le=900)] = 100
     keep_events: Span = timedelta(days=30)
     keep_inbound: Annotated[Span | None, Optional] = None

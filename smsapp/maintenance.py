@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsapp.bulk.tend import discard_uploads, wake_for_jobs
 from smsapp.callbacks.drain_spool import drain_spool
 from smsapp.callbacks.track import reclaim_callbacks, wake_for_callbacks
+from smsapp.events.look_for_news import publish_position
 from smsapp.lifecycle.miss_deadlines import miss_deadlines
 from smsapp.messages.queries import StaleMessageError
 from smsapp.pacing.wake_senders import wake_senders
@@ -51,6 +52,7 @@ def wake_for_due(rt: Runtime) -> int:
 
 
 PARTS: tuple[Callable[[Runtime], int], ...] = (
+    publish_position,
     expire_claims,
     miss_deadlines,
     drain_spool,

@@ -1,9 +1,12 @@
 """Prometheus metrics of the web processes by name. Gauges from the database are read when `/metrics` is scraped."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 CALLBACKS_RECEIVED = Counter(
     "smsapp_callbacks_received_total", "Callbacks answered, by kind and result.", ["kind", "result"]
+)
+OPEN_WAITS = Gauge(
+    "smsapp_open_waits", "Requests of this process that wait, by what they wait for.", ["kind"]
 )
 REQUESTS = Histogram(
     "smsapp_request_seconds",

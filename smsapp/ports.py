@@ -3,7 +3,7 @@
 `smsapp/connect.py` builds the real ports; tests provide their own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -128,8 +128,31 @@ class PendingEvent:
     reopens: bool = False
 
 
+class Written(NamedTuple):
+    """What a transaction added to the feed: the number of its last event, None for no event, and who gets it pushed."""
+
+    position: int | None
+    has_consumers: bool
+
+
 class Outbox(Protocol):
     """Where events are written, in the transaction of the change that they describe."""
 
-    def write(self, session: Session, events: Sequence[PendingEvent]) -> bool:
-        """Number and write events as the last statement before the commit; return whether there are consumers."""
+    def write(self, session: Session, events: Sequence[PendingEvent]) -> Written:
+        """Number and write events as the last statement before the commit."""
+
+
+class News(Protocol):
+    """Tells the processes in which requests wait what was committed. It carries ids and numbers, no personal data."""
+
+    def publish(self, outcomes: Collection[UUID], position: int | None) -> None:
+        """Publish soon that these messages have an outcome, and that the feed reaches up to `position`.
+
+        Returns at once and never raises: whoever is not reached looks at the database.
+        """
+
+    def publish_position(self, position: int) -> None:
+        """Publish soon how far the feed reaches, as the database says: whoever has heard of less has missed something.
+
+        Returns at once and never raises.
+        """

@@ -91,20 +91,21 @@ def insert(session: Session, table: Table, rows: Sequence[Row]) -> None:
         connection.execute(table.insert(), list(rows))
 
 
-def insert_numbered(session: Session, table: Table, head: Table, rows: Sequence[Row]) -> None:
+def insert_numbered(session: Session, table: Table, head: Table, rows: Sequence[Row]) -> int:
     """Insert rows whose `seq`, counted from 1 in `rows`, is offset by the number in the only row of `head`.
 
-    That row stays locked until the commit. On PostgreSQL this is one statement, so that the lock is not held for
-    another round trip.
+    Returns the last number given. The row stays locked until the commit. On PostgreSQL this is one statement, so that
+    the lock is not held for another round trip.
     """
     connection = session.connection()
     if is_postgres(session):
         statement = _insert_numbered_from_json(table, head, tuple(rows[0]))
-        connection.execute(statement, {"doc": _document(rows), "count": len(rows)})
-        return
+        return int(connection.execute(statement, {"doc": _document(rows), "count": len(rows)}).scalar_one())
     raised = update(head).values(seq=head.c.seq + len(rows)).returning(head.c.seq)
-    before = connection.execute(raised).scalar_one() - len(rows)
+    last = int(connection.execute(raised).scalar_one())
+    before = last - len(rows)
     connection.execute(table.insert(), [row | {"seq": before + row["seq"]} for row in rows])
+    return last
 
 
 def insert_new(
@@ -161,8 +162,9 @@ def _insert_numbered_from_json(table: Table, head: Table, columns: tuple[str, ..
     )
     record = _record([table.c[name] for name in columns])
     return text(
-        f"WITH head AS (UPDATE {head.name} SET seq = seq + :count RETURNING seq) "  # noqa: S608 - as above
-        f"INSERT INTO {table.name} ({names}) SELECT {values} FROM head, {record}"
+        f"WITH head AS (UPDATE {head.name} SET seq = seq + :count RETURNING seq), "  # noqa: S608 - as above
+        f"numbered AS (INSERT INTO {table.name} ({names}) SELECT {values} FROM head, {record}) "
+        "SELECT seq FROM head"
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from smsapp.db import bulk_writes
 from smsapp.events.models import OutboxEvent, OutboxHead
 from smsapp.events.types import OF_OUTCOME, EventType
-from smsapp.ports import PendingEvent
+from smsapp.ports import PendingEvent, Written
 
 _OUTBOX: Table = OutboxEvent.__table__  # type: ignore[assignment]
 _HEAD: Table = OutboxHead.__table__  # type: ignore[assignment]
@@ -35,20 +35,20 @@ class DatabaseOutbox:
         self._looked_at = -_LOOK_EVERY_S
         self._wanted = False
 
-    def write(self, session: Session, events: Sequence[PendingEvent]) -> bool:
-        """Number and write events; return whether there are consumers to wake a worker for.
+    def write(self, session: Session, events: Sequence[PendingEvent]) -> Written:
+        """Number and write events; return the last number, and whether there are consumers to wake a worker for.
 
         Nothing may be locked after this, or two transactions could deadlock.
         """
         told = without_taken_back(events)
         if not told:
-            return False
+            return Written(None, has_consumers=False)
         if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
             self._looked_at = time.monotonic()
             self._wanted = self._anyone_listens(session)
         session.flush()
-        bulk_writes.insert_numbered(session, _OUTBOX, _HEAD, _rows(told))
-        return self._wanted
+        last = bulk_writes.insert_numbered(session, _OUTBOX, _HEAD, _rows(told))
+        return Written(last, self._wanted)
 
 
 def without_taken_back(events: Sequence[PendingEvent]) -> list[PendingEvent]:

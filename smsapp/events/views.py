@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import orjson
 import structlog
 from apiflask import APIBlueprint
-from flask import Response, request, url_for
+from flask import Response, g, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.events import schemas
+from smsapp.events.feed_limits import FeedLimits
 from smsapp.events.read_feed import CursorExpiredError, CursorUnknownError, FeedFilter, FeedPage, read_feed
-from smsapp.events.watch_feed import FeedWatch
+from smsapp.news.desk import NewsDesk, Wait
+from smsapp.news.hang_ups import on_hang_up
 from smsapp.runtime import Runtime
 from smsapp.web.auth import auth
 from smsapp.web.openapi import answer, problems
@@ -59,10 +62,7 @@ def feed(headers_data: schemas.FeedHeaders, query_data: schemas.FeedQuery) -> Re
 
 
 def _page(after: int | None, wanted: FeedFilter, *, wait_s: float) -> Response:
-    page = _read(after, wanted)
-    if wait_s and not page.events:
-        with _watch().place():
-            page = _first_with_events(page, wanted, until=time.monotonic() + wait_s)
+    page = _first_with_events(after, wanted, wait_s=wait_s) if wait_s else _read(after, wanted)
     headers = {}
     if page.has_more:
         arguments: dict[str, Any] = {**request.args.to_dict(), "after": page.next_after}
@@ -76,38 +76,58 @@ def _page(after: int | None, wanted: FeedFilter, *, wait_s: float) -> Response:
     return json_response(document, 200, headers)
 
 
-def _first_with_events(page: FeedPage, wanted: FeedFilter, *, until: float) -> FeedPage:
-    watch = _watch()
-    while not page.events and time.monotonic() < until and not watch.ending:
-        if not page.has_more:
-            watch.wait(page.next_after, seconds=until - time.monotonic())
-        page = _read(page.next_after, wanted)
+def _first_with_events(after: int | None, wanted: FeedFilter, *, wait_s: float) -> FeedPage:
+    until = time.monotonic() + wait_s
+    with ExitStack() as opened:
+        wait = opened.enter_context(
+            provided(NewsDesk).for_events()
+        )  # before reading, so that nothing is missed
+        page = _read(after, wanted)
+        if not page.events:
+            _wait_in_line(opened, wait)
+        while not page.events and time.monotonic() < until and wait.goes_on:
+            if not page.has_more:
+                wait.sleep(until - time.monotonic())
+            page = _read(page.next_after, wanted)
     return page
 
 
 def _stream(after: int | None, wanted: FeedFilter) -> Response:
-    first = _read(after, wanted)  # what is wrong with the request is said before the stream begins
-    watch = _watch()
-    watch.take_place()
-    response = Response(_chunks(runtime(), watch, first, wanted), content_type=EVENT_STREAM)
+    with ExitStack() as opened:
+        wait = opened.enter_context(provided(NewsDesk).for_events())
+        first = _read(after, wanted)  # what is wrong with the request is said before the stream begins
+        _wait_in_line(opened, wait)
+        response = Response(_chunks(runtime(), _limits(), wait, first, wanted), content_type=EVENT_STREAM)
+        response.call_on_close(opened.pop_all().close)
     response.headers["X-Accel-Buffering"] = "no"  # nginx would keep events until it has a page of them
-    response.call_on_close(watch.give_place_back)
     return response
 
 
-def _chunks(rt: Runtime, watch: FeedWatch, page: FeedPage, wanted: FeedFilter) -> Iterator[bytes]:
+def _wait_in_line(opened: ExitStack, wait: Wait) -> None:
+    """Take a place among those who wait, until `opened` closes or the client hangs up.
+
+    Raises:
+        OverloadedError: too many wait already.
+    """
+    opened.enter_context(_limits().places.taken(g.caller.key_id))
+    opened.enter_context(on_hang_up(request.environ.get("gunicorn.socket"), wait.abandon))
+
+
+def _chunks(
+    rt: Runtime, limits: FeedLimits, wait: Wait, page: FeedPage, wanted: FeedFilter
+) -> Iterator[bytes]:
     """Yield pages as they come; runs after the request's context has gone."""
-    until = time.monotonic() + watch.longest_stream_s
+    until = time.monotonic() + limits.longest_stream_s
     yield b"retry: %d\n\n" % _RECONNECT_AFTER_MS
     while True:
         # Without data this is no event, but the reader remembers the number: also one that a filter passed over.
         yield b"".join(map(_frame, page.events)) or b"id: %d\n\n" % page.next_after
-        if watch.ending or time.monotonic() > until:
+        if not wait.goes_on or time.monotonic() > until:
             return
         if not page.has_more:
-            watch.wait(page.next_after, seconds=watch.heartbeat_s)
+            wait.sleep(limits.heartbeat_s)
         try:
-            page = read_feed(rt, page.next_after, wanted, stretch=watch.stretch)
+            page = read_feed(rt, page.next_after, wanted, stretch=limits.stretch)
         except (SQLAlchemyError, CursorExpiredError, CursorUnknownError) as error:
             log.warning("event_stream_ended", error=type(error).__name__)
             return  # the reader reconnects and gets the error
@@ -123,7 +143,7 @@ def _frame(event: dict[str, Any]) -> bytes:
 
 def _read(after: int | None, wanted: FeedFilter) -> FeedPage:
     try:
-        return read_feed(runtime(), after, wanted, stretch=_watch().stretch)
+        return read_feed(runtime(), after, wanted, stretch=_limits().stretch)
     except CursorExpiredError as error:
         detail = (
             f"Events after this one are not kept any more. Those after {error.oldest} are; without `after` "
@@ -139,5 +159,5 @@ def _read(after: int | None, wanted: FeedFilter) -> FeedPage:
         ) from None
 
 
-def _watch() -> FeedWatch:
-    return provided(FeedWatch)
+def _limits() -> FeedLimits:
+    return provided(FeedLimits)

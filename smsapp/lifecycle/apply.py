@@ -1,7 +1,7 @@
 """The one door to a message's status: every change goes through here, so that no step is forgotten.
 
 A change is saved with a compare-and-set, appended to the history, emitted to consumers, followed by the next step of
-the message's failure plan, and logged after the commit.
+the message's failure plan, and published and logged after the commit.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -92,6 +92,11 @@ def _write(tx: Transaction, changes: Sequence[Change], news: News | None = None)
     if news:
         for change in changes:
             tx.emit_all(news(change))
+    tx.publish_outcomes(
+        change.after.id
+        for change in changes
+        if change.after.outcome and change.after.outcome is not change.before.outcome
+    )
     tx.after_commit(partial(_log, changes))
 
 

@@ -1,12 +1,11 @@
 """Finding out what became of messages."""
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response, g
+from flask import Response, g, request
 from sqlalchemy.orm import Session
 
 from smsapp.breakers import queries as breakers
@@ -17,16 +16,16 @@ from smsapp.messages import reads, schemas
 from smsapp.messages.documents import event_view, message_view
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
+from smsapp.messages.wait_for_outcome import OutcomeWaits
 from smsapp.web.auth import auth
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import ProblemError
 from smsapp.web.responses import json_response, page_response
-from smsapp.web.wiring import runtime
+from smsapp.web.wiring import provided, runtime
 
 bp = APIBlueprint("messages", __name__, url_prefix="/sms", tag="Messages")
 
 NO_SUCH_MESSAGE = "There is no such message."
-_LOOK_EVERY_S = 0.25
 
 
 @bp.get("/messages/<message_id>")
@@ -39,17 +38,15 @@ _LOOK_EVERY_S = 0.25
 )
 def show(message_id: str, query_data: schemas.WaitQuery) -> Response:
     """Return a message; with `wait`, as soon as its outcome is known or the seconds are over."""
-    wanted = named_message(message_id)
-    deadline = time.monotonic() + query_data.wait
-    while True:
-        with reading(runtime().sessions) as session:
-            message = reads.get(session, wanted)
-            parked = _parked(session, [message] if message else [])
-        if message is None:
-            raise no_such_message()
-        if message.outcome or time.monotonic() >= deadline:
-            return json_response(message_view(message, parked=parked))
-        time.sleep(_LOOK_EVERY_S)
+    message = provided(OutcomeWaits).find(
+        named_message(message_id),
+        g.caller.key_id,
+        seconds=query_data.wait,
+        client=request.environ.get("gunicorn.socket"),
+    )
+    if message is None:
+        raise no_such_message()
+    return json_response(message_view(message, parked=_parked_for(message)))
 
 
 @bp.get("/messages/<message_id>/events")
@@ -101,6 +98,13 @@ def index(query_data: schemas.ListQuery) -> Response:
 def _parked(session: Session, messages: Sequence[Message]) -> Mapping[str, ParkedScope]:
     """Return the parked scopes, which are looked up only if one of the messages may wait for them."""
     return breakers.parked(session) if any(each.status == Status.PENDING for each in messages) else {}
+
+
+def _parked_for(message: Message) -> Mapping[str, ParkedScope]:
+    if message.status != Status.PENDING:
+        return {}
+    with reading(runtime().sessions) as session:
+        return breakers.parked(session)
 
 
 def named_message(text: str) -> UUID:

@@ -25,7 +25,7 @@ from smsapp.runtime import Runtime
 from smsapp.sending.accept import Draft, accept_message
 from smsapp.webhooks.client import WebhookPoster
 from smsapp.webhooks.subscription_queries import anyone_listens
-from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio
+from tests.support.fakes import FakeClock, FakeNews, FakeTaskQueue, FakeTwilio
 from tests.support.messages import Accept
 
 
@@ -66,6 +66,7 @@ def rt(
         gateway=twilio,
         pacer=RedisPacer(redis),
         webhooks=WebhookPoster(settings),
+        news=FakeNews(),
         clock=clock,
         rng=lambda: 0.5,
         drain_idle=timedelta(milliseconds=1),

@@ -16,7 +16,7 @@ from smsapp.runtime import Runtime
 from smsapp.twilio.gateway import Gateway
 from smsapp.webhooks.client import WebhookPoster
 from tests.support.environment import make_settings
-from tests.support.fakes import FakeTaskQueue, FakeTwilio
+from tests.support.fakes import FakeNews, FakeTaskQueue, FakeTwilio
 from tests.support.stack import Stack
 
 EXPLAINED = frozenset({"failed", "unconfirmed", "canceled"})
@@ -113,6 +113,7 @@ def make_runtime(stack: Stack, *, clock: Callable[[], datetime], gateway: Gatewa
         gateway=gateway or FakeTwilio(clock),
         pacer=RedisPacer(Redis.from_url(environment["REDIS_URL"], protocol=2)),
         webhooks=WebhookPoster(settings),
+        news=FakeNews(),
         clock=clock,
         drain_idle=timedelta(milliseconds=200),
     )

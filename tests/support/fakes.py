@@ -1,11 +1,11 @@
 """Fakes of the ports that a test controls: Twilio and the clock, and a queue that only records."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from smsapp.queue.tasks import Task
 from smsapp.recipients.phone import address
@@ -79,6 +79,24 @@ class FakeTaskQueue:
 
     def release(self, job: Task, slot: int = 0) -> None:
         """Do nothing."""
+
+
+@dataclass
+class FakeNews:
+    """Records what was published."""
+
+    outcomes: list[UUID] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+
+    def publish(self, outcomes: Collection[UUID], position: int | None) -> None:
+        """Remember."""
+        self.outcomes += outcomes
+        if position is not None:
+            self.positions.append(position)
+
+    def publish_position(self, position: int) -> None:
+        """Remember."""
+        self.positions.append(position)
 
 
 Behaviour = Callable[[Outbound], Submission]

@@ -1,6 +1,5 @@
 """The web application in a test: real ports, its test client, and everything closed afterwards."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,10 +14,10 @@ from werkzeug.test import TestResponse
 
 from smsapp.app import create_app
 from smsapp.config import Settings
-from smsapp.events.watch_feed import FeedWatch
 from smsapp.ids import parse_public_id
 from smsapp.messages import reads
 from smsapp.messages.models import Message
+from smsapp.news.desk import NewsDesk
 from smsapp.runtime import Runtime
 from smsapp.web.schemas import Problem
 from smsapp.web.wiring import provided
@@ -105,10 +104,7 @@ def serving(settings: Settings, key: str = "") -> Iterator[Api]:
     try:
         yield api
     finally:
-        provided(FeedWatch, api.app).ending = True
-        for thread in threading.enumerate():
-            if thread.name == "feed-watch":  # its last look may still be under way
-                thread.join()
+        provided(NewsDesk, api.app).close()  # a look at the database may be under way
         api.rt.sessions.kw["bind"].dispose()
 
 

@@ -93,6 +93,8 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "KEEP_INBOUND": "for ever",
         "MAX_EVENT_STREAMS": "1000",
         "MAX_STREAM_LENGTH": "-1",
+        "MAX_WAITS": "0",
+        "MAX_WAITS_PER_KEY": "9000",
         "ON_UNCONFIRMED": "pray",
         "POLL_AGES": "2m,later",
         "PRICE_CURRENCY": "dollars",

@@ -14,12 +14,13 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from smsapp.config import Settings
+from smsapp.events.feed_limits import FeedLimits
 from smsapp.events.models import OutboxEvent
 from smsapp.events.schemas import FeedPage
 from smsapp.events.types import EventType
-from smsapp.events.watch_feed import FeedWatch
 from smsapp.ids import new_id
 from smsapp.keys import queries as api_keys
+from smsapp.news.desk import NewsDesk
 from smsapp.ports import PendingEvent
 from smsapp.retention.purge import forget_events
 from smsapp.web.wiring import provided
@@ -38,14 +39,6 @@ def api(settings: Settings) -> Iterator[Api]:
         with bare.rt.sessions.begin() as session:
             key = api_keys.issue(session, "test", mode="live", now=NOW)
         yield Api(bare.app, key)
-        wait_until_nobody_looks(bare)  # a look that meets the closed pool would go on into the next test
-
-
-def wait_until_nobody_looks(api: Api) -> None:
-    deadline = time.monotonic() + 5
-    while provided(FeedWatch, api.app)._looks:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def tell(api: Api, count: int, kind: EventType = EventType.JOB_COMPLETED) -> None:
@@ -124,7 +117,7 @@ def test_a_filter_passes_over_the_rest(api: Api) -> None:
 
 
 def test_a_filter_that_matches_nothing_reads_no_more_than_a_stretch(api: Api) -> None:
-    provided(FeedWatch, api.app).stretch = 3
+    provided(FeedLimits, api.app).stretch = 3
     tell(api, 7)
     tell(api, 1, EventType.ENDPOINT_DISABLED)
 
@@ -276,22 +269,15 @@ def test_only_so_many_may_wait(api: Api) -> None:
 
 
 def test_waiting_ends_when_the_process_is_asked_to(api: Api) -> None:
-    watch = provided(FeedWatch, api.app)
+    desk = provided(NewsDesk, api.app)
     with ThreadPoolExecutor(2) as pool:
         polling = pool.submit(page, api, wait=20)
         streaming = pool.submit(lambda: b"".join(stream(api).iter_encoded()))
         time.sleep(0.3)
-        watch.ending = True
+        desk.ending = True
 
         assert polling.result(5).data == []
         assert streaming.result(5).endswith(b"id: 0\n\n")
-
-
-def test_nobody_looks_when_nobody_waits(api: Api) -> None:
-    provided(FeedWatch, api.app).look_every_s = 0.01
-    page(api, wait=1)
-
-    wait_until_nobody_looks(api)
 
 
 # Streams.
@@ -330,7 +316,7 @@ def test_a_stream_is_taken_up_where_it_ended(api: Api) -> None:
 
 
 def test_a_silent_stream_beats_and_moves_the_cursor_on(api: Api) -> None:
-    provided(FeedWatch, api.app).heartbeat_s = 0.05
+    provided(FeedLimits, api.app).heartbeat_s = 0.05
     tell(api, 2)
     answer = api.client.get(
         "/sms/events",
@@ -345,8 +331,8 @@ def test_a_silent_stream_beats_and_moves_the_cursor_on(api: Api) -> None:
 
 
 def test_a_stream_ends_after_a_while_so_that_the_key_is_looked_at_again(api: Api) -> None:
-    watch = provided(FeedWatch, api.app)
-    watch.heartbeat_s, watch.longest_stream_s = 0.05, 0.2
+    limits = provided(FeedLimits, api.app)
+    limits.heartbeat_s, limits.longest_stream_s = 0.05, 0.2
     tell(api, 1)
 
     whole = b"".join(stream(api).iter_encoded())

@@ -1,11 +1,10 @@
 """Reading messages: one, its history, the list, and waiting for the outcome."""
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,11 +19,14 @@ from smsapp.bulk.feed import feed_jobs
 from smsapp.callbacks.track import track_callbacks
 from smsapp.config import Settings
 from smsapp.ids import new_id, parse_public_id
+from smsapp.keys import queries as api_keys
 from smsapp.messages import reads, schemas
 from smsapp.messages.models import Message
+from smsapp.news.desk import NewsDesk
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
 from smsapp.times import rfc3339
+from smsapp.web.wiring import provided
 from tests.support.environment import AUTH_TOKEN, BASE_URL
 from tests.support.fakes import FakeClock
 from tests.support.web import TO, Api, faults, problem, serving
@@ -297,49 +299,91 @@ def test_nothing_is_shown_without_a_key(api: Api, path: str) -> None:
     problem(api.client.get(path), 401, "unauthorized")
 
 
-def test_waiting_ends_as_soon_as_the_outcome_is_known(
-    api: Api, rt: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_ends_as_soon_as_the_outcome_is_known(api: Api, rt: Runtime) -> None:
     message_id = api.send()["id"]
-    waits, delivered = threading.Event(), threading.Event()
-
-    def pause(_seconds: float) -> None:
-        waits.set()
-        assert delivered.wait(30)
-
-    monkeypatch.setattr("smsapp.messages.views.time", SimpleNamespace(monotonic=time.monotonic, sleep=pause))
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(api.get, f"/sms/messages/{message_id}", wait=20)
-        assert waits.wait(30)
-        deliver(api, rt, message_id)
-        delivered.set()
+        until_waiting(api)
+        began = time.monotonic()
+        deliver(api, replace(rt, news=api.rt.news), message_id)
 
         assert answer.result(30).json["outcome"] == "delivered"
+        assert time.monotonic() - began < 10
 
 
-def test_waiting_ends_when_the_seconds_are_over(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def until_waiting(api: Api) -> None:
+    """Return once a request waits for an outcome."""
+    while 'smsapp_open_waits{kind="outcomes"} 1.0' not in api.get("/metrics").text:
+        time.sleep(0.01)
+
+
+def test_waiting_ends_when_the_seconds_are_over(api: Api) -> None:
     message_id = api.send()["id"]
-    passed: list[float] = []
-    clock = SimpleNamespace(monotonic=lambda: sum(passed), sleep=passed.append)
-    monkeypatch.setattr("smsapp.messages.views.time", clock)
+    began = time.monotonic()
 
-    answer = api.get(f"/sms/messages/{message_id}", wait=20)
+    answer = api.get(f"/sms/messages/{message_id}", wait=1)
 
     assert answer.json["status"] == "pending"
-    assert sum(passed) == 20
+    assert 0.9 < time.monotonic() - began < 10
 
 
-def test_an_outcome_that_is_known_is_not_waited_for(
-    api: Api, rt: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outcome_that_is_known_is_not_waited_for(api: Api, rt: Runtime) -> None:
     message_id = api.send()["id"]
     deliver(api, rt, message_id)
-    monkeypatch.setattr("smsapp.messages.views.time", SimpleNamespace(monotonic=time.monotonic))
+    began = time.monotonic()
 
     assert api.get(f"/sms/messages/{message_id}", wait=20).json["outcome"] == "delivered"
+    assert time.monotonic() - began < 10
 
 
-# Parked.
+def test_nobody_is_waited_for_who_does_not_exist(api: Api) -> None:
+    problem(api.get(f"/sms/messages/{NOBODY}", wait=20), 404, "message_not_found")
+
+
+@one_database
+def test_only_so_many_may_wait_and_a_key_for_some_of_them(settings: Settings, api_key: str) -> None:
+    limited = settings.model_copy(update={"max_waits": 3, "max_waits_per_key": 2})
+    with serving(limited, api_key) as api, ThreadPoolExecutor(3) as threads:
+        with api.rt.sessions.begin() as session:
+            another, third = (
+                api_keys.issue(session, name, mode="live", now=datetime.now(UTC)) for name in ("b", "c")
+            )
+        message_id = api.send()["id"]
+        waiting = [
+            threads.submit(Api(api.app, key).get, f"/sms/messages/{message_id}", wait=20)
+            for key in (api_key, api_key, another)
+        ]
+        while 'smsapp_open_waits{kind="outcomes"} 3.0' not in api.get("/metrics").text:
+            time.sleep(0.01)
+
+        refused = api.get(f"/sms/messages/{message_id}", wait=20)
+        of_third = Api(api.app, third).get(f"/sms/messages/{message_id}", wait=20)
+        at_once = api.get(f"/sms/messages/{message_id}")
+        provided(NewsDesk, api.app).ending = True
+
+        assert "for outcomes" in problem(refused, 503, "overloaded").detail
+        assert refused.headers["Retry-After"] == "5"
+        problem(of_third, 503, "overloaded")
+        assert at_once.status_code == 200
+        assert [answer.result(10).status_code for answer in waiting] == [200] * 3
+        # The places are free again.
+        assert 'smsapp_open_waits{kind="outcomes"} 0.0' in api.get("/metrics").text
+
+
+@one_database
+def test_a_key_may_not_take_every_place(settings: Settings, api_key: str) -> None:
+    limited = settings.model_copy(update={"max_waits": 3, "max_waits_per_key": 1})
+    with serving(limited, api_key) as api, ThreadPoolExecutor(1) as threads:
+        with api.rt.sessions.begin() as session:
+            another = api_keys.issue(session, "b", mode="live", now=datetime.now(UTC))
+        message_id = api.send()["id"]
+        waiting = threads.submit(api.get, f"/sms/messages/{message_id}", wait=20)
+        until_waiting(api)
+
+        problem(api.get(f"/sms/messages/{message_id}", wait=20), 503, "overloaded")
+        assert Api(api.app, another).get(f"/sms/messages/{message_id}", wait=1).status_code == 200
+        provided(NewsDesk, api.app).ending = True
+        assert waiting.result(10).status_code == 200
 
 
 @pytest.mark.parametrize("scope", ["account", "sender"])
