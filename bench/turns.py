@@ -15,7 +15,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from dev.servers import PostgresServer
-from smsapp.cli.main import alembic_config
+from smsapp.cli.database import alembic_config
 from smsapp.db.engine import make_sessions
 from smsapp.ids import new_id
 from smsapp.keys import queries as api_keys

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
+from smsapp.cli.database import alembic_config
 from smsapp.cli.runtime import command_runtime
 from smsapp.db.sessions import reading
 from smsapp.health.checks import OK, check_database, check_redis
@@ -69,8 +70,6 @@ def doctor() -> None:
 
 
 def _database(rt: Runtime) -> Finding:
-    from smsapp.cli.main import alembic_config  # noqa: PLC0415 - the command line imports its commands
-
     head = ScriptDirectory.from_config(alembic_config(rt.settings)).get_current_head()
     try:
         with reading(rt.sessions) as session:

@@ -1,138 +1,46 @@
-"""The command line: `python -m smsapp …`."""
-
-from datetime import UTC, datetime
-from pathlib import Path
+"""The command line: `python -m smsapp …`. A command's module is imported when the command is run."""
 
 import click
-from alembic import command
-from alembic.config import Config
 
 from smsapp import __version__
-from smsapp.cli import doctor, jobs, openapi, operate, suppressions
-from smsapp.cli import messages as client
 from smsapp.cli.demo import FILE as DEMO
 from smsapp.cli.demo import join_demo
-from smsapp.cli.runtime import settings_or_exit
-from smsapp.config import Settings
-from smsapp.db.engine import make_sessions
-from smsapp.db.sessions import reading
-from smsapp.keys import queries as api_keys
-from smsapp.recipients.quiet_hours import InvalidQuietHours, QuietHours
+from smsapp.cli.lazy import LazyGroup, Place
+
+_COMMANDS = {
+    "breaker": Place("operate", "List parked scopes of sending, and release them."),
+    "db": Place("database", "Prepare the database."),
+    "dead": Place("operate", "List dead letters, and process them again."),
+    "doctor": Place(
+        "doctor",
+        "Check configuration, database, Redis, Twilio and the public address; exits 1 when a check fails.",
+    ),
+    "held": Place("operate", "Count and release messages that caps and parked countries hold back."),
+    "jobs": Place("jobs", "Send many texts from one file, and follow their progress."),
+    "keys": Place("keys", "Manage API keys."),
+    "ledger": Place(
+        "operate",
+        "Count messages by outcome; exits 1 and lists the ids when messages are not accounted for.",
+    ),
+    "openapi": Place(
+        "openapi",
+        "Write openapi.json exactly as the service serves it; needs no configuration and no database.",
+    ),
+    "refold": Place(
+        "operate", "Recompute every status from its events and report differences; changes nothing."
+    ),
+    "send": Place("messages", "Send a text and follow it to its outcome; exits 1 unless it is delivered."),
+    "suppressions": Place("suppressions", "List, add, lift, import and export suppressions."),
+    "unconfirmed": Place("operate", "Decide on messages that Twilio may or may not have accepted."),
+    "watch": Place(
+        "messages", "Follow a message until its outcome is known; exits 1 unless it is delivered."
+    ),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, places=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=None, version=__version__, prog_name="smsapp")
 def main() -> None:
     """Send SMS through Twilio and find out what became of each one."""
     if join_demo():
         click.echo(f"(of the demo that runs in this folder: {DEMO})", err=True)
-
-
-@main.group()
-def db() -> None:
-    """Prepare the database."""
-
-
-@db.command("upgrade")
-def db_upgrade() -> None:
-    """Create or update the tables; safe to repeat."""
-    command.upgrade(alembic_config(settings_or_exit()), "head")
-    click.echo("The database is up to date.")
-
-
-def _check_quiet_hours(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    """Refuse malformed quiet hours; `off` means none."""
-    if text is None or text == "off":
-        return None
-    try:
-        QuietHours.parse(text)
-    except InvalidQuietHours:
-        raise click.BadParameter("give two different times of day, such as 21:00-08:00") from None
-    return text
-
-
-@main.group()
-def keys() -> None:
-    """Manage API keys."""
-
-
-@keys.command("create")
-@click.argument("name")
-@click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
-@click.option(
-    "--quiet-hours", callback=_check_quiet_hours, help="Quiet hours of its messages, such as 21:00-08:00."
-)
-def keys_create(name: str, mode: api_keys.Mode, quiet_hours: str | None) -> None:
-    """Create an API key; its last line of output is the key, which is never shown again."""
-    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
-        secret = api_keys.issue(session, name, mode=mode, quiet_hours=quiet_hours, now=datetime.now(UTC))
-    click.echo(f"API key {name!r} ({mode}); keep it now, only its digest is stored:", err=True)
-    click.echo(secret)
-
-
-@keys.command("list")
-def keys_list() -> None:
-    """List API keys."""
-    with reading(make_sessions(settings_or_exit().database_url, pool_size=1)) as session:
-        for key in api_keys.all_of(session):
-            state = "revoked" if key.revoked_at else "active"
-            used = f"{key.last_used_at:%Y-%m-%d %H:%MZ}" if key.last_used_at else "never used"
-            quiet = f"  (quiet {key.quiet_hours})" if key.quiet_hours else ""
-            click.echo(f"{key.prefix}…  {key.mode}  {state:8}  {used:17}  {key.name}{quiet}")
-
-
-@keys.command("quiet")
-@click.argument("prefix")
-@click.argument("hours", callback=_check_quiet_hours)
-def keys_quiet(prefix: str, hours: str | None) -> None:
-    """Set quiet hours for the key with this prefix (such as 21:00-08:00, in the recipient's time), or `off`."""
-    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
-        changed = api_keys.set_quiet_hours(session, prefix.rstrip("…"), hours)
-    if not changed:
-        raise click.ClickException("no active key has this prefix")
-    click.echo(
-        f"Its messages wait during {hours} from now on." if hours else "Its messages wait for no hour."
-    )
-
-
-@keys.command("revoke")
-@click.argument("prefix")
-def keys_revoke(prefix: str) -> None:
-    """Revoke the key with this prefix; it stops working within seconds."""
-    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
-        revoked = api_keys.revoke(session, prefix.rstrip("…"), now=datetime.now(UTC))
-    if not revoked:
-        raise click.ClickException("no active key has this prefix")
-    click.echo("Revoked.")
-
-
-for _command in (
-    operate.ledger,
-    operate.refold,
-    operate.dead,
-    operate.breaker,
-    operate.held,
-    operate.unconfirmed,
-    suppressions.suppressions,
-    client.send,
-    client.watch,
-    jobs.jobs,
-    doctor.doctor,
-    openapi.openapi,
-):
-    main.add_command(_command)
-
-
-def alembic_config(settings: Settings) -> Config:
-    """Return the migrations' configuration for this database."""
-    config = Config()
-    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
-    config.attributes["database_url"] = settings.database_url
-    return config
-
-
-def _migrations() -> Path:
-    """Return the folder of the migrations: in the package if it is installed (see setup.py), else beside it."""
-    package = Path(__file__).parents[1]
-    installed = package / "migrations"
-    return installed if installed.is_dir() else package.parent / "migrations"

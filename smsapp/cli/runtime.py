@@ -1,25 +1,13 @@
 """The runtime that a command works with: the same ports as a worker's."""
 
-import os
 import sys
 
-import click
-
 from smsapp import logs
-from smsapp.config import ConfigurationError, Settings, load_settings
+from smsapp.cli.settings import settings_or_exit
 from smsapp.connect import build_runtime
 from smsapp.db.engine import make_sessions
 from smsapp.queue.tasks import make_publisher
 from smsapp.runtime import Runtime
-
-
-def settings_or_exit() -> Settings:
-    """Return the settings, or end the process with every fault on stderr."""
-    try:
-        return load_settings()
-    except ConfigurationError as error:
-        click.echo(str(error), err=True)
-        sys.exit(os.EX_CONFIG)
 
 
 def command_runtime() -> Runtime:

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, inspect
 
 from celeryconfig import celery_settings
 from dev.processes import procfile_commands
-from smsapp.cli.main import alembic_config
+from smsapp.cli.database import alembic_config
 from smsapp.cli.openapi import FILE, render
 from smsapp.config import Settings, load_settings
 from smsapp.db.base import Base

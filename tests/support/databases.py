@@ -10,7 +10,7 @@ from alembic import command
 
 from dev.postgres_server import FORGETFUL
 from dev.servers import PostgresServer
-from smsapp.cli.main import alembic_config
+from smsapp.cli.database import alembic_config
 from tests.support.environment import make_settings
 
 _TEMPLATE = "smsapp_template"

@@ -24,7 +24,7 @@ from smsapp.callbacks.models import SpooledCallback
 from smsapp.callbacks.replay import replay_dead_letters
 from smsapp.callbacks.stream import GROUP, STREAM, CallbackStream
 from smsapp.callbacks.track import persist_entries, reclaim_callbacks, track_callbacks
-from smsapp.cli.main import alembic_config
+from smsapp.cli.database import alembic_config
 from smsapp.ids import public_id
 from smsapp.inbound.models import InboundMessage
 from smsapp.lifecycle import record_reports

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy.orm import Session, sessionmaker
 
-from smsapp.cli.main import alembic_config
+from smsapp.cli.database import alembic_config
 from smsapp.config import Settings
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import new_id

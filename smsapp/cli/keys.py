@@ -1,0 +1,77 @@
+"""`python -m smsapp keys …`: the callers' API keys."""
+
+from datetime import UTC, datetime
+
+import click
+
+from smsapp.cli.settings import settings_or_exit
+from smsapp.db.engine import make_sessions
+from smsapp.db.sessions import reading
+from smsapp.keys import queries as api_keys
+from smsapp.recipients.quiet_hours import InvalidQuietHours, QuietHours
+
+
+def _check_quiet_hours(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Refuse malformed quiet hours; `off` means none."""
+    if text is None or text == "off":
+        return None
+    try:
+        QuietHours.parse(text)
+    except InvalidQuietHours:
+        raise click.BadParameter("give two different times of day, such as 21:00-08:00") from None
+    return text
+
+
+@click.group()
+def keys() -> None:
+    """Manage API keys."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
+@click.option(
+    "--quiet-hours", callback=_check_quiet_hours, help="Quiet hours of its messages, such as 21:00-08:00."
+)
+def keys_create(name: str, mode: api_keys.Mode, quiet_hours: str | None) -> None:
+    """Create an API key; its last line of output is the key, which is never shown again."""
+    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
+        secret = api_keys.issue(session, name, mode=mode, quiet_hours=quiet_hours, now=datetime.now(UTC))
+    click.echo(f"API key {name!r} ({mode}); keep it now, only its digest is stored:", err=True)
+    click.echo(secret)
+
+
+@keys.command("list")
+def keys_list() -> None:
+    """List API keys."""
+    with reading(make_sessions(settings_or_exit().database_url, pool_size=1)) as session:
+        for key in api_keys.all_of(session):
+            state = "revoked" if key.revoked_at else "active"
+            used = f"{key.last_used_at:%Y-%m-%d %H:%MZ}" if key.last_used_at else "never used"
+            quiet = f"  (quiet {key.quiet_hours})" if key.quiet_hours else ""
+            click.echo(f"{key.prefix}…  {key.mode}  {state:8}  {used:17}  {key.name}{quiet}")
+
+
+@keys.command("quiet")
+@click.argument("prefix")
+@click.argument("hours", callback=_check_quiet_hours)
+def keys_quiet(prefix: str, hours: str | None) -> None:
+    """Set quiet hours for the key with this prefix (such as 21:00-08:00, in the recipient's time), or `off`."""
+    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
+        changed = api_keys.set_quiet_hours(session, prefix.rstrip("…"), hours)
+    if not changed:
+        raise click.ClickException("no active key has this prefix")
+    click.echo(
+        f"Its messages wait during {hours} from now on." if hours else "Its messages wait for no hour."
+    )
+
+
+@keys.command("revoke")
+@click.argument("prefix")
+def keys_revoke(prefix: str) -> None:
+    """Revoke the key with this prefix; it stops working within seconds."""
+    with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
+        revoked = api_keys.revoke(session, prefix.rstrip("…"), now=datetime.now(UTC))
+    if not revoked:
+        raise click.ClickException("no active key has this prefix")
+    click.echo("Revoked.")
