@@ -181,6 +181,11 @@ class Settings(BaseSettings):
         timedelta(hours=24),
         timedelta(hours=72),
     )
+    price_ages: Annotated[tuple[Span, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = (
+        timedelta(minutes=5),
+        timedelta(hours=1),
+        timedelta(hours=26),
+    )
     sweep_every: Span = timedelta(seconds=5)
     stream_reclaim_after: Span = timedelta(seconds=30)
     callback_batch: Annotated[int, Field(ge=1, le=5000)] = 2000

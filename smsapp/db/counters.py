@@ -10,6 +10,8 @@ from smsapp.db.models import Counter
 
 _LEDGER = "ledger:"
 _IS_LEDGER = Counter.name.startswith(_LEDGER, autoescape=True)
+_CURSOR = "cursor:"
+_IS_CURSOR = Counter.name.startswith(_CURSOR, autoescape=True)
 
 
 def add(session: Session, name: str, amount: int) -> None:
@@ -29,7 +31,22 @@ def add(session: Session, name: str, amount: int) -> None:
 
 def read(session: Session) -> dict[str, int]:
     """Return every counter by name."""
-    return dict(session.execute(select(Counter.name, Counter.value).where(~_IS_LEDGER)).all())
+    return dict(session.execute(select(Counter.name, Counter.value).where(~_IS_LEDGER, ~_IS_CURSOR)).all())
+
+
+def read_cursor(session: Session, name: str) -> int | None:
+    """Return how far something has come that goes through numbered rows, None if it has not begun."""
+    return session.scalar(select(Counter.value).where(Counter.name == _CURSOR + name))
+
+
+def move_cursor(session: Session, name: str, value: int) -> None:
+    """Store how far something has come."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(
+        dialect.insert(Counter)
+        .values(name=_CURSOR + name, value=value)
+        .on_conflict_do_update(index_elements=[Counter.name], set_={"value": value})
+    )
 
 
 def write_ledger(session: Session, ledger: Mapping[str, int]) -> None:

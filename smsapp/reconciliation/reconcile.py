@@ -5,15 +5,12 @@ same state machine as a callback. Changes that only polling revealed are counted
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 
-from smsapp import backoff as retry
-from smsapp.backoff import POLICIES, Wait
 from smsapp.breakers import queries as breakers
 from smsapp.db import counters
 from smsapp.db.sessions import reading
@@ -25,6 +22,8 @@ from smsapp.messages.status import FINAL, Outcome, Status
 from smsapp.queue.drain import singleton_lock
 from smsapp.queue.tasks import Task
 from smsapp.reconciliation import queries
+from smsapp.reconciliation.fill_in_prices import fill_in_prices
+from smsapp.reconciliation.lookups import Lookups, pause_polling
 from smsapp.reconciliation.settle import settle_unconfirmed
 from smsapp.reconciliation.take_new import take_new
 from smsapp.runtime import Runtime
@@ -35,12 +34,6 @@ log = structlog.get_logger(__name__)
 REPAIRED = "repaired_by_polling"
 FETCHES = 8
 """Concurrent requests; the account's concurrency limit is shared with sending."""
-
-_LISTING_PAYS_FROM = 20
-_LISTED_PER_QUESTION = 20
-"""A list page holds up to 1000 messages, so listing this many per wanted message still saves requests."""
-
-_LIST_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +72,7 @@ def _reconcile(rt: Runtime, batch: int, fetches: int) -> Polled:
             break
     if repaired:
         log.info(REPAIRED, count=repaired)
+    fill_in_prices(rt)
     return Polled(asked, repaired)
 
 
@@ -88,7 +82,7 @@ def _ask(rt: Runtime, due: Sequence[MessageState], fetches: int) -> Polled:
     nameless = [message for message in due if not message.twilio_sid]
     lost = [message for message in nameless if message.status is Status.UNCONFIRMED]
     untold = [message for message in nameless if message.status is not Status.UNCONFIRMED]
-    answers = _Answers(rt, fetches)
+    answers = Lookups(rt, fetches)
     answers.gather(known)
     repaired = _record(rt, known, answers.found)
     _ask_later(rt, untold, reason="no_sid")  # no callback has brought the SID yet; the next one may
@@ -103,77 +97,8 @@ def _ask(rt: Runtime, due: Sequence[MessageState], fetches: int) -> Polled:
             answers.note(error, message)
     _ask_later(rt, answers.refused, reason="no_answer")
     if answers.refusal:
-        _pause(rt, answers.refusal)
+        pause_polling(rt, answers.refusal)
     return Polled(asked + len(answers.refused), repaired)
-
-
-class _Answers:
-    """Twilio's records of messages, by SID; None for one that it does not have (any more).
-
-    `refused` holds messages whose own lookup failed; `refusal` is set when Twilio answers no request at present.
-    """
-
-    def __init__(self, rt: Runtime, fetches: int) -> None:
-        self._rt = rt
-        self._fetches = fetches
-        self.found: dict[str, TwilioMessage | None] = {}
-        self.refused: list[MessageState] = []
-        self.refusal: TwilioUnavailableError | None = None
-
-    def gather(self, wanted: Sequence[MessageState]) -> None:
-        """Look up each message, by list where that is cheaper; stop when Twilio does not answer."""
-        if len(wanted) >= _LISTING_PAYS_FROM:
-            self._list(wanted)
-        missing = [message for message in wanted if message.twilio_sid not in self.found]
-        with ThreadPoolExecutor(self._fetches, thread_name_prefix="poll") as pool:
-            for _ in pool.map(self._fetch, missing):
-                pass
-
-    def note(self, error: TwilioUnavailableError, message: MessageState | None = None) -> None:
-        """Record why a lookup failed: for this message only, or for all."""
-        if not error.concerns_one:
-            self.refusal = error
-        elif message is not None:
-            self.refused.append(message)
-
-    def _list(self, wanted: Sequence[MessageState]) -> None:
-        sids = {message.twilio_sid for message in wanted}
-        times = [message.submitted_at or message.created_at for message in wanted]
-        try:
-            listed = self._rt.gateway.list_sent(
-                after=min(times) - _LIST_MARGIN,
-                before=max(times) + _LIST_MARGIN,
-                limit=len(wanted) * _LISTED_PER_QUESTION,
-            )
-            self.found |= {found.sid: found for found in listed if found.sid in sids}
-        except TwilioUnavailableError as error:
-            self.note(error)
-
-    def _fetch(self, message: MessageState) -> None:
-        assert message.twilio_sid
-        if self.refusal or self._rt.stopping.is_set():
-            return
-        try:
-            self.found[message.twilio_sid] = self._rt.gateway.fetch(message.twilio_sid)
-        except TwilioUnavailableError as error:
-            self.note(error, message)
-
-
-def _pause(rt: Runtime, refusal: TwilioUnavailableError) -> None:
-    """Pause polling for as long as Twilio asks, or for a short default."""
-    now = rt.clock()
-    pause = retry.retry_after(refusal.retry_after, now=now) or POLICIES[Wait.THROTTLED].cap
-    log.warning("reconcile_paused", cause=str(refusal), seconds=pause.total_seconds())
-    with rt.transaction() as tx:
-        breakers.trip(
-            tx.session,
-            breakers.POLLING,
-            parked=False,
-            error_code=refusal.code,
-            reason="Twilio does not answer questions at present.",
-            now=now,
-            probe_at=now + pause,
-        )
 
 
 def _record(rt: Runtime, asked: Sequence[MessageState], found: Mapping[str, TwilioMessage | None]) -> int:

@@ -53,6 +53,7 @@ QUICK: Mapping[str, str] = {
     "UNCONFIRMED_LOOKUP_AFTER": "1s",
     "UNCONFIRMED_GRACE": "9s",
     "POLL_AGES": "3s,6s,12s,24s",
+    "PRICE_AGES": "2s,6s,20s",
     "STREAM_RECLAIM_AFTER": "3s",
 }
 """Intervals short enough for tests; each is minutes in production."""

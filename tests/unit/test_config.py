@@ -97,6 +97,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "MAX_WAITS_PER_KEY": "9000",
         "ON_UNCONFIRMED": "pray",
         "POLL_AGES": "2m,later",
+        "PRICE_AGES": "5m,later",
         "PRICE_CURRENCY": "dollars",
         "PRICE_PER_SEGMENT": "cheap",
         "PUSH_ALLOWED_NETWORKS": "home",

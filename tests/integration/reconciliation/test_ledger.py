@@ -16,6 +16,7 @@ from smsapp.reconciliation.check_ledger import Difference, check_histories, chec
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
+from smsapp.twilio.gateway import Submission
 from tests.support.callbacks import callback, receive
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
 from tests.support.log_lines import LogLines
@@ -147,6 +148,7 @@ def test_what_waits_for_a_parked_account_is_not_astray(
 ) -> None:
     accept()
     twilio.behaviours = [refuse(20003, 401)]
+    twilio.account = Submission(cause="account_suspended")
     send_messages(rt)
     clock.advance(timedelta(days=3))
 

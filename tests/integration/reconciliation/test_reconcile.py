@@ -231,7 +231,7 @@ def test_a_status_that_is_not_known_yet_is_asked_about_on_schedule_like_any_othe
     rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
 ) -> None:
     message_id, sid = sent(rt, accept)
-    now_says(twilio, sid, "partially_delivered")
+    now_says(twilio, sid, "handed_over")
     clock.advance(2 * MINUTE)
 
     asked = (reconcile(rt).asked, reconcile(rt).asked)
