@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     callback_batch: Annotated[int, Field(ge=1, le=5000)] = 2000
     max_stream_length: Annotated[int, Field(ge=1)] = 1_000_000
     push_timeout: Span = timedelta(seconds=15)
-    push_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    push_concurrency: Annotated[int, Field(ge=1, le=64)] = 32
     push_allow_http: bool = False
     push_allowed_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)] = ()
     max_due_messages: Annotated[int, Field(ge=1)] = 500_000

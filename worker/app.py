@@ -11,7 +11,7 @@ from smsapp.runtime import Runtime
 from worker.base import make_app
 
 DATABASE_CONNECTIONS = 40
-"""More than a worker's threads (WORKER_THREADS) plus one per sending drain, so that none waits for a connection."""
+"""More than a worker's threads (WORKER_THREADS) plus one per drain that sends or pushes: no one waits."""
 
 app, _settings = make_app(include=["worker.tasks"])
 

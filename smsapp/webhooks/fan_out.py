@@ -22,7 +22,7 @@ from smsapp.webhooks.fan_out_queries import RoutingInfo, concerns
 from smsapp.webhooks.models import Subscription
 from smsapp.webhooks.rules import SubscriptionKind, origin_of
 
-_BATCH = 500
+BATCH = 500
 UNHEARD_BATCH = 20_000
 """With no subscriptions, events are skipped in larger batches, except those whose message has a `callback_url`."""
 
@@ -40,7 +40,7 @@ def fan_out_events(rt: Runtime, *, unheard_batch: int = UNHEARD_BATCH) -> int:
         if done is None:
             return 0
         wanting = subscriptions.wanting(tx.session)
-        last = min(subscriptions.head(tx.session), done + (_BATCH if wanting else unheard_batch))
+        last = min(subscriptions.head(tx.session), done + (BATCH if wanting else unheard_batch))
         events = fan_out.routing_info(tx.session, done + 1, last, only_callbacks=not wanting)
         now = rt.clock()
         rows = [
@@ -72,7 +72,7 @@ def recover_deliveries(rt: Runtime) -> int:
         for each in subscriptions.recovering(tx.session):
             assert each.recover_next is not None
             assert each.recover_last is not None
-            last = min(each.recover_next + _BATCH - 1, each.recover_last)
+            last = min(each.recover_next + BATCH - 1, each.recover_last)
             _recover(tx.session, each, each.recover_next, last, rt.clock())
             looked_at += max(0, last - each.recover_next + 1)
             done = last >= each.recover_last

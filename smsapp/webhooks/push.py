@@ -2,28 +2,34 @@
 
 A worker holds a consumer by a lease on its row, so that the order, the breaker and the share of threads need no further
 coordination. When a worker dies, another takes over after PUSH_LEASE and repeats the requests that were in flight.
+
+A thread that has its answer takes the next delivery itself, from those fetched ahead. Meanwhile the drain's own thread
+fans out, claims and fetches, and another one records the answers in batches.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from queue import Empty, SimpleQueue
+from math import inf
+from threading import Event
 from uuid import UUID
 
 import orjson
 import structlog
 from sqlalchemy.orm import Session
 
+from smsapp.consumers.crew import Crew
+from smsapp.consumers.lane import Lane
 from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
 from smsapp.events.payload import render_event
 from smsapp.ids import new_id
 from smsapp.ports import ConsumerReply
-from smsapp.queue.drain import drain_slot, retry_while_db_down
+from smsapp.queue.drain import DATABASE_AWAY, drain_slot, hearing, retry_while_db_down
 from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.webhooks import (
@@ -36,7 +42,7 @@ from smsapp.webhooks import (
     subscription_queries as subscriptions,
 )
 from smsapp.webhooks.client import signed_headers
-from smsapp.webhooks.fan_out import fan_out_events, pass_over_events, recover_deliveries
+from smsapp.webhooks.fan_out import BATCH, fan_out_events, pass_over_events, recover_deliveries
 from smsapp.webhooks.queries import Wanting
 from smsapp.webhooks.record import AttemptResult, record_deliveries
 from smsapp.webhooks.rules import EVENT_FORGOTTEN, Consumer, DueDelivery
@@ -46,13 +52,22 @@ log = structlog.get_logger(__name__)
 PUSH_LEASE = timedelta(seconds=10)
 """How long a worker that no longer renews its lease keeps its consumers."""
 
-THREADS = 128
 _RENEW_AFTER_S = PUSH_LEASE.total_seconds() / 3
+_START_WITHIN_S = PUSH_LEASE.total_seconds() * 2 / 3
+"""How long after the last renewal requests may start: the drain's own thread may be waiting for the database."""
+
 _MAX_SLOTS = 4
 _MAX_CONSUMERS = 500
-_PREFETCH = 128
-_TICK_S = 0.025
-_GATHER_S = 0.005
+_PREFETCH = 256
+
+_LOOK_EVERY_S = 0.5
+_HELPER_LOOKS_EVERY_S = 0.025
+"""How often a drain looks for work without being woken: a consumer may have been disabled, a retry become due. Only the
+first drain is woken."""
+
+_REST = 1.0
+"""How many times as long as a look took until the next one, unless it found more than it could take: so a stream of
+single events costs half a core at most, and a lonely one waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +79,7 @@ class _Ready:
     body: bytes | None
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One consumer that this drain holds: its next deliveries, and those in flight."""
-
-    consumer: Consumer
-    waiting: deque[_Ready] = field(default_factory=deque)
-    in_flight: set[UUID] = field(default_factory=set)
-
-    def room(self, most: int) -> int:
-        """Return how many more requests the consumer may get now; one that keeps failing gets one at a time."""
-        return (1 if self.consumer.health.is_probed else most) - len(self.in_flight)
-
-    def knows(self, delivery_id: UUID) -> bool:
-        """Return whether this delivery is queued or in flight here already."""
-        return delivery_id in self.in_flight or any(
-            ready.delivery.id == delivery_id for ready in self.waiting
-        )
+_Lane = Lane[Consumer, _Ready]
 
 
 def push_events(rt: Runtime, slot: int = 0) -> int:
@@ -136,26 +135,41 @@ class _Drain:
         self._owner = new_id().hex
         self._lanes: dict[UUID, _Lane] = {}
         self._renewed = time.monotonic()
-        self._answers: SimpleQueue[AttemptResult] = SimpleQueue()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="push")
-        self.total = 0
+        self._bell = Event()
+        self._crew: Crew[Consumer, _Ready, AttemptResult] = Crew(self._post, _end, self._bell)
+        self._woken = True
+        self._looked_at = self._rested_at = 0.0
+        self._recording: Future[None] | None = None
+        self._recorder = ThreadPoolExecutor(1, thread_name_prefix="record")
 
     @property
-    def _in_flight(self) -> int:
-        return sum(len(lane.in_flight) for lane in self._lanes.values())
+    def total(self) -> int:
+        """How many requests were made."""
+        return self._crew.total
 
     def run(self, keep_going: Callable[[], bool]) -> None:
         """Work until nothing has been due for a while, or until the drain's time is up."""
-        last_work = time.monotonic()
         idle_s = self._rt.drain_idle.total_seconds()
-        while keep_going():
-            moved = retry_while_db_down(self._rt, self._look)
-            self._dispatch()
-            if moved or self._in_flight:
-                last_work = time.monotonic()
-            elif time.monotonic() - last_work > idle_s:
-                break
-            self._gather(_TICK_S)
+        worked_at = time.monotonic()
+        self._woken = True
+        try:
+            with self._hearing():
+                while keep_going():
+                    self._bell.clear()
+                    self._record()
+                    found = self._look()
+                    self._crew.open(self._renewed + _START_WITHIN_S)
+                    self._crew.dispatch(self._lanes.values())
+                    now = time.monotonic()
+                    if found or self._crew.is_busy or self._recording:
+                        worked_at = now
+                        self._wait(self._look_at())
+                    elif now - worked_at > idle_s:
+                        break
+                    else:
+                        self._wait(min(self._look_at(), worked_at + idle_s))
+        finally:
+            self._crew.close()
         self._leave_idle()
 
     def finish(self) -> None:
@@ -167,65 +181,91 @@ class _Drain:
         """
         try:
             while True:
+                self._bell.clear()
+                with suppress(*DATABASE_AWAY):
+                    self._record()
                 self._leave_idle()
                 if not self._lanes:
                     break
                 self._renew()
-                self._gather(_TICK_S)
+                self._wait(time.monotonic() + _RENEW_AFTER_S)
         finally:
-            self._pool.shutdown()
+            self._crew.shut_down()
+            self._recorder.shutdown()
+
+    def _hearing(self) -> AbstractContextManager[None]:
+        """Be told when events are committed; helpers in other slots are not."""
+        return nullcontext() if self._slot else hearing(self._rt, Task.PUSH_EVENTS, self._ring)
+
+    def _ring(self) -> None:
+        self._woken = True
+        self._bell.set()
+
+    def _wait(self, until: float) -> None:
+        """Wait until something happens, or until this time of the monotonic clock."""
+        record_at = inf if self._recording else self._crew.record_at
+        self._bell.wait(max(0.0, min(until, record_at) - time.monotonic()))
 
     # Finding work.
 
+    def _look_at(self) -> float:
+        if self._woken:
+            return self._rested_at
+        return self._looked_at + (_HELPER_LOOKS_EVERY_S if self._slot else _LOOK_EVERY_S)
+
     def _look(self) -> int:
-        """Fan events out, claim consumers, fetch their due deliveries; return how much work was found."""
-        moved = fan_out_events(self._rt) + recover_deliveries(self._rt)
+        """Find work if it is time, and fetch where little waits; return how much was found."""
+        found = 0
+        began = time.monotonic()
+        if began >= self._look_at():
+            self._woken = False
+            found = retry_while_db_down(self._rt, self._find)
+            self._looked_at = time.monotonic()
+            full = found >= BATCH
+            self._woken = self._woken or full
+            self._rested_at = self._looked_at + (0.0 if full else _REST * (self._looked_at - began))
+        with self._crew.mutex:
+            low = [lane for lane in self._lanes.values() if lane.is_low]
+        if low:
+            found += retry_while_db_down(self._rt, partial(self._fetch_for, low))
+        return found
+
+    def _find(self) -> int:
+        """Fan events out and claim consumers; return how many events were fanned out."""
+        found = fan_out_events(self._rt) + recover_deliveries(self._rt)
         with reading(self._rt.sessions) as session:
             wanting = deliveries.wanting(session, now=self._rt.clock(), limit=_MAX_CONSUMERS)
-        lanes = self._hold(wanting)
-        hungry = [lane for lane in lanes if len(lane.waiting) < lane.room(self._most)]
-        if hungry:
-            with reading(self._rt.sessions) as session:
-                moved += sum(self._fetch(session, lane) for lane in hungry)
-            self._defer([lane for lane in hungry if not lane.waiting and not lane.in_flight])
-        return moved
+        self._hold(wanting)
+        return found
 
-    def _defer(self, lanes: Sequence[_Lane]) -> None:
-        """Postpone deliveries that follow a waiting one of their message: every query would find them due again."""
-        for lane in lanes:
-            with self._rt.transaction() as tx:
-                now = self._rt.clock()
-                deliveries.defer_followers(tx.session, lane.consumer.id, now=now, limit=_PREFETCH)
-
-    @property
-    def _most(self) -> int:
-        """How many requests one consumer may get: fewer when threads are scarce, so that some are left for others."""
-        free = THREADS - self._in_flight
-        return min(self._rt.settings.push_concurrency, max(1, free // 2))
-
-    def _hold(self, wanting: Sequence[Wanting]) -> list[_Lane]:
-        """Claim consumers that no worker holds, and return the lanes of those with something due."""
+    def _hold(self, wanting: Sequence[Wanting]) -> None:
+        """Claim consumers that no worker holds; those of ours that may get nothing now lose what waits for them."""
         now = self._rt.clock()
         free = [
             each.consumer.id
             for each in wanting
             if each.consumer.id not in self._lanes and (each.owned_until is None or each.owned_until <= now)
         ]
-        crowded = self._in_flight > THREADS * 3 // 4 and self._slot + 1 < _MAX_SLOTS
+        crowded = self._crew.is_crowded and self._slot + 1 < _MAX_SLOTS
         if crowded:
             self._rt.tasks.wake(Task.PUSH_EVENTS, self._slot + 1)
             free = []
         taken = self._claim(free) if free else set()
         self._renew()
-        current = {each.consumer.id: each.consumer for each in wanting}
-        for consumer_id in taken:
-            self._lanes[consumer_id] = _Lane(current[consumer_id])
-        for consumer_id, lane in self._lanes.items():
-            if consumer_id in current:
-                lane.consumer = current[consumer_id]
-            else:
-                lane.waiting.clear()  # disabled or paused in the meantime
-        return [lane for consumer_id, lane in self._lanes.items() if consumer_id in current]
+        current = {
+            each.consumer.id: each.consumer
+            for each in wanting
+            if each.owner == self._owner or each.consumer.id in taken
+        }
+        with self._crew.mutex:
+            for consumer_id in taken:
+                self._lanes[consumer_id] = Lane(current[consumer_id], self._rt.settings.push_concurrency)
+            for consumer_id, lane in self._lanes.items():
+                if consumer_id in current:
+                    _assign(lane, current[consumer_id])
+                    lane.may_have_more = True
+                else:
+                    lane.clear()  # nothing is due, it was disabled or paused, or is another worker's now
 
     def _claim(self, ids: Sequence[UUID]) -> set[UUID]:
         now = self._rt.clock()
@@ -236,47 +276,64 @@ class _Drain:
 
     def _renew(self) -> None:
         """Renew the leases; a lane whose consumer now belongs to another worker gets nothing more from this one."""
-        if time.monotonic() - self._renewed < _RENEW_AFTER_S:
+        began = time.monotonic()
+        if began - self._renewed < _RENEW_AFTER_S:
             return
         kept = self._claim(list(self._lanes)) if self._lanes else set()
-        self._renewed = time.monotonic()
-        for consumer_id in [key for key in self._lanes if key not in kept]:
-            self._lanes[consumer_id].waiting.clear()
-            if not self._lanes[consumer_id].in_flight:
-                del self._lanes[consumer_id]
+        self._renewed = began
+        with self._crew.mutex:
+            for consumer_id in [key for key in self._lanes if key not in kept]:
+                self._lanes[consumer_id].clear()
+                if self._lanes[consumer_id].is_idle:
+                    del self._lanes[consumer_id]
+
+    def _fetch_for(self, low: Sequence[_Lane]) -> int:
+        with reading(self._rt.sessions) as session:
+            fetched = sum(self._fetch(session, lane) for lane in low)
+        for lane in low:
+            if lane.is_quiet and lane.is_idle:
+                self._defer(lane)
+        return fetched
 
     def _fetch(self, session: Session, lane: _Lane) -> int:
-        limit = _PREFETCH + len(lane.waiting) + len(lane.in_flight)
+        with self._crew.mutex:
+            known = set(lane.known())
+            lane.may_have_more = False
+        limit = _PREFETCH + len(known)
         found = deliveries.due(session, lane.consumer.id, now=self._rt.clock(), limit=limit)
-        new = [delivery for delivery in found if not lane.knows(delivery.id)]
+        new = [delivery for delivery in found if delivery.id not in known]
         told = feed.numbered(session, [delivery.seq for delivery in new if delivery.seq is not None])
         documents = {each.seq: render_event(each) for each in told}
+        ready = []
         for delivery in new:
             document = delivery.payload if delivery.seq is None else documents.get(delivery.seq)
             body = orjson.dumps(document) if document else None
-            lane.waiting.append(_Ready(delivery, str(document["id"]) if document else "", body))
-        return len(new)
+            ready.append(_Ready(delivery, str(document["id"]) if document else "", body))
+        with self._crew.mutex:
+            for each in ready:
+                lane.append(each.delivery.id, each)
+            lane.may_have_more = lane.may_have_more or bool(ready)
+        return len(ready)
+
+    def _defer(self, lane: _Lane) -> None:
+        """Postpone deliveries that follow a waiting one of their message: every query would find them due again."""
+        with self._rt.transaction() as tx:
+            now = self._rt.clock()
+            deliveries.defer_followers(tx.session, lane.consumer.id, now=now, limit=_PREFETCH)
 
     def _leave_idle(self) -> None:
-        ids = [consumer_id for consumer_id, lane in self._lanes.items() if not lane.in_flight]
-        for consumer_id in ids:
-            del self._lanes[consumer_id]
+        with self._crew.mutex:
+            ids = [consumer_id for consumer_id, lane in self._lanes.items() if lane.is_idle]
+            for consumer_id in ids:
+                del self._lanes[consumer_id]
         if ids:
             with self._rt.transaction() as tx:
                 subscriptions.release(tx.session, ids, owner=self._owner)
 
     # Doing the work.
 
-    def _dispatch(self) -> None:
-        for lane in sorted(self._lanes.values(), key=lambda lane: len(lane.in_flight)):
-            while lane.waiting and lane.room(self._most) > 0 and self._in_flight < THREADS:
-                ready = lane.waiting.popleft()
-                lane.in_flight.add(ready.delivery.id)
-                self._pool.submit(self._post, lane.consumer, ready)
-                self.total += 1
-
-    def _post(self, consumer: Consumer, ready: _Ready) -> None:
-        """Make one request, in a thread of the pool, and report its result to the drain whatever happens."""
+    def _post(self, consumer: Consumer, ready: _Ready) -> AttemptResult:
+        """Make one request and return its result, whatever happens."""
         began_at = self._rt.clock()
         reply = ConsumerReply(None, timedelta(), error=EVENT_FORGOTTEN)
         try:
@@ -287,28 +344,56 @@ class _Drain:
         except Exception:
             log.exception("push_broke", delivery_id=ready.delivery.id.hex)
             reply = ConsumerReply(None, timedelta(), error="internal_error")
-        finally:
-            self._answers.put(AttemptResult(consumer, ready.delivery, reply, began_at))
+        return AttemptResult(consumer, ready.delivery, reply, began_at)
 
-    def _gather(self, patience_s: float) -> None:
-        """Record the responses that have arrived; wait for the first one."""
-        results: list[AttemptResult] = []
-        until = time.monotonic() + patience_s
-        while len(results) < THREADS:
-            try:
-                results.append(self._answers.get(timeout=max(0.0, until - time.monotonic())))
-            except Empty:
-                break
-            until = min(until, time.monotonic() + _GATHER_S)
-        if not results:
+    # Recording it.
+
+    def _record(self) -> None:
+        """Finish a recording that has ended, and begin one if it is time."""
+        if self._recording and self._recording.done():
+            recording, self._recording = self._recording, None
+            recording.result()
+        if self._recording or time.monotonic() < self._crew.record_at:
             return
-        present = {key: lane.consumer.health for key, lane in self._lanes.items()}
+        self._recording = self._recorder.submit(self._write, self._crew.take_results())
+        self._recording.add_done_callback(lambda _: self._bell.set())
+
+    def _write(self, results: Sequence[AttemptResult]) -> None:
+        """Record results; consumers that failed get nothing more until the drain has looked at their state."""
+        with self._crew.mutex:
+            present = {consumer_id: lane.consumer.health for consumer_id, lane in self._lanes.items()}
+        health = present
         try:
             health = retry_while_db_down(self._rt, partial(record_deliveries, self._rt, results, present))
         finally:
             # These requests have ended, recorded or not; `finish` waits only for those that have not.
-            for result in results:
-                self._lanes[result.consumer.id].in_flight.discard(result.delivery.id)
-        for result in results:
-            lane = self._lanes[result.consumer.id]
-            lane.consumer = replace(lane.consumer, health=health[lane.consumer.id])
+            with self._crew.mutex:
+                for result in results:
+                    lane = self._lanes[result.consumer.id]
+                    _assign(lane, replace(lane.consumer, health=health[lane.consumer.id]))
+                    self._settle(lane, result.delivery.id)
+
+    def _settle(self, lane: _Lane, delivery_id: UUID) -> None:
+        failed = delivery_id in lane.failed
+        lane.settle(delivery_id)
+        if failed:
+            lane.clear()
+            self._rested_at = 0.0
+            self._woken = True
+
+
+def _assign(lane: _Lane, consumer: Consumer) -> None:
+    """Update what is known about a lane's consumer."""
+    lane.consumer = consumer
+    lane.is_probed = consumer.health.is_probed
+
+
+def _end(lane: _Lane, result: AttemptResult) -> None:
+    """End a request in its lane; one that could not be made says nothing about the consumer."""
+    delivery_id = result.delivery.id
+    if result.reply.delivered:
+        lane.succeed(delivery_id, result.reply.duration.total_seconds())
+    elif result.reply.error == EVENT_FORGOTTEN:
+        lane.end(delivery_id)
+    else:
+        lane.fail(delivery_id)
