@@ -1,7 +1,10 @@
 """Rows become messages: each once, a few ahead of what is sent, and none after a pause."""
 
+import csv
+import io
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,8 +16,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.bulk import feed as feeding
 from smsapp.bulk import queries as sms_jobs
+from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk.control import Command, control_job
 from smsapp.bulk.create import JobDraft, create_job
+from smsapp.bulk.documents import results_csv
 from smsapp.bulk.feed import feed_jobs
 from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.tend import wake_for_jobs
@@ -23,6 +28,8 @@ from smsapp.keys.models import ApiKey
 from smsapp.messages.models import Message
 from smsapp.queue.lanes import Lane
 from smsapp.queue.tasks import Task
+from smsapp.reconciliation.fill_in_prices import fill_in_prices
+from smsapp.reconciliation.reconcile import reconcile
 from smsapp.retention.redact import redact_messages
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
@@ -30,6 +37,7 @@ from smsapp.suppressions import queries as suppressions
 from smsapp.suppressions.rules import OptOutEvidence, OptOutSource
 from smsapp.templates.rules import parse_template
 from smsapp.uploads.rows import RawRow
+from tests.support.callbacks import callback, receive
 from tests.support.environment import SENDER
 from tests.support.fakes import FakeClock, FakeTaskQueue, FakeTwilio
 
@@ -410,3 +418,36 @@ def test_a_feeder_whose_rows_were_all_taken_meanwhile_goes_on(
     feed(rt)
 
     assert len(messages_of(rt, job_id)) == 2
+
+
+def test_the_results_have_price_sender_and_latency(
+    rt: Runtime, key_id: UUID, twilio: FakeTwilio, clock: FakeClock
+) -> None:
+    fill_in_prices(rt)  # from here on
+    job_id = make(rt, key_id, numbers(2))
+    feed(rt)
+    send_messages(rt, lane=Lane.BULK)
+    delivered, failed = (message.id for message in messages_of(rt, job_id))
+    clock.advance(timedelta(minutes=3))
+    receive(
+        rt,
+        callback(rt, delivered, "delivered", RawDlrDoneDate="2611231202"),
+        callback(rt, failed, "failed", ErrorCode="30001"),
+    )
+    for sid, record in twilio.records.items():
+        twilio.records[sid] = replace(record, price="-0.00750")
+    clock.advance(timedelta(minutes=6))
+
+    reconcile(rt)
+
+    with rt.sessions() as session:
+        page = job_rows.results(session, job_id, after=0, limit=10)
+    lines = list(csv.DictReader(io.StringIO("".join(results_csv([page])))))
+    told = [
+        (line["outcome"], line["price"], line["from"], line["carrier_at"], line["latency_s"])
+        for line in lines
+    ]
+    assert told == [
+        ("delivered", "-0.00750", SENDER, "2026-11-23T12:02:00.000Z", "120.0"),
+        ("failed", "", SENDER, "", "180.0"),
+    ]
