@@ -39,7 +39,8 @@ class FeedEvent(BaseModel):
         dict[str, Any],
         Field(
             description="What happened. Of `message.…`: the message's `id`, and where it stood right after it "
-            "(`status`, `outcome`, `explanation`, `error`, `attempt`)."
+            "(`status`, `outcome`, `explanation`, `error`, `attempt`, and of what Twilio reported, `from` and "
+            "`carrier_at`)."
         ),
     ]
 

@@ -32,7 +32,15 @@ class Message(BaseModel):
     """A message and what is known of it. Enumerations are open: expect new words."""
 
     id: Annotated[str, Field(examples=["msg_01890a5d96a07c4b9f3e2d1c0b0a0908"])]
-    status: Annotated[str, Field(examples=["delivered"])]
+    status: Annotated[
+        str,
+        Field(
+            description="How far it provably came. Ours are `pending`, `submitting` and `unconfirmed`. Twilio's are "
+            "`accepted`, `scheduled`, `queued`, `sending`, `sent`, `partially_delivered` (some parts arrived; no end) "
+            "and the final `canceled`, `failed`, `undelivered`, `delivered` and `read`.",
+            examples=["delivered"],
+        ),
+    ]
     outcome: Annotated[str | None, Field(description="How it ended; null while it is under way.")]
     explanation: Annotated[str, Field(description="What became of it, in one sentence.")]
     error: MessageError | None

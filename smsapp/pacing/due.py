@@ -40,10 +40,11 @@ def has_due(session: Session, lane: Lane, *, now: datetime) -> bool:
     return session.execute(query).first() is not None
 
 
-def has_pending(session: Session, *, sender: str) -> bool:
-    """Return whether any message of this sender is pending, due or not."""
-    pending = _MESSAGES.c.status == Status.PENDING
-    query = select(_MESSAGES.c.id).where(pending, _MESSAGES.c.sender_key == sender).limit(1)
+def has_pending(session: Session, *, sender: str | None) -> bool:
+    """Return whether any message of this sender, or of any, is pending, due or not."""
+    query = select(_MESSAGES.c.id).where(_MESSAGES.c.status == Status.PENDING).limit(1)
+    if sender is not None:
+        query = query.where(_MESSAGES.c.sender_key == sender)
     return session.execute(query).first() is not None
 
 

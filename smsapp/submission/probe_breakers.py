@@ -15,14 +15,14 @@ from smsapp.submission.breakers import log, parked_because
 from smsapp.submission.record import record_submissions, submit
 from smsapp.twilio.error_codes import OWN_FAILURES, explain
 from smsapp.twilio.gateway import Submission
-from smsapp.twilio.judgement import SubmissionVerdict
+from smsapp.twilio.judgement import SubmissionVerdict, shows_at_the_account
 
 _ACCOUNT_AT_LEAST_EVERY = timedelta(minutes=1)
 """Fetching the account risks no message and costs nothing, so sending resumes soon after it works again."""
 
 
 def probe_breakers(rt: Runtime) -> int:
-    """Probe the parked scopes that are due: the account by fetching it, a sender with one pending message.
+    """Probe the parked scopes that are due: the account by fetching it, where that tells; else with one message.
 
     Returns how many were opened.
     """
@@ -43,7 +43,7 @@ def probe_breakers(rt: Runtime) -> int:
             opened += 1
             continue
         policy = POLICIES[Wait.PARKED]
-        longest = _ACCOUNT_AT_LEAST_EVERY if scope == breakers.ACCOUNT else policy.cap
+        longest = _ACCOUNT_AT_LEAST_EVERY if _is_asked(scope, code) else policy.cap
         pause = min(policy.base * 2 ** min(failures, 16), longest)
         with rt.transaction() as tx:
             breakers.postpone(tx.session, scope, probe_at=rt.clock() + pause, reason=reason)
@@ -60,16 +60,21 @@ def _look(rt: Runtime, scope: str, code: int | None) -> tuple[bool, str | None]:
     """Return whether the scope works again; if not, why it stays parked, None for the reason it was parked for."""
     if breakers.country_of(scope):
         return True, None  # the deliveries that parked it are too old to count; new ones will tell
-    if scope != breakers.ACCOUNT:
-        return _one_message_goes_through(rt, scope), None
+    if not _is_asked(scope, code):
+        return _one_message_goes_through(rt, None if scope == breakers.ACCOUNT else scope), None
     account = ask_account(rt)
     return account.standing is Standing.WORKS, parked_because(
         explain(code, http_status=401).sentence, account
     )
 
 
-def _one_message_goes_through(rt: Runtime, sender: str) -> bool:
-    """Submit one pending message of the sender; without one, assume that the sender works again."""
+def _is_asked(scope: str, code: int | None) -> bool:
+    """Return whether fetching the account tells if a scope works again."""
+    return scope == breakers.ACCOUNT and shows_at_the_account(code)
+
+
+def _one_message_goes_through(rt: Runtime, sender: str | None) -> bool:
+    """Submit one pending message of the sender, or of any; without one, assume that the sender works again."""
     now = rt.clock()
     with rt.transaction() as tx:
         claimed = claims.claim_probe(tx.session, sender, now=now, lease=rt.settings.send_lease)
@@ -92,6 +97,6 @@ def _shows_that_it_works(result: Submission) -> bool:
     )
 
 
-def _anything_waits(rt: Runtime, sender: str) -> bool:
+def _anything_waits(rt: Runtime, sender: str | None) -> bool:
     with rt.sessions() as session:
         return pacing_due.has_pending(session, sender=sender)

@@ -86,9 +86,11 @@ def claim_shares(
     return _claim(session, _taking(bulk.is_postgres(session), due), {}, now=now, lease=lease)
 
 
-def claim_probe(session: Session, sender: str, *, now: datetime, lease: timedelta) -> list[Outbound]:
-    """Claim one due message of a sender, even while its breaker is tripped, to probe whether it works again."""
-    due = select(_MESSAGES.c.id).where(is_due(now), _MESSAGES.c.sender_key == sender)
+def claim_probe(session: Session, sender: str | None, *, now: datetime, lease: timedelta) -> list[Outbound]:
+    """Claim one due message of a sender, or of any, even while that is parked, to probe whether it works again."""
+    due = select(_MESSAGES.c.id).where(is_due(now))
+    if sender is not None:
+        due = due.where(_MESSAGES.c.sender_key == sender)
     taking = _taking(bulk.is_postgres(session), _oldest(due, 1))
     return _claim(session, taking, {}, now=now, lease=lease)
 

@@ -81,7 +81,7 @@ class Judgement:
     @property
     def account_can_tell(self) -> bool:
         """Whether fetching the account shows if this refusal concerns it, or this one message only."""
-        return self.breaker is BreakerScope.ACCOUNT and self.code not in _ACTIVE_ALL_THE_SAME
+        return self.breaker is BreakerScope.ACCOUNT and shows_at_the_account(self.code)
 
     def of_one_message(self) -> "Judgement":
         """Return what a refusal of the account means once the account itself has answered that it works."""
@@ -115,6 +115,11 @@ _SLOWS: Mapping[int, BreakerScope] = {
     63017: BreakerScope.ACCOUNT,
     63018: BreakerScope.SENDER,
 }
+
+
+def shows_at_the_account(code: int | None) -> bool:
+    """Return whether an account that gets this code for its messages shows a fault when it is fetched itself."""
+    return code not in _ACTIVE_ALL_THE_SAME
 
 
 def judge_refusal(code: int | None, http_status: int) -> Judgement:

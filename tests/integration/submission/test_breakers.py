@@ -432,15 +432,24 @@ def test_whatever_refuses_the_account_is_asked_of_the_account(
 
 
 @pytest.mark.parametrize("code", [63038, 30037])
-def test_what_an_active_account_may_meet_parks_it_without_a_question(
-    rt: Runtime, twilio: FakeTwilio, accept: Accept, code: int
+def test_what_an_active_account_may_meet_is_probed_with_one_message(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, code: int
 ) -> None:
-    accept()
-    twilio.behaviours = [refuse(code, 400)]
+    ids = [accept(f"+1415555{number:04}") for number in range(100, 104)]
+    twilio.behaviours = [refuse(code, 400)] * 5
+    send_messages(rt)
+    parked = closed(rt)
+    clock.advance(timedelta(minutes=1))
 
+    still = probe_breakers(rt)
+    attempts = sorted(stored(rt, each).attempt for each in ids)
+    clock.advance(timedelta(minutes=1))
+    opened = probe_breakers(rt)
     send_messages(rt)
 
-    assert closed(rt) == [("account", True, code)]
+    assert parked == [("account", True, code)]
+    assert (still, attempts) == (0, [2, 2, 2, 3])
+    assert (opened, len(twilio.sent)) == (1, 4)
     assert twilio.asked_for_account == 0
 
 
