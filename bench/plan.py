@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dev.var_folder import ROOT
 
-PARTS = ("callbacks", "accepts", "lives", "latency", "floor", "memory", "scaling", "sqlite")
+PARTS = ("callbacks", "accepts", "lives", "latency", "waits", "floor", "memory", "scaling", "sqlite")
 _PEER = ROOT.parent / "shared" / "peers" / "nestjs-guide"
 
 
@@ -28,6 +28,7 @@ class Plan:
     paces: Sequence[int] = (5, 50, 200)
     pace_s: float = 20.0
     open_waits: Sequence[int] = (0, 500)
+    crowds: Sequence[int] = (0, 500, 1000)
     sizes: Sequence[int] = (10_000, 100_000, 1_000_000)
     memory_callbacks: int = 1_000_000
     warm_up: int = 2000
@@ -92,6 +93,7 @@ _QUICK: dict[str, object] = {
     "paces": (20,),
     "pace_s": 2.0,
     "open_waits": (0, 20),
+    "crowds": (0, 20),
     "sizes": (1000, 2000, 3000),
     "memory_callbacks": 2000,
     "warm_up": 100,

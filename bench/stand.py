@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import sys
+import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +28,9 @@ _POSTGRES = {
     "checkpoint_timeout": "1h",
     "autovacuum": "off",
 }
+_STATEMENT = re.compile(rb"(?m)^smsapp\|LOG: +(?:statement|execute [^:]*): *(\w+)")
+_BORDER = re.compile(rb"BEGIN|COMMIT|ROLLBACK")
+_RELOAD_S = 0.5
 _FIRST_PORT = 24_000
 _RUN = "run-"
 
@@ -99,6 +105,25 @@ class Stand:
             row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
         assert row is not None
         return int(row[0])
+
+    def count_queries(self, seconds: float) -> int:
+        """Return how many statements the service makes PostgreSQL execute in that time, by PostgreSQL's own log.
+
+        Its statistics would be late: an idle session may keep its counts for ten seconds.
+        """
+        self._configure_postgres({"log_statement": "all", "log_line_prefix": "%a|"})
+        begin = self.postgres.log.stat().st_size
+        time.sleep(seconds)
+        said = self.postgres.log.read_bytes()[begin:]
+        self._configure_postgres({"log_statement": "none"})
+        return sum(not _BORDER.match(statement) for statement in _STATEMENT.findall(said))
+
+    def _configure_postgres(self, settings: Mapping[str, str]) -> None:
+        with psycopg.connect(self.postgres.url().replace("+psycopg", ""), autocommit=True) as connection:
+            for name, value in settings.items():
+                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+            connection.execute("SELECT pg_reload_conf()")
+        time.sleep(_RELOAD_S)
 
     @property
     def fake_url(self) -> str:

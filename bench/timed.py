@@ -8,7 +8,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -80,6 +80,17 @@ class Watch:
     def run(self, *, pace: float, seconds: float, open_waits: int, seed: int) -> Watched:
         """Post `pace` messages a second, at random times, beside so many requests that wait for something else."""
         return asyncio.run(self._run(pace, seconds, open_waits, seed))
+
+    def hold(self, open_waits: int, measure: Callable[[], float]) -> float:
+        """Return what is measured, in a thread, while so many requests wait and nothing happens."""
+        return asyncio.run(self._hold(open_waits, measure))
+
+    async def _hold(self, open_waits: int, measure: Callable[[], float]) -> float:
+        others = await self._open_waits(open_waits)
+        measured = await asyncio.to_thread(measure)
+        for other in others:
+            other.cancel()
+        return measured
 
     async def _run(self, pace: float, seconds: float, open_waits: int, seed: int) -> Watched:
         loop = asyncio.get_running_loop()
