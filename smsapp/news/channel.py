@@ -7,7 +7,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from smsapp.news.rules import Bulletin, decode
+from smsapp.news.rules import Bulletin, decode, encode
 
 _CHANNEL = "smsapp:news"
 
@@ -15,6 +15,32 @@ _CHANNEL = "smsapp:news"
 def channel_of(redis: Redis) -> str:
     """Return the channel of this Redis database: channels are shared by all databases of a server, ours is not."""
     return f"{_CHANNEL}:{redis.connection_pool.connection_kwargs.get('db') or 0}"
+
+
+class Publication:
+    """A connection that publishes on the channel.
+
+    A connection of its own instead of the client's pool, which checks on each use whether one is still open: that costs
+    as much as the command.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._connection = _new_connection(redis)
+        self._channel = channel_of(redis)
+
+    def send(self, bulletin: Bulletin) -> int:
+        """Publish a bulletin; return how many processes it reached.
+
+        Raises:
+            RedisError: it may have reached nobody. The next call connects again.
+        """
+        try:
+            command = self._connection.pack_command("PUBLISH", self._channel, encode(bulletin))
+            self._connection.send_packed_command(command, check_health=False)
+            return int(self._connection.read_response())
+        except (RedisError, OSError):
+            self._connection.disconnect()  # an unread reply would be taken for the next one's
+            raise
 
 
 class Subscription:
@@ -25,8 +51,7 @@ class Subscription:
     """
 
     def __init__(self, redis: Redis) -> None:
-        pool = redis.connection_pool
-        self._connection: Any = pool.connection_class(**pool.connection_kwargs)
+        self._connection = _new_connection(redis)
         self._channel = channel_of(redis)
 
     def __enter__(self) -> Self:
@@ -64,3 +89,9 @@ class Subscription:
         except RedisTimeoutError:
             return None
         return decode(reply[2]) if reply[0] == b"message" else Bulletin()
+
+
+def _new_connection(redis: Redis) -> Any:
+    """Return a connection like the client's, which connects when it is used first."""
+    pool = redis.connection_pool
+    return pool.connection_class(**pool.connection_kwargs)

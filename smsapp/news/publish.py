@@ -11,13 +11,16 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from smsapp.news.channel import channel_of
-from smsapp.news.rules import Bulletin, encode, names_of
+from smsapp.news.channel import Publication
+from smsapp.news.rules import Bulletin, names_of
 
 log = structlog.get_logger(__name__)
 
 _GATHER_S = 0.005
 """A pause after each bulletin. The first one after a silence leaves at once; in a burst one says it for many."""
+
+_NOBODY_WAITS_S = 0.05
+"""The same when it reached nobody: whoever subscribes then looks at what came before."""
 
 _RETRY_S = 0.25
 _TRIES = 40
@@ -35,8 +38,7 @@ class RedisNews:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._channel = channel_of(redis)
+        self._publication = Publication(redis)
         self._changed = threading.Condition()
         self._next: Bulletin | None = None
         self._busy = False
@@ -78,7 +80,7 @@ class RedisNews:
         failures = 0
         while failures < _TRIES and (bulletin := self._take()):
             try:
-                self._redis.publish(self._channel, encode(bulletin))
+                reached = self._publication.send(bulletin)
             except (RedisError, OSError) as error:
                 self._count_failure(error)
                 self._add(Bulletin(missed=True))
@@ -87,7 +89,7 @@ class RedisNews:
             else:
                 self._done()
                 failures = 0
-                time.sleep(_GATHER_S)
+                time.sleep(_GATHER_S if reached else _NOBODY_WAITS_S)
         if failures:
             with self._changed:
                 self._running = False
