@@ -116,7 +116,9 @@ def breaker_release(scope: str) -> None:
         with rt.transaction() as tx:
             released = breakers.release(tx.session, scope)
     if not released:
-        raise click.ClickException("nothing is closed by that name")
+        with reading(rt.sessions) as session:
+            closed = ", ".join(item.scope for item in breakers.all_of(session))
+        raise click.ClickException(f"nothing is closed by that name; closed: {closed or 'nothing'}")
     wake_senders(rt)
     click.echo("Released.")
 

@@ -134,7 +134,7 @@ def test_releasing_what_is_not_closed_fails(run: Run) -> None:
         result = run("breaker", "release", scope)
 
         assert result.exit_code == 1
-        assert "nothing is closed by that name" in result.stderr
+        assert "nothing is closed by that name; closed: " in result.stderr
 
 
 def test_releasing_a_country_to_which_nothing_is_held_fails(run: Run, accept: Accept) -> None:
