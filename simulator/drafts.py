@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from simulator.content import Form, check_content, first, flag
 from simulator.errors import TwilioError
 
-MAX_BODY_CHARACTERS = 1600  # https://www.twilio.com/docs/api/errors/21617
-MAX_MEDIA = 10  # https://www.twilio.com/docs/api/errors/21623
 MAX_VALIDITY_S = 36_000  # https://www.twilio.com/docs/messaging/api/message-resource
 MAX_SCHEDULE_AHEAD = timedelta(days=35)  # https://www.twilio.com/docs/messaging/features/message-scheduling
 
@@ -35,8 +34,6 @@ _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 
 CHANNELS = frozenset({"whatsapp", "rcs"})
 
-Form = dict[str, list[str]]
-
 
 @dataclass(frozen=True, slots=True)
 class Media:
@@ -57,6 +54,7 @@ class Draft:
     media: tuple[Media, ...]
     status_callback: str | None
     send_at: datetime | None
+    as_mms: bool = False
 
 
 def parse_draft(form: Form, senders: Sequence[str], *, now: datetime, schedule_min: timedelta) -> Draft:
@@ -65,47 +63,31 @@ def parse_draft(form: Form, senders: Sequence[str], *, now: datetime, schedule_m
     Raises:
         TwilioError: with Twilio's code for the fault.
     """
-    to, from_ = _first(form, "To"), _first(form, "From")
-    service = _first(form, "MessagingServiceSid")
+    to, from_ = first(form, "To"), first(form, "From")
+    service = first(form, "MessagingServiceSid")
     if not to:
         raise TwilioError(21604)
     if not (from_ or service):
         raise TwilioError(21603)
     media = tuple(Media(url, _content_type(url)) for url in form.get("MediaUrl", ()))
-    body = _check_content(form, len(media))
+    body = check_content(form, len(media))
     if service and not _SERVICE.fullmatch(service):
         raise TwilioError(21705)
     if from_:
         _check_sender(from_, senders)
     _check_recipient(to, from_)
-    _check_validity(_first(form, "ValidityPeriod"))
+    _check_validity(first(form, "ValidityPeriod"))
     return Draft(
         to=to,
         from_=from_ or None,
         messaging_service_sid=service or None,
         body=body,
         media=media,
-        status_callback=_check_callback(_first(form, "StatusCallback")),
+        status_callback=_check_callback(first(form, "StatusCallback")),
         # Without a Messaging Service Twilio ignores the schedule and sends at once.
         send_at=_parse_schedule(form, now=now, at_least=schedule_min) if service else None,
+        as_mms=bool(media) or flag(form, "SendAsMms"),
     )
-
-
-def _first(form: Form, name: str) -> str:
-    return form[name][0] if name in form else ""
-
-
-def _check_content(form: Form, num_media: int) -> str:
-    body = _first(form, "Body")
-    if "ContentVariables" in form and "ContentSid" not in form:
-        raise TwilioError(21654)
-    if not (body or num_media or _first(form, "ContentSid")):
-        raise TwilioError(21602)
-    if len(body) > MAX_BODY_CHARACTERS:
-        raise TwilioError(21617)
-    if num_media > MAX_MEDIA:
-        raise TwilioError(21623)
-    return body
 
 
 def _content_type(url: str) -> str:
@@ -134,7 +116,10 @@ def _check_sender(from_: str, senders: Sequence[str]) -> None:
     kind = kind_of(from_)
     of_its_kind = [sender for sender in senders if kind_of(sender) == kind]
     if from_.startswith(MAGIC_PREFIX) or (of_its_kind and from_ not in of_its_kind):
-        raise TwilioError(63007 if kind in CHANNELS else 21606)
+        code = 63007 if kind in CHANNELS else 21606
+        raise TwilioError(
+            code, hint=f"The account's senders of this kind: {', '.join(of_its_kind) or 'none'}."
+        )
 
 
 def _check_recipient(to: str, from_: str) -> None:
@@ -166,7 +151,7 @@ def _check_callback(url: str) -> str | None:
 
 
 def _parse_schedule(form: Form, *, now: datetime, at_least: timedelta) -> datetime | None:
-    schedule_type, send_at = _first(form, "ScheduleType"), _first(form, "SendAt")
+    schedule_type, send_at = first(form, "ScheduleType"), first(form, "SendAt")
     if not (schedule_type or send_at):
         return None
     if schedule_type != "fixed":

@@ -41,6 +41,9 @@ REFUSALS = MappingProxyType(
         21623: (400, "Number of media files exceeds the allowed limit"),
         21624: (400, "The 'ValidityPeriod' is not valid"),
         21654: (400, "ContentVariables were given without a ContentSid"),
+        21655: (400, "The ContentSid is Invalid"),
+        21656: (400, "The ContentVariables Parameter is invalid"),
+        21658: (400, "Parameter exceeded character limit"),
         21705: (400, "The Messaging Service SID is invalid"),
         30400: (400, "Parameters are not valid"),
         30404: (404, "The message was not found"),
@@ -71,12 +74,13 @@ DELIVERY_FAILURES = MappingProxyType(
 class TwilioError(Exception):
     """Twilio refuses the request with this code.
 
-    `retry_after_s` becomes a Retry-After header, None means that there is none.
+    `retry_after_s` becomes a Retry-After header, None means that there is none; `hint` helps whoever reads the message.
     """
 
-    def __init__(self, code: int, *, retry_after_s: int | None = None) -> None:
+    def __init__(self, code: int, *, retry_after_s: int | None = None, hint: str = "") -> None:
         self.code = code
-        self.status, self.message = REFUSALS[code]
+        self.status, message = REFUSALS[code]
+        self.message = f"{message}. {hint}" if hint else message
         self.retry_after_s = retry_after_s
         super().__init__(f"{code}: {self.message}")
 

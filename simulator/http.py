@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import orjson
 from aiohttp import web
 
-from simulator.drafts import Form
+from simulator.content import Form
 from simulator.errors import TwilioError
 from simulator.runtime import Simulator
 

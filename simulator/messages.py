@@ -168,7 +168,7 @@ class MessageStore:
 
     def _add(self, draft: Draft, *, sender: str, status: str, outcome: str, now: float) -> Message:
         message = Message(
-            sid=("MM" if draft.media else "SM") + os.urandom(16).hex(),
+            sid=("MM" if draft.as_mms or draft.media else "SM") + os.urandom(16).hex(),
             sequence=len(self._all),
             draft=draft,
             sender=sender,
@@ -176,7 +176,7 @@ class MessageStore:
             created_at=now,
             updated_at=now,
             outcome=outcome,
-            num_segments=count_segments(draft.body),
+            num_segments=1 if draft.as_mms else count_segments(draft.body),
             media=[MediaItem("ME" + os.urandom(16).hex(), media) for media in draft.media],
         )
         self._all.append(message)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from simulator.callback_url import parse_target
 from simulator.callbacks import Poster
 from simulator.chance import random_course, rng_for
+from simulator.content import Form
 from simulator.course import Course
-from simulator.drafts import MAGIC_SENDER, Draft, Form, parse_draft
+from simulator.drafts import MAGIC_SENDER, Draft, parse_draft
 from simulator.errors import TwilioError
 from simulator.ledger import Ledger
 from simulator.lifecycle import Lifecycle

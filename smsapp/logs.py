@@ -21,7 +21,18 @@ _QUIET = (
     "twilio.http_client",
     "urllib3",
 )
-_CALLERS_WORDS = frozenset({"body", "auth_token", "token", "secret", "authorization", "signature"})
+_CALLERS_WORDS = frozenset(
+    {
+        "auth_token",
+        "authorization",
+        "body",
+        "content_variables",
+        "options",
+        "secret",
+        "signature",
+        "token",
+    }
+)
 
 
 def configure(settings: Settings, *, stream: TextIO = sys.stdout) -> None:

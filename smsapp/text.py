@@ -18,6 +18,17 @@ _UNSEEN = frozenset(
 Source: `Default_Ignorable_Code_Point` in https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt.
 """
 
+_BRAILLE_BLANK = "\u2800"
+"""A Braille pattern without dots: a symbol to Unicode, and empty to every reader."""
+
+BLANK = (
+    r"\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u1680"
+    r"\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u2800\u3000\u3164\ufe00-\ufe0f"
+    r"\ufeff\uffa0\ufff9-\ufffb"
+)
+"""What `is_blank` looks for, as the inside of a regular expression's class, for the API document; the few beyond the
+BMP are left out, since not every dialect can name them."""
+
 
 def normalize(text: str) -> str:
     """Return the text in the form for comparison: plain spaces, no invisible characters, NFC, case unchanged.
@@ -32,6 +43,19 @@ def normalize(text: str) -> str:
 def normalize_name(text: str) -> str:
     """Return a column or placeholder name in the form for comparison: also stripped, and with single spaces."""
     return " ".join(normalize(text).split())
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nobody would see anything of the text: only white space, invisible and control characters."""
+    return all(not "!" <= character <= "~" and _is_unseen(character) for character in text)
+
+
+def _is_unseen(character: str) -> bool:
+    return (
+        _SEEN[ord(character)] in {None, ord(" ")}
+        or character == _BRAILLE_BLANK
+        or unicodedata.category(character) == "Cc"
+    )
 
 
 class _Seen(dict[int, int | None]):

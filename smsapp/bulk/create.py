@@ -93,7 +93,7 @@ def discard_upload(rt: Runtime, job_id: UUID) -> None:
 def _store_rows(rt: Runtime, job_id: UUID, draft: JobDraft, rows: Iterable[RawRow]) -> RowTotals:
     """Store every row and count them."""
     totals = RowTotals()
-    checked = check_rows(rows, draft.template, allow_duplicates=draft.allow_duplicates)
+    checked = check_rows(rows, draft.pattern, allow_duplicates=draft.allow_duplicates)
     for batch in _in_batches(checked):
         with rt.transaction() as tx:
             known = _without_opted_out(rt, tx.session, draft, batch)

@@ -14,6 +14,7 @@ from smsapp.bulk.rows import RowState, explain_row
 from smsapp.config import Settings
 from smsapp.ids import public_id, public_job_id
 from smsapp.messages.carrier_time import latency_s
+from smsapp.messages.content import shown_options
 from smsapp.sending.prices import estimate
 from smsapp.times import optional_rfc3339
 from smsapp.uploads.spreadsheets import harmless
@@ -47,6 +48,8 @@ def job_view(
     return job_summary(job) | {
         "cost_estimate": _cost(job.segments_by_country, settings),
         "body": None if job.sensitive else job.body,
+        "media_urls": job.media_urls,
+        **shown_options(job.options, sensitive=job.sensitive),
         "from": job.sender,
         "messaging_service_sid": job.messaging_service_sid,
         "tags": job.tags,

@@ -1,12 +1,51 @@
 """A request for a job whose options are well-formed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from smsapp.messages.content import CONTENT_VARIABLES, Content, Options, compose
 from smsapp.templates.rules import Template
+
+
+@dataclass(frozen=True, slots=True)
+class RowPattern:
+    """What every row of a job is filled into: a text, the variables of a Content template, or media alone.
+
+    `options` are those of the job, with the variables as they were given.
+    """
+
+    text: Template | None = None
+    variables: Mapping[str, Template] = field(default_factory=dict)
+    media_urls: list[str] | None = None
+    options: Options | None = None
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Return each placeholder's name once."""
+        templates = ([self.text] if self.text else []) + list(self.variables.values())
+        return tuple(dict.fromkeys(name for each in templates for name in each.names))
+
+    def fill(self, cells: Mapping[str, str]) -> Content:
+        """Return what a row with these cells sends.
+
+        Raises:
+            MissingValue: placeholders have no value, or a blank one.
+        """
+        variables = {name: each.render(cells) for name, each in self.variables.items()}
+        body = self.text.render(cells) if self.text else ""
+        return row_content(body, variables, self.media_urls, self.options)
+
+
+def row_content(
+    body: str, variables: dict[str, str] | None, media_urls: list[str] | None, options: Options | None
+) -> Content:
+    """Return what a row sends: its own text and variables, with the media and options of its job."""
+    if variables:
+        options = (options or {}) | {CONTENT_VARIABLES: variables}
+    return compose(body, media_urls, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +54,7 @@ class JobDraft:
 
     api_key_id: UUID
     body: str
-    template: Template
+    pattern: RowPattern
     template_name: str | None
     template_version: int | None
     sender: str | None

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
+from smsapp.bulk.draft import row_content
 from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.queries import JobState
 from smsapp.bulk.rows import RowState, SettledRow
@@ -20,7 +21,6 @@ from smsapp.db.sessions import reading
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, public_job_id
 from smsapp.messages.queries import StaleMessageError
-from smsapp.messages.segments import measure
 from smsapp.ports import PendingEvent
 from smsapp.queue.drain import drain_slot, retry_while_db_down
 from smsapp.queue.lanes import Lane
@@ -162,8 +162,7 @@ def _draft(rt: Runtime, job: BulkJob, row: BulkRow) -> Draft:
         recipient=parse_recipient(row.to),
         sender=sender,
         messaging_service_sid=service,
-        body=row.body,
-        measure=measure(row.body),
+        content=row_content(row.body, row.content_variables, job.media_urls, job.options),
         api_key_id=job.api_key_id,
         client_reference=row.client_reference,
         tags=job.tags,

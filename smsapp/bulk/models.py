@@ -13,8 +13,8 @@ from smsapp.db.base import Base
 class BulkJob(Base):
     """Many texts from one upload.
 
-    `body` is a copy of the template that its rows were filled into, and is empty when they are sensitive. `send_at` is
-    the earliest time at which rows may become messages.
+    `body` is a copy of the template that its rows were filled into, and is empty when they are sensitive; so are the
+    variables in `options`, which are as in a message. `send_at` is the earliest time at which rows may become messages.
 
     The counts are of rows and change in the transactions that change rows; the states of the job's messages are counted
     in `messages`, by `job_id`.
@@ -27,6 +27,8 @@ class BulkJob(Base):
     name: Mapped[str | None] = mapped_column(String(255))
     state: Mapped[str] = mapped_column(String(16))
     body: Mapped[str]
+    media_urls: Mapped[list[str] | None]
+    options: Mapped[dict[str, Any] | None]
     template: Mapped[str | None] = mapped_column(String(64))
     template_version: Mapped[int | None]
     sender: Mapped[str | None] = mapped_column(String(64))
@@ -71,7 +73,7 @@ class BulkJob(Base):
 
 
 class BulkRow(Base):
-    """One row of an upload. `body` is the final text, until the row's message is stored."""
+    """One row of an upload. `body` and `content_variables` are final, and there until its message is stored."""
 
     __tablename__ = "job_rows"
 
@@ -81,6 +83,7 @@ class BulkRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     to: Mapped[str | None] = mapped_column(String(64))
     body: Mapped[str | None]
+    content_variables: Mapped[dict[str, Any] | None]
     client_reference: Mapped[str | None] = mapped_column(String(255))
     reason: Mapped[str | None] = mapped_column(String(32))
     column: Mapped[str | None] = mapped_column(String(64))

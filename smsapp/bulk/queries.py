@@ -14,6 +14,7 @@ from smsapp.bulk.draft import JobDraft
 from smsapp.bulk.models import BulkJob
 from smsapp.bulk.rows import RowState, RowTotals
 from smsapp.db.pages import Page, page_before
+from smsapp.messages.content import without_variables
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
 
@@ -53,6 +54,8 @@ def add(session: Session, job_id: UUID, draft: JobDraft, *, now: datetime) -> No
         "state": JobState.UPLOADING.value,
         # Its rows hold the text, for as long as they need it; nothing else needs it.
         "body": "" if draft.sensitive else draft.body,
+        "media_urls": draft.pattern.media_urls,
+        "options": without_variables(draft.pattern.options) if draft.sensitive else draft.pattern.options,
         "template": draft.template_name,
         "template_version": draft.template_version,
         "sender": draft.sender,

@@ -51,6 +51,7 @@ def insert(session: Session, job_id: UUID, rows: Sequence[CheckedRow], *, first:
                 "state": row.state.value,
                 "to": row.to,
                 "body": row.body,
+                "content_variables": row.content_variables,
                 "client_reference": row.client_reference,
                 "reason": row.reason,
                 "column": row.column,
@@ -97,6 +98,7 @@ def settle(session: Session, job_id: UUID, settled: Sequence[SettledRow]) -> Non
             message_id=bindparam("b_message_id"),
             reason=bindparam("b_reason"),
             body=None,
+            content_variables=None,
         )
     )
     session.connection().execute(
@@ -116,7 +118,9 @@ def settle(session: Session, job_id: UUID, settled: Sequence[SettledRow]) -> Non
 def cancel_waiting(session: Session, job_id: UUID) -> int:
     """Cancel every row that is not a message yet; return how many there were."""
     statement = update(_ROWS).where(_ROWS.c.job_id == job_id, _WAITING)
-    canceled = session.connection().execute(statement.values(state=RowState.CANCELED.value, body=None))
+    canceled = session.connection().execute(
+        statement.values(state=RowState.CANCELED.value, body=None, content_variables=None)
+    )
     return int(canceled.rowcount)
 
 

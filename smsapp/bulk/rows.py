@@ -9,12 +9,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
-from smsapp.messages.segments import MAX_BODY_CHARS, measure
+from smsapp.bulk.draft import RowPattern
+from smsapp.messages.content import CONTENT_VARIABLES, Content, value_fault
+from smsapp.messages.segments import MAX_BODY_CHARS
 from smsapp.recipients.identity import identity
-from smsapp.recipients.phone import PHONE_FAULTS, InvalidPhoneNumber, Recipient, parse_recipient
+from smsapp.recipients.phone import PHONE_FAULTS, WHATSAPP, InvalidPhoneNumber, Recipient, parse_recipient
 from smsapp.sending.prices import ANYWHERE
-from smsapp.templates.rules import FILLING_FAULTS, MISSING_VALUE, TEXT_TOO_LONG, MissingValue, Template
-from smsapp.text import normalize
+from smsapp.templates.rules import FILLING_FAULTS, MISSING_VALUE, TEXT_TOO_LONG, MissingValue
+from smsapp.text import is_blank
 from smsapp.uploads.rows import MAX_ROWS, RawRow, UnreadableUpload
 
 MAX_REFERENCE_CHARS = 255
@@ -55,6 +57,7 @@ class CheckedRow:
     state: RowState
     to: str | None
     body: str | None = None
+    content_variables: dict[str, str] | None = None
     segments: int = 0
     client_reference: str | None = None
     region: str | None = None
@@ -63,7 +66,7 @@ class CheckedRow:
 
     def refused(self, state: RowState, reason: str) -> "CheckedRow":
         """Return the row marked as not to be sent."""
-        return replace(self, state=state, reason=reason, body=None, segments=0)
+        return replace(self, state=state, reason=reason, body=None, content_variables=None, segments=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,9 @@ class SettledRow:
     reason: str | None = None
 
 
-def check_rows(rows: Iterable[RawRow], template: Template, *, allow_duplicates: bool) -> Iterator[CheckedRow]:
+def check_rows(
+    rows: Iterable[RawRow], pattern: RowPattern, *, allow_duplicates: bool
+) -> Iterator[CheckedRow]:
     """Yield each row checked, in order.
 
     Raises:
@@ -103,17 +108,21 @@ def check_rows(rows: Iterable[RawRow], template: Template, *, allow_duplicates: 
             raise UnreadableUpload(
                 "too_many_rows", f"A job has at most {MAX_ROWS:,} rows; send several jobs."
             )
-        checked = _check(raw, template)
+        checked = _check(raw, pattern)
         if checked.state is RowState.WAITING and not allow_duplicates:
-            mark = hashlib.blake2b(
-                f"{identity(checked.to or '')}\0{checked.body}".encode(), digest_size=16
-            ).digest()
+            mark = _mark(checked)
             if mark in seen:
                 checked = _refused(raw, RowState.DUPLICATE, "repeated")
             seen.add(mark)
         yield checked
     if not count:
         raise UnreadableUpload("no_rows", "There are no rows.")
+
+
+def _mark(row: CheckedRow) -> bytes:
+    """Return what two rows have in common that say the same to the same phone."""
+    said = [row.body or "", *map("\0".join, sorted((row.content_variables or {}).items()))]
+    return hashlib.blake2b("\0".join([identity(row.to or ""), *said]).encode(), digest_size=16).digest()
 
 
 def explain_row(reason: str, column: str | None) -> str:
@@ -124,9 +133,9 @@ def explain_row(reason: str, column: str | None) -> str:
     return FILLING_FAULTS.get(reason) or _SENTENCES.get(reason, "Cannot be sent.")
 
 
-def _check(raw: RawRow, template: Template) -> CheckedRow:
+def _check(raw: RawRow, pattern: RowPattern) -> CheckedRow:
     try:
-        return _well_formed(raw, template)
+        return _well_formed(raw, pattern)
     except InvalidPhoneNumber as error:
         return _refused(raw, RowState.FAULTY, error.reason, TO)
     except MissingValue as error:
@@ -135,25 +144,44 @@ def _check(raw: RawRow, template: Template) -> CheckedRow:
         return _refused(raw, RowState.FAULTY, fault.reason, fault.column)
 
 
-def _well_formed(raw: RawRow, template: Template) -> CheckedRow:
+def _well_formed(raw: RawRow, pattern: RowPattern) -> CheckedRow:
     if raw.fault:
         raise _FaultyRow(raw.fault, raw.column)
     if any(_UNSENDABLE.search(cell) for cell in raw.cells.values()):
         raise _FaultyRow("bad_character")
     recipient = _recipient(raw.cells.get(TO, ""))
-    body = template.render(raw.cells)
-    if len(body) > MAX_BODY_CHARS:
-        raise _FaultyRow(TEXT_TOO_LONG)
+    content = pattern.fill(raw.cells)
+    _check_content(content, pattern, recipient)
     reference = raw.cells.get(REFERENCE) or None
     if reference and len(reference) > MAX_REFERENCE_CHARS:
         raise _FaultyRow("too_long", REFERENCE)
     return CheckedRow(
-        raw.line, RowState.WAITING, recipient.e164, body, measure(body).segments, reference, recipient.region
+        raw.line,
+        RowState.WAITING,
+        recipient.e164,
+        content.body,
+        content.options.get(CONTENT_VARIABLES) if content.options else None,
+        content.measure.segments,
+        reference,
+        recipient.region,
     )
 
 
+def _check_content(content: Content, pattern: RowPattern, recipient: Recipient) -> None:
+    if len(content.body) > MAX_BODY_CHARS:
+        raise _FaultyRow(TEXT_TOO_LONG)
+    if not content.options:
+        return
+    for name, value in content.options.get(CONTENT_VARIABLES, {}).items():
+        if value_fault(value):
+            raise _FaultyRow("unfit_value", next(iter(pattern.variables[name].names), None))
+    # The sender was checked with the job.
+    if content.options.get("send_as_mms") and recipient.e164.startswith(WHATSAPP):
+        raise _FaultyRow("no_mms", TO)
+
+
 def _recipient(cell: str) -> Recipient:
-    if not normalize(cell).strip():
+    if is_blank(cell):
         raise MissingValue(TO)
     return parse_recipient(cell)
 
@@ -170,12 +198,14 @@ _SENTENCES = MappingProxyType(
     {
         "bad_character": "Contains NUL, or half of a character.",
         "deadline_passed": "Deliver_by was over before it was this row's turn.",
+        "no_mms": "A message to WhatsApp is no MMS, and this job's are sent as MMS.",
         "not_possible": "Is not a possible phone number.",
         "opted_out": "The recipient does not want texts from this sender.",
         "repeated_column": "Is there twice in this row.",
         "repeated": "An earlier row has the same number and the same text.",
         "too_long": "Is too long.",
         "too_many_cells": "Has more cells than there are columns.",
+        "unfit_value": "A variable would have a line break, a tab, more than four spaces in a row, or be too long.",
         "wrong_type": "Must be a string or a whole number.",
     }
 )

@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from smsapp.sending.option_schemas import ONE_TEXT, Body, SendOptions, TextSource
+from smsapp.sending.option_schemas import ONE_CONTENT, Body, ContentSource, SendOptions, Variables
 from smsapp.uploads.rows import MAX_ROWS
 from smsapp.web.fields import CursorOf, Text
 from smsapp.web.inputs import SCHEMA_REF, PlainSchemas
 from smsapp.web.openapi_parts import Document, RoomDocument, UploadCell, csv_body, default_in_words, json_body
 
 
-class JobOptions(SendOptions, TextSource):
-    """What is the same for all rows of a job. Give `body` or `template`."""
+class JobOptions(SendOptions, ContentSource):
+    """What is the same for all rows of a job: what to send, as for one message, and how."""
 
     name: Annotated[Text | None, Field(min_length=1, max_length=255, description="For people.")] = None
     start: Annotated[
@@ -38,6 +38,14 @@ class CsvOptions(JobOptions):
     """
 
     body: Annotated[Body, Field(alias="text")] = None
+    # Of an object each generator of clients would make something else in a query: a parameter for each member, say.
+    content_variables: Annotated[
+        Variables | None,
+        WithJsonSchema(
+            {"type": "string", "contentMediaType": "application/json", "examples": ['{"1": "{{name}}"}']}
+        ),
+        Field(description="What the Content template's variables stand for, as a JSON object."),
+    ] = None
 
 
 class JobListQuery(BaseModel):
@@ -73,7 +81,7 @@ class JobUpload(JobOptions):
                     "rows": [{"to": "+14155552671", "name": "Ada"}],
                 }
             ],
-            **ONE_TEXT,
+            **ONE_CONTENT,
         }
     )
 
@@ -81,7 +89,7 @@ class JobUpload(JobOptions):
 
 
 class JobForm(JobOptions):
-    """A job as a form: its options, with either `body` or `template`, and a CSV file."""
+    """A job as a form: its options, with what to send, and a CSV file."""
 
     model_config = ConfigDict(json_schema_extra={})  # tools cannot choose between forms with files
 
@@ -130,6 +138,15 @@ class JobDocument(BaseModel):
     body: Annotated[
         str | None, Field(description="The text with its placeholders; null for a sensitive one.")
     ]
+    media_urls: list[str] | None
+    content_sid: str | None
+    content_variables: Annotated[
+        dict[str, str] | None, Field(description="With their placeholders; null when sensitive.")
+    ]
+    smart_encoded: bool | None
+    shorten_urls: bool | None
+    send_as_mms: bool | None
+    risk_check: str | None
     template: str | None
     template_version: int | None
     sender: Annotated[str | None, Field(alias="from")]

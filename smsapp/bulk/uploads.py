@@ -7,9 +7,9 @@ from typing import IO, Any, Literal
 
 from pydantic import ValidationError
 
+from smsapp.bulk.draft import RowPattern
 from smsapp.bulk.rows import REFERENCE, TO
 from smsapp.bulk.schemas import CsvOptions, JobOptions
-from smsapp.templates.rules import Template
 from smsapp.uploads.csv_rows import CsvRows
 from smsapp.uploads.json_rows import read_options, read_rows
 from smsapp.uploads.rows import RawRow, UnreadableUpload
@@ -17,15 +17,23 @@ from smsapp.web.inputs import refusal
 from smsapp.web.problems import Fault, ProblemError, invalid_request
 from smsapp.web.uploads import IncomingUpload, YieldingFile
 
+_LISTS = frozenset({"tags", "media_urls"})
+_DOCUMENTS = frozenset({"on_failure", "content_variables"})
+"""Options that are JSON where all options are texts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A whole upload: its options, its rows, and a digest of both."""
+    """A whole upload: its options and its rows.
+
+    `rows_digest` is the same for rows that mean the same; `raw` is what tells two uploads apart byte by byte.
+    """
 
     options: JobOptions
     rows: Iterable[RawRow]
     columns: Sequence[str] | None
-    content: bytes
+    rows_digest: bytes
+    raw: bytes
     options_in: Literal["body", "query"] = "body"
 
     def pointer(self, name: str) -> str:
@@ -34,7 +42,7 @@ class Upload:
             return f"/{name}"
         return f"?{type(self.options).model_fields[name].alias or name}"
 
-    def unused_columns(self, template: Template) -> list[str] | None:
+    def unused_columns(self, pattern: RowPattern) -> list[str] | None:
         """Return the columns that the text does not use; None for JSON, where each row names its own values.
 
         Raises:
@@ -42,11 +50,11 @@ class Upload:
         """
         if self.columns is None:
             return None
-        missing = [name for name in template.placeholders if name not in self.columns]
+        missing = [name for name in pattern.placeholders if name not in self.columns]
         if missing:
             names = ", ".join(missing)
             raise UnreadableUpload("missing_column", f"The text has placeholders without a column: {names}.")
-        return [name for name in self.columns if name not in {TO, REFERENCE, *template.placeholders}]
+        return [name for name in self.columns if name not in {TO, REFERENCE, *pattern.placeholders}]
 
 
 def read_upload(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
@@ -71,20 +79,20 @@ def read_upload(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
 
 def _read_json(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
     _without_query(incoming)
-    digest = incoming.receive(spool)
-    raw = json.dumps(read_options(YieldingFile(spool)))
+    raw = incoming.receive(spool)
+    given, digest = read_options(YieldingFile(spool))
     try:
-        options = JobOptions.model_validate_json(raw, strict=True)
+        options = JobOptions.model_validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
         raise refusal(error, "json") from None
-    return Upload(options, read_rows(spool), None, digest)
+    return Upload(options, read_rows(spool), None, digest, raw)
 
 
 def _read_csv(incoming: IncomingUpload, spool: IO[bytes]) -> Upload:
     options = _options(incoming.query, "query")
     digest = incoming.receive(spool)
     rows = CsvRows(spool, charset=incoming.charset, exported=(TO, REFERENCE))
-    return Upload(options, rows, rows.columns, incoming.query_string + b"\n" + digest, "query")
+    return Upload(options, rows, rows.columns, digest, incoming.query_string + b"\n" + digest, "query")
 
 
 def _read_form(incoming: IncomingUpload) -> Upload:
@@ -95,7 +103,7 @@ def _read_form(incoming: IncomingUpload) -> Upload:
         raise invalid_request(Fault("/file", "required", "This field is required, as a file."))
     rows = CsvRows(form.file, charset=form.charset, exported=(TO, REFERENCE))
     fields = json.dumps(sorted((name, text) for name, texts in form.fields.items() for text in texts))
-    return Upload(options, rows, rows.columns, fields.encode() + b"\n" + form.digest)
+    return Upload(options, rows, rows.columns, form.digest, fields.encode() + b"\n" + form.digest)
 
 
 def _without_query(incoming: IncomingUpload) -> None:
@@ -110,13 +118,15 @@ def _without_query(incoming: IncomingUpload) -> None:
 
 def _options(given: Mapping[str, Sequence[str]], location: str) -> JobOptions:
     values: dict[str, Any] = {
-        name: texts if name == "tags" else texts[0] for name, texts in given.items() if name != "file"
+        name: texts if name in _LISTS else texts[0] for name, texts in given.items() if name != "file"
     }
-    repeated = [name for name, texts in given.items() if len(texts) > 1 and name in values and name != "tags"]
+    repeated = [
+        name for name, texts in given.items() if len(texts) > 1 and name in values and name not in _LISTS
+    ]
     if repeated:
         raise invalid_request(Fault(f"?{repeated[0]}", "repeated", "Give this parameter once."))
-    if "on_failure" in values:
-        values["on_failure"] = _decoded(values["on_failure"])
+    for name in _DOCUMENTS & values.keys():
+        values[name] = _decoded(values[name])
     kind = CsvOptions if location == "query" and "text" in values else JobOptions
     try:
         return kind.model_validate(values)

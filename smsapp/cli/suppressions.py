@@ -20,7 +20,7 @@ from smsapp.suppressions.rules import EVERY_SENDER
 from smsapp.uploads.csv_rows import CsvRows
 from smsapp.uploads.rows import UnreadableUpload
 
-_note = click.option("--note", required=True, help="The reason, which is recorded.")
+_note = click.option("--note", help="The reason, which is recorded.")
 
 
 @click.group()
@@ -49,7 +49,7 @@ def suppressions_list(recipient: str | None, limit: int) -> None:
 @click.argument("recipient")
 @click.option("--sender", help="A sender or a Messaging Service's SID.  [default: every sender]")
 @_note
-def suppressions_add(recipient: str, sender: str | None, note: str) -> None:
+def suppressions_add(recipient: str, sender: str | None, note: str | None) -> None:
     """Stop texting a recipient."""
     try:
         scope = parse_scope(sender or "")
@@ -62,7 +62,7 @@ def suppressions_add(recipient: str, sender: str | None, note: str) -> None:
 @suppressions.command("lift")
 @click.argument("name")
 @_note
-def suppressions_lift(name: str, note: str) -> None:
+def suppressions_lift(name: str, note: str | None) -> None:
     """Allow a recipient to be texted again; only a START from them lifts Twilio's own block."""
     wanted = parse_id(name, "sup")
     try:

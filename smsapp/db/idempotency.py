@@ -5,7 +5,7 @@ The answer is stored in the transaction of the request's effect, so neither exis
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,16 +31,27 @@ class IdempotencyKeyReusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A request that may be retried: its API key, the Idempotency-Key, and a digest of its content."""
+    """A request that may be retried: its API key, the Idempotency-Key, and a digest of what it means.
+
+    `raw` is what earlier versions made the digest of, the bytes of the request; None for requests that they did not
+    have. They are needed until the last digest of that kind has expired, 48 hours after the update.
+    """
 
     api_key_id: UUID
     key: str
     request_sha256: str
+    raw: bytes | None = field(default=None, repr=False)
 
     @property
     def identity(self) -> Identity:
         """Return what must be unique."""
         return self.api_key_id, self.key
+
+    def repeats(self, request_sha256: str) -> bool:
+        """Return whether this digest is of the same request."""
+        if request_sha256 == self.request_sha256:
+            return True
+        return self.raw is not None and request_sha256 == hashlib.sha256(self.raw).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +62,18 @@ class Answered:
     replayed: bool
 
 
-def identify(api_key_id: UUID, key: str | None, path: str, content: bytes) -> IdempotentRequest | None:
-    """Return what identifies a retry of a request; None when it has no key."""
+def identify(
+    api_key_id: UUID, key: str | None, path: str, meaning: bytes, *, raw: bytes | None = None
+) -> IdempotentRequest | None:
+    """Return what identifies a retry of a request; None when it has no key.
+
+    `meaning` is the same for all requests that mean the same; `raw` is the request as it came.
+    """
     if key is None:
         return None
-    digest = hashlib.sha256(path.encode() + b"\n" + content).hexdigest()
-    return IdempotentRequest(api_key_id, key, digest)
+    start = path.encode() + b"\n"
+    digest = hashlib.sha256(start + meaning).hexdigest()
+    return IdempotentRequest(api_key_id, key, digest, None if raw is None else start + raw)
 
 
 def answer_once(
@@ -126,7 +143,7 @@ def recall(session: Session, request: IdempotentRequest) -> Answered | None:
     kept = session.get(IdempotencyKey, request.identity)
     if kept is None:
         return None
-    if kept.request_sha256 != request.request_sha256:
+    if not request.repeats(kept.request_sha256):
         raise IdempotencyKeyReusedError
     return Answered(kept.answer, replayed=True)
 

@@ -54,7 +54,7 @@ class FastPathSends:
             return None
         request_id = begin(request.fields.get("x-request-id", ""))
         try:
-            idempotent = identify_text(caller, key, request.body)
+            idempotent = identify_text(caller, key, data, request.body)
             sent = self._endpoint.take(data, RequestContext(caller, request_id, idempotent))
         except Exception as error:  # noqa: BLE001 - Flask's handlers map each one, and log unexpected ones
             return self._failed(error, caller, request_id, began)

@@ -9,6 +9,7 @@ from smsapp.breakers import queries as breakers
 from smsapp.breakers.queries import ParkedScope
 from smsapp.ids import public_id, public_job_id
 from smsapp.messages.carrier_time import latency_s
+from smsapp.messages.content import shown_options
 from smsapp.messages.error_document import error_document, failure_of
 from smsapp.messages.explain import explain_parked, explain_status
 from smsapp.messages.models import Message, MessageEvent
@@ -56,6 +57,7 @@ def message_view(
         "sensitive": message.sensitive,
         "redacted_at": optional_rfc3339(message.redacted_at),
         "media_urls": message.media_urls,
+        **shown_options(message.options, sensitive=message.sensitive),
         "client_reference": message.client_reference,
         "tags": message.tags,
         "job_id": public_job_id(message.job_id) if message.job_id else None,

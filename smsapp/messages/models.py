@@ -29,7 +29,8 @@ class Message(Base):
     `due_at` is when a worker must next act on the message: its next attempt while pending, the end of its lease while
     submitting, the next poll of Twilio later; NULL when nothing is left to do. `version` counts its history entries,
     and every change compares and sets it. `deadline_at` equals `deliver_by` until that deadline has passed and was
-    processed. `redact_at` is when to check next whether a sensitive text can be removed; its body is empty once it was.
+    processed. `redact_at` is when to check next whether a sensitive text can be removed; `messages.content` says how a
+    row tells that it was, and what `options` has: NULL for most messages.
     """
 
     __tablename__ = "messages"
@@ -41,6 +42,7 @@ class Message(Base):
     messaging_service_sid: Mapped[str | None] = mapped_column(String(34))
     body: Mapped[str]
     media_urls: Mapped[list[str] | None]
+    options: Mapped[dict[str, Any] | None]
     client_reference: Mapped[str | None] = mapped_column(String(255))
     tags: Mapped[list[str] | None]
     callback_url: Mapped[str | None]

@@ -18,6 +18,7 @@ class _Columns(NamedTuple):
     messaging_service_sid: str | None
     body: str
     media_urls: list[str] | None
+    options: dict[str, Any] | None
     client_reference: str | None
     tags: list[str] | None
     callback_url: str | None

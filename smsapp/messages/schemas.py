@@ -58,6 +58,17 @@ class Message(BaseModel):
         datetime | None, Field(description="Since when a sensitive text is gone here and at Twilio.")
     ]
     media_urls: list[str] | None
+    content_sid: Annotated[
+        str | None, Field(description="The Content template at Twilio that it is made of.")
+    ]
+    content_variables: Annotated[
+        dict[str, str] | None,
+        Field(description="What the template's variables stand for; null when sensitive."),
+    ]
+    smart_encoded: bool | None
+    shorten_urls: bool | None
+    send_as_mms: bool | None
+    risk_check: Annotated[str | None, Field(description="`enable` or `disable`.")]
     client_reference: str | None
     tags: list[str] | None
     job_id: Annotated[str | None, Field(description="The job that it is part of.")]

@@ -19,7 +19,7 @@ from smsapp.messages.fold import MessageState, Source
 from smsapp.messages.models import FormerSid, Message, MessageEvent
 from smsapp.messages.queries import STATE_COLUMNS, state_of
 from smsapp.messages.status import Status
-from smsapp.reconciliation.rules import fold_body
+from smsapp.reconciliation.rules import Sought
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 _EVENTS: Table = MessageEvent.__table__  # type: ignore[assignment]
@@ -34,15 +34,16 @@ class DuplicateCandidate:
     status: Status
     to: str
     sender: str | None
-    body: str
+    sought: Sought
     on_unconfirmed: str
     claimed_at: datetime
 
 
 def duplicate_candidates(session: Session, message_id: UUID) -> list[DuplicateCandidate]:
-    """Return the message and its duplicates (same text to the same number) whose SID is not known.
+    """Return the message and its duplicates, whose SID is not known: one message at Twilio may be any of them.
 
-    The same text is one that Twilio may have made the same of both.
+    They went to the same number with the same text, after all that Twilio may change; of a Content template we do not
+    know the text.
     """
     me = _MESSAGES.alias("me")
     claimed_at = (
@@ -57,6 +58,8 @@ def duplicate_candidates(session: Session, message_id: UUID) -> list[DuplicateCa
             _MESSAGES.c.to,
             _MESSAGES.c.sender,
             _MESSAGES.c.body,
+            _MESSAGES.c.media_urls,
+            _MESSAGES.c.options,
             _MESSAGES.c.on_unconfirmed,
             func.coalesce(claimed_at, _MESSAGES.c.created_at, type_=_MESSAGES.c.created_at.type).label(
                 "claimed_at"
@@ -69,12 +72,18 @@ def duplicate_candidates(session: Session, message_id: UUID) -> list[DuplicateCa
     )
     found = [
         DuplicateCandidate(
-            row.id, Status(row.status), row.to, row.sender, row.body, row.on_unconfirmed, row.claimed_at
+            row.id,
+            Status(row.status),
+            row.to,
+            row.sender,
+            Sought.of(row.body, row.media_urls, row.options),
+            row.on_unconfirmed,
+            row.claimed_at,
         )
         for row in session.execute(query)
     ]
-    texts = {fold_body(each.body) for each in found if each.id == message_id}
-    return [each for each in found if fold_body(each.body) in texts]
+    mine = [each.sought for each in found if each.id == message_id]
+    return [each for each in found if any(each.sought.competes_with(sought) for sought in mine)]
 
 
 def last_steps(session: Session, ids: Iterable[UUID]) -> dict[UUID, tuple[str | None, int | None]]:

@@ -1,9 +1,14 @@
-"""Recognize our text in what Twilio lists: it may have prefixed, trimmed or re-encoded the body."""
+"""Recognize our text in what Twilio lists: it may have prefixed, trimmed, re-encoded or written the body itself."""
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from smsapp.messages.content import CONTENT_SID
 from smsapp.text import normalize
+from smsapp.twilio.smart_encoding import SMART_ENCODING
 
 _TRIAL_PREFIX = "Sent from your Twilio trial account -"
 """What Twilio puts before each body of a trial account."""
@@ -20,14 +25,68 @@ _LOOKALIKES = {
     "!": "\u01c3",
 }
 _TO_ASCII = str.maketrans({each: plain for plain, others in _LOOKALIKES.items() for each in others})
-"""Smart Encoding replaces characters by look-alikes of GSM-7 (https://www.twilio.com/docs/messaging/services); the list
-is Twilio's to change, so we compare texts with all look-alikes made equal, on both sides."""
+"""Look-alikes besides those of Smart Encoding. Its list is Twilio's to change, so we compare texts with all look-alikes
+made equal, on both sides."""
 
 _SPACES = re.compile(r"\s+")
 
 
+_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a message of ours looks like in Twilio's list. A Content template's text is not known: `body` is None."""
+
+    body: str | None
+    has_media: bool = False
+    shortens: bool = False
+
+    @classmethod
+    def of(cls, body: str, media_urls: list[str] | None, options: Mapping[str, Any] | None) -> "Sought":
+        """Return what a message with this content looks like."""
+        if not options:
+            return cls(body, bool(media_urls))
+        unknown = bool(options.get(CONTENT_SID))
+        return cls(None if unknown else body, bool(media_urls), bool(options.get("shorten_urls")))
+
+    def is_exactly(self, body: str | None) -> bool:
+        """Return whether a body is ours, unchanged."""
+        return bool(self.body) and self.body == body
+
+    def is_like(self, body: str | None, num_media: int) -> bool:
+        """Return whether Twilio may have made a message with this body of ours.
+
+        Media without a text are like any media without a text. Any text may be that of a Content template, which is why
+        those are looked for last.
+        """
+        if self.body is None:
+            return bool(body or num_media)
+        if not self.body:
+            return not body and num_media > 0 and self.has_media
+        return body is not None and (
+            _folded(body, shortens=self.shortens) == _folded(self.body, shortens=self.shortens)
+        )
+
+    def may_be(self, body: str | None, num_media: int) -> bool:
+        """Return whether a message with this body may be ours; a redacted one may be anything."""
+        return not body or self.is_like(body, num_media)
+
+    def competes_with(self, other: "Sought") -> bool:
+        """Return whether one message at Twilio may be either of the two."""
+        if self.body is None or other.body is None:
+            return True
+        shortens = self.shortens or other.shortens
+        return _folded(self.body, shortens=shortens) == _folded(other.body, shortens=shortens)
+
+
+def _folded(body: str, *, shortens: bool) -> str:
+    return fold_body(_LINK.sub("http:", body) if shortens else body)
+
+
 def fold_body(body: str) -> str:
     """Return a body without what Twilio may change in it; two that differ in more are two texts."""
-    plain = unicodedata.normalize("NFKC", normalize(body)).translate(_TO_ASCII)
+    plain = normalize(body.translate(SMART_ENCODING))
+    plain = unicodedata.normalize("NFKC", plain).translate(_TO_ASCII)
     plain = _SPACES.sub(" ", plain).strip()
     return plain.removeprefix(_TRIAL_PREFIX).strip()

@@ -2,8 +2,8 @@
 
 A create is not idempotent and takes no idempotency key: after a lost response, sending again may send twice
 (https://www.twilio.com/docs/api/errors/20500). So we list Twilio's messages to that number and match them by body, as
-far as Twilio leaves it alone, and time, leaving out those that belong to other messages. A callback, which carries our
-id, may settle the question earlier.
+far as we know it and Twilio leaves it alone, and time, leaving out those that belong to other messages. A callback,
+which carries our id, may settle the question earlier.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from smsapp.pacing.wake_senders import wake_senders
 from smsapp.recipients.phone import address
 from smsapp.reconciliation import queries
 from smsapp.reconciliation.queries import DuplicateCandidate
-from smsapp.reconciliation.rules import fold_body
+from smsapp.reconciliation.rules import Sought
 from smsapp.reconciliation.take_new import take_new
 from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.error_codes import OwnCode
@@ -158,39 +158,38 @@ def _match(
 
     Identical texts to one number are distinguished by time: in order of submission, each lost one is matched with the
     earliest unbound record in its time window; those whose body is exactly ours first, then those that Twilio may have
-    made of it. Of several different texts that it may have made of ours, none is.
+    made of it, and last, for a Content template, whatever text is left. Of several different texts that it may have
+    made of ours, none is.
     """
     bound = queries.bound_sids(session, [found.sid for found in listed])
     dated = [(found.created_at, found) for found in listed if found.created_at and found.sid not in bound]
     free = [found for _, found in sorted(dated, key=lambda item: (item[0], item[1].sid))]
     matched: dict[UUID, TwilioMessage] = {}
-    for is_ours in (_is_exactly, _is_made_of):
+    for is_ours in (_is_exactly, _is_text_of, _is_template_of):
         for candidate in sorted(duplicates, key=lambda candidate: (candidate.claimed_at, candidate.id)):
             fitting = [
-                each
-                for each in free
-                if _fits(candidate, each, longest) and is_ours(candidate.body, each.body)
+                each for each in free if _fits(candidate, each, longest) and is_ours(candidate.sought, each)
             ]
             if candidate.id not in matched and len({each.body for each in fitting}) == 1:
                 matched[candidate.id] = fitting[0]
                 free.remove(fitting[0])
     found = matched.get(mine.id)
-    doubtful = any(_fits(mine, each, longest) and _may_be(mine.body, each.body) for each in free)
+    doubtful = any(
+        _fits(mine, each, longest) and mine.sought.may_be(each.body, each.num_media) for each in free
+    )
     return _Match(found, doubtful=found is None and doubtful)
 
 
-def _is_exactly(ours: str, theirs: str | None) -> bool:
-    return ours == theirs
+def _is_exactly(ours: Sought, theirs: TwilioMessage) -> bool:
+    return ours.is_exactly(theirs.body)
 
 
-def _is_made_of(ours: str, theirs: str | None) -> bool:
-    """Return whether Twilio may have made their body of ours."""
-    return theirs is not None and fold_body(ours) == fold_body(theirs)
+def _is_text_of(ours: Sought, theirs: TwilioMessage) -> bool:
+    return ours.body is not None and ours.is_like(theirs.body, theirs.num_media)
 
 
-def _may_be(ours: str, theirs: str | None) -> bool:
-    """Return whether their body may be ours; a redacted one may be anything."""
-    return not theirs or _is_made_of(ours, theirs)
+def _is_template_of(ours: Sought, theirs: TwilioMessage) -> bool:
+    return ours.body is None and ours.is_like(theirs.body, theirs.num_media)
 
 
 def _fits(candidate: DuplicateCandidate, found: TwilioMessage, longest: timedelta) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Table, and_, bindparam, select, text, update
 from sqlalchemy.orm import Session
 
+from smsapp.messages.content import is_removed, removed
 from smsapp.messages.models import HANDED_OVER_AND_SENSITIVE, FormerSid, Message
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
@@ -24,10 +25,17 @@ def due(session: Session, *, now: datetime, limit: int) -> Sequence[UUID]:
 
 
 def empty(session: Session, ids: Sequence[UUID]) -> None:
-    """Empty these messages' bodies; from now on an empty body means that it was removed."""
-    if ids:
-        wanted = and_(_MESSAGES.c.id.in_(ids), _MESSAGES.c.body != "")
-        session.execute(update(_MESSAGES).where(wanted).values(body=""))
+    """Empty these messages' bodies and remove the variables of their Content templates, once."""
+    columns = (_MESSAGES.c.id, _MESSAGES.c.body, _MESSAGES.c.media_urls, _MESSAGES.c.options)
+    found = session.execute(select(*columns).where(_MESSAGES.c.id.in_(ids))).all() if ids else ()
+    rows = [
+        {"b_id": row.id, "b_options": removed(row.media_urls, row.options)}
+        for row in found
+        if not is_removed(row.body, row.media_urls, row.options)
+    ]
+    if rows:
+        statement = update(_MESSAGES).where(_MESSAGES.c.id == bindparam("b_id"))
+        session.connection().execute(statement.values(body="", options=bindparam("b_options")), rows)
 
 
 def sids(session: Session, current: Mapping[UUID, str | None]) -> dict[str, UUID]:

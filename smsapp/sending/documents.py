@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from smsapp.messages.content import shown_options
 from smsapp.messages.segments import find_offenders
 from smsapp.sending.draft import Draft
 from smsapp.sending.preview import Preview
@@ -11,7 +12,8 @@ from smsapp.times import optional_rfc3339
 
 def dry_run_view(draft: Draft, preview: Preview) -> dict[str, Any]:
     """Return the result of a dry run as callers see it."""
-    measure, price = draft.measure, preview.price
+    content, price = draft.content, preview.price
+    measure = content.measure
     return {
         "dry_run": True,
         "verdict": worst(preview.findings),
@@ -29,7 +31,9 @@ def dry_run_view(draft: Draft, preview: Preview) -> dict[str, Any]:
         "country": draft.recipient.region,
         "from": draft.sender,
         "messaging_service_sid": draft.messaging_service_sid,
-        "body": None if draft.sensitive else draft.body,
+        "body": None if draft.sensitive or content.content_sid else content.body,
+        "media_urls": content.media_urls,
+        **shown_options(content.options, sensitive=draft.sensitive),
         "encoding": measure.encoding,
         "segments": measure.segments,
         "units": measure.units,
@@ -41,7 +45,7 @@ def dry_run_view(draft: Draft, preview: Preview) -> dict[str, Any]:
                 "code_point": f"U+{ord(offender.character):04X}",
                 "positions": list(offender.positions),
             }
-            for offender in find_offenders(draft.body)
+            for offender in (find_offenders(content.body) if measure.offenders else ())
         ],
         "price": price
         and {

@@ -1,11 +1,13 @@
 """A validated send request, before it becomes a message."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from smsapp.messages.segments import Measure
+from smsapp.lifecycle.failure_plan import parse_plan
+from smsapp.messages.content import Content, ContentFault, route_fault
 from smsapp.queue.lanes import Lane
 from smsapp.recipients.phone import Recipient
 from smsapp.recipients.quiet_hours import held_until
@@ -39,6 +41,24 @@ def time_fault(send_at: datetime | None, deliver_by: datetime | None, now: datet
     return None
 
 
+def content_fault(
+    content: Content, sender: str | None, service: str | None, to: str, on_failure: Mapping[str, Any] | None
+) -> ContentFault | None:
+    """Return which option cannot be met by the first attempt or by one that the failure plan may make; None if all can.
+
+    `to` may be blank: any number.
+    """
+    if not content.options:
+        return None
+    fault = route_fault(content.options, sender, service, to)
+    steps = parse_plan(on_failure).steps if on_failure else ()
+    for number, step in enumerate(steps, start=1):
+        if fault is None and step.readdresses:
+            later = route_fault(content.options, step.sender, step.messaging_service_sid, to)
+            fault = later and replace(later, sentence=f"Step {number} of on_failure: {later.sentence}")
+    return fault
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A valid send request. `sender` and `messaging_service_sid` are in Twilio's form, and at least one is set.
@@ -49,10 +69,8 @@ class Draft:
     recipient: Recipient
     sender: str | None
     messaging_service_sid: str | None
-    body: str
-    measure: Measure
+    content: Content
     api_key_id: UUID
-    media_urls: list[str] | None = None
     client_reference: str | None = None
     tags: list[str] | None = None
     callback_url: str | None = None

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from smsapp.db.idempotency import Answered, IdempotentRequest, find_answer, identify
+from smsapp.messages.content import compose
 from smsapp.messages.documents import message_view
-from smsapp.messages.segments import measure
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.lanes import Lane
 from smsapp.runtime import Runtime
@@ -18,7 +18,7 @@ from smsapp.sending.accept import (
 )
 from smsapp.sending.backpressure import Backpressure
 from smsapp.sending.documents import dry_run_view
-from smsapp.sending.draft import Draft
+from smsapp.sending.draft import Draft, content_fault
 from smsapp.sending.preview import preview_message
 from smsapp.sending.schemas import SendRequest
 from smsapp.sending.sender_pool import sender_for
@@ -27,7 +27,7 @@ from smsapp.templates.fill import filled_text
 from smsapp.web.auth import Caller
 from smsapp.web.consumer_urls import checked_url
 from smsapp.web.problems import Fault, ProblemError, invalid_request
-from smsapp.web.request_context import RequestContext
+from smsapp.web.request_context import RequestContext, meaning
 from smsapp.web.responses import answer_headers
 
 PATH = "/sms/send"
@@ -43,9 +43,11 @@ class Sent:
     headers: Mapping[str, str]
 
 
-def identify_text(caller: Caller, key: str | None, body: bytes) -> IdempotentRequest | None:
+def identify_text(
+    caller: Caller, key: str | None, data: SendRequest, body: bytes
+) -> IdempotentRequest | None:
     """Return what identifies a retry of a send request, None without a key. `body` is the raw request body."""
-    return identify(caller.key_id, key, PATH, body)
+    return identify(caller.key_id, key, PATH, meaning(data), raw=body) if key else None
 
 
 class SendEndpoint:
@@ -105,15 +107,16 @@ class SendEndpoint:
     def _draft(self, data: SendRequest, context: RequestContext) -> Draft:
         settings = self._rt.settings
         sender, service = sender_for(settings, data.to.e164, data.sender, data.messaging_service_sid)
-        body = self._text(data)
+        content = compose(self._text(data), data.media_urls, data.options)
+        fault = content_fault(content, sender, service, data.to.e164, data.plan)
+        if fault:
+            raise invalid_request(Fault(f"/{fault.field}", fault.code, fault.sentence))
         return Draft(
             recipient=data.to,
             sender=sender,
             messaging_service_sid=service,
-            body=body,
-            measure=measure(body),
+            content=content,
             api_key_id=context.caller.key_id,
-            media_urls=data.media_urls,
             client_reference=data.client_reference,
             tags=data.tags,
             callback_url=checked_url(settings, data.callback_url, "/callback_url"),

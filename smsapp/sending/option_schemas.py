@@ -1,32 +1,67 @@
 """What a request to send one text and one to send many have in common."""
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from smsapp.config import Settings
 from smsapp.lifecycle.schemas import FailurePlan
+from smsapp.messages.content import (
+    CONTENT_SID,
+    CONTENT_VARIABLES,
+    MAX_VALUE_CHARS,
+    MAX_VARIABLES,
+    NAME_PATTERN,
+    OPTION_NAMES,
+    SID_PATTERN,
+    Options,
+    conflict,
+    is_missing,
+    value_fault,
+)
 from smsapp.messages.segments import MAX_BODY_CHARS
 from smsapp.templates.schemas import TemplateName, TemplateVersion
-from smsapp.web.fields import QuietSpan, Sender, Tag, Text, Time, Url
+from smsapp.text import BLANK
+from smsapp.web.fields import QuietSpan, Sender, Tag, Text, Time, Url, VisibleText
 
-_OF_TEMPLATE = ("template", "template_version", "values")
-ONE_TEXT: dict[str, JsonValue] = {
+_VARIABLE_NAME = re.compile(NAME_PATTERN)
+_OF_TEMPLATE: dict[str, JsonValue] = {name: {"type": "null"} for name in ("template_version", "values")}
+_NO_TEXT: dict[str, JsonValue] = {"body": {"type": "null"}}
+ONE_CONTENT: dict[str, JsonValue] = {
     "if": {"required": ["template"], "properties": {"template": {"type": "string"}}},
-    "then": {"properties": {"body": {"type": "null"}}},
+    "then": {
+        "properties": {**_NO_TEXT, CONTENT_SID: {"type": "null"}, CONTENT_VARIABLES: {"type": "null"}},
+    },
     "else": {
-        "required": ["body"],
-        "properties": {"body": {"type": "string"}, **{name: {"type": "null"} for name in _OF_TEMPLATE}},
+        "properties": _OF_TEMPLATE,
+        "if": {"required": [CONTENT_SID], "properties": {CONTENT_SID: {"type": "string"}}},
+        "then": {"properties": {**_NO_TEXT, "media_urls": {"type": "null"}}},
+        "else": {
+            "properties": {CONTENT_VARIABLES: {"type": "null"}},
+            "anyOf": [
+                {"required": ["body"], "properties": {"body": {"type": "string"}}},
+                {"required": ["media_urls"], "properties": {"media_urls": {"type": "array"}}},
+            ],
+        },
     },
 }
-"""The rules of `TextSource` as JSON Schema; with `oneOf`, generators of clients forget all other properties."""
+"""The rules of `ContentSource` as JSON Schema; with `oneOf`, generators of clients forget all other properties."""
 
 _T = TypeVar("_T")
 
 
 Body = Annotated[
-    Text | None,
+    VisibleText | None,
     Field(
         min_length=1,
         max_length=MAX_BODY_CHARS,
@@ -36,38 +71,117 @@ Body = Annotated[
 ]
 
 
-def with_a_template(value: _T, info: ValidationInfo) -> _T:
-    """Return a value that makes sense with a template only, when there is one."""
-    if value is not None and info.data.get("template", "") is None:
-        raise ValueError("is for a template, and there is none")
+def _named(value: dict[str, str]) -> dict[str, str]:
+    if not all(_VARIABLE_NAME.fullmatch(name) for name in value):
+        raise ValueError("must have names of letters, digits, underscores, dots and hyphens only")
     return value
 
 
-class TextSource(BaseModel):
-    """Where the words come from: `body` or `template`."""
+def _fit(value: str) -> str:
+    if fault := value_fault(value):
+        raise ValueError(fault)
+    return value
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={**ONE_TEXT})
+
+VariableValue = Annotated[
+    Text,
+    AfterValidator(_fit),
+    Field(
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": MAX_VALUE_CHARS,
+            "pattern": rf"^[^\x00\t\n\r]*[^{BLANK}][^\x00\t\n\r]*$",
+        }
+    ),
+]
+Variables = Annotated[
+    dict[str, VariableValue],
+    AfterValidator(_named),
+    Field(
+        min_length=1,
+        max_length=MAX_VARIABLES,
+        description="What the Content template's variables stand for. Those of a job may have a `{{placeholder}}` for "
+        "each column that they use.",
+        examples=[{"1": "Ann"}],
+        json_schema_extra={
+            "minProperties": 1,
+            "maxProperties": MAX_VARIABLES,
+            "propertyNames": {"pattern": NAME_PATTERN},
+        },
+    ),
+]
+
+
+def beside(value: _T, info: ValidationInfo) -> _T:
+    """Return a member's value, if the member may stand with those before it."""
+    fault = conflict(info.field_name or "", info.data) if value is not None else None
+    if fault:
+        raise ValueError(fault)
+    return value
+
+
+class ContentSource(BaseModel):
+    """What to send: `body`, `media_urls` or both; a `template` instead of `body`; or a `content_sid`.
+
+    `smsapp.messages.content` decides what goes together.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={**ONE_CONTENT})
 
     template: Annotated[TemplateName | None, Field(description="A stored template instead of `body`.")] = None
     template_version: Annotated[
         TemplateVersion | None, Field(description="One of its versions; without it, the newest.")
     ] = None
+    content_sid: Annotated[
+        str | None,
+        Field(
+            pattern=SID_PATTERN,
+            description="A Content template at Twilio, as WhatsApp needs; instead of text and media.",
+        ),
+    ] = None
+    content_variables: Variables | None = None
+    media_urls: Annotated[
+        list[Url] | None,
+        Field(min_length=1, max_length=10, description="Makes it an MMS, with or without a text."),
+    ] = None
     body: Body = None
+    smart_encoded: Annotated[
+        bool | None,
+        Field(
+            description="Have Twilio replace characters such as curly quotes by those of GSM-7, if then all are; "
+            "segments are counted so."
+        ),
+    ] = None
+    shorten_urls: Annotated[
+        bool | None,
+        Field(description="Have Twilio shorten the links; needs a Messaging Service that is set up for it."),
+    ] = None
+    send_as_mms: Annotated[
+        bool | None, Field(description="Send it as one MMS, however long the text, with media or without.")
+    ] = None
+    risk_check: Annotated[
+        Literal["enable", "disable"] | None,
+        Field(description="`disable` leaves out Twilio's check for SMS pumping."),
+    ] = None
 
-    @field_validator("template_version")
-    @classmethod
-    def _of_a_template(cls, value: int | None, info: ValidationInfo) -> int | None:
-        return with_a_template(value, info)
+    _goes_with = field_validator("template_version", CONTENT_SID, CONTENT_VARIABLES, "media_urls")(beside)
 
     @field_validator("body")
     @classmethod
-    def _or_a_template(cls, value: str | None, info: ValidationInfo) -> str | None:
-        template = info.data.get("template", "")
-        if value is None and template is None:
-            raise PydanticCustomError("missing", "This or a template is required")
-        if value is not None and template:
-            raise ValueError("takes the place of template; give one of them")
-        return value
+    def _something(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            if is_missing(info.data):
+                raise PydanticCustomError("missing", "This, media, a template or content_sid is required")
+            return None
+        return beside(value, info)
+
+    @property
+    def options(self) -> Options | None:
+        """Return the options that the request names, as they are stored; None when it names none."""
+        if self.model_fields_set.isdisjoint(OPTION_NAMES):
+            return None
+        given = {name: getattr(self, name) for name in OPTION_NAMES}
+        return {name: value for name, value in given.items() if value is not None} or None
 
 
 class SendOptions(BaseModel):

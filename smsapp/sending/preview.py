@@ -74,9 +74,21 @@ def preview_message(rt: Runtime, draft: Draft) -> Preview:
         rt.settings.price_per_segment,
         rt.settings.price_currency,
         region=draft.recipient.region,
-        segments=draft.measure.segments,
+        segments=draft.content.measure.segments,
     )
     return Preview(findings, price)
+
+
+def check_content(case: Case) -> Finding:
+    """Say whether it is known what is sent, and so what it costs."""
+    content = case.draft.content
+    if content.content_sid:
+        detail = "Twilio fills in the Content template, so its segments are not known here; one is counted."
+        return Finding("content", CheckVerdict.WARN, detail, "segments_unknown")
+    if content.options and content.options.get("shorten_urls"):
+        detail = "Twilio shortens the links; segments are counted with the long ones."
+        return Finding("content", CheckVerdict.WARN, detail, "links_shortened")
+    return Finding("content", CheckVerdict.PASS, "What is sent is known.")
 
 
 def check_number(case: Case) -> Finding:
@@ -127,10 +139,10 @@ def check_caps(case: Case) -> Finding:
     with_it = {scope: counted.get(scope, 0) + 1 for scope in caps.of(country)}
     held = hold_over([country], with_it, caps)
     if not held:
-        return Finding("caps", CheckVerdict.PASS, "No cap on a day is reached.")
+        return Finding("caps", CheckVerdict.PASS, "More messages may be sent today.")
     code, until = held[0][1], next_day(case.due)
-    which = "messages" if code == OwnCode.DAILY_CAP else f"messages to {country}"
-    detail = f"The day's cap on {which} is reached; it would wait until {rfc3339(until)}."
+    where = "" if code == OwnCode.DAILY_CAP else f" to {country}"
+    detail = f"No more messages may be sent{where} today (UTC); it would wait until {rfc3339(until)}."
     return Finding("caps", CheckVerdict.HOLD, detail, code.name.lower(), until)
 
 
@@ -182,6 +194,7 @@ def check_pace(case: Case) -> Finding:
 
 
 CHECKS: tuple[Check, ...] = (
+    check_content,
     check_number,
     check_times,
     check_opt_out,

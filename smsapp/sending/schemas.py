@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from smsapp.queue.lanes import Priority
-from smsapp.sending.option_schemas import ONE_TEXT, SendOptions, TextSource, with_a_template
-from smsapp.web.fields import Cell, Text, To, Url
+from smsapp.sending.option_schemas import ONE_CONTENT, ContentSource, SendOptions, beside
+from smsapp.web.fields import Cell, Text, To
 from smsapp.web.openapi_parts import RoomDocument
 
 
-class SendRequest(SendOptions, TextSource):
-    """A text to send: `body`, or a `template` with `values`.
+class SendRequest(SendOptions, ContentSource):
+    """What to send: a text (`body`, or a `template` with `values`), `media_urls`, or a `content_sid`.
 
     Without `from` and `messaging_service_sid` the configured sender is used.
     """
@@ -20,7 +20,7 @@ class SendRequest(SendOptions, TextSource):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"to": "+14155552671", "body": "Your code is 123456"}],
-            **ONE_TEXT,
+            **ONE_CONTENT,
         },
     )
 
@@ -28,9 +28,6 @@ class SendRequest(SendOptions, TextSource):
     values: Annotated[
         dict[str, Cell] | None,
         Field(description="What the template's placeholders stand for.", examples=[{"name": "Ann"}]),
-    ] = None
-    media_urls: Annotated[
-        list[Url] | None, Field(min_length=1, max_length=10, description="Makes it an MMS.")
     ] = None
     client_reference: Annotated[
         Text | None, Field(min_length=1, max_length=255, description="Your own id for the message.")
@@ -49,16 +46,13 @@ class SendRequest(SendOptions, TextSource):
         ),
     ] = False
 
-    @field_validator("values")
-    @classmethod
-    def _for_a_template(cls, value: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
-        return with_a_template(value, info)
+    _for_a_template = field_validator("values")(beside)
 
 
 class Finding(BaseModel):
     """What one check says."""
 
-    check: Annotated[str, Field(examples=["number", "times", "caps", "sending", "pace"])]
+    check: Annotated[str, Field(examples=["content", "number", "times", "caps", "sending", "pace"])]
     verdict: Annotated[str, Field(description="`pass`, `warn`, `hold` or `refuse`.")]
     code: str | None
     detail: str
@@ -97,8 +91,16 @@ class DryRun(BaseModel):
     sender: Annotated[str | None, Field(alias="from")]
     messaging_service_sid: str | None
     body: Annotated[
-        str | None, Field(description="The text, a template filled in; null for a sensitive one.")
+        str | None,
+        Field(description="The text, a template filled in; null for a sensitive one, and with content_sid."),
     ]
+    media_urls: list[str] | None
+    content_sid: str | None
+    content_variables: dict[str, str] | None
+    smart_encoded: bool | None
+    shorten_urls: bool | None
+    send_as_mms: bool | None
+    risk_check: str | None
     encoding: Annotated[str, Field(description="GSM-7 or UCS-2.")]
     segments: int
     units: Annotated[int, Field(description="Septets in GSM-7, UTF-16 code units in UCS-2.")]

@@ -48,7 +48,7 @@ def send(headers_data: SendHeaders, json_data: schemas.SendRequest) -> Response:
     repeated safely, for at least 24 hours.
     """
     endpoint = provided(SendEndpoint)
-    idempotent = identify_text(g.caller, headers_data.idempotency_key, request.get_data())
+    idempotent = identify_text(g.caller, headers_data.idempotency_key, json_data, request.get_data())
     context = RequestContext(g.caller, g.request_id, idempotent)
     if json_data.dry_run:
         return json_response(endpoint.preview(json_data, context))

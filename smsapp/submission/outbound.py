@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from smsapp.messages.content import is_removed
 from smsapp.recipients.quiet_hours import held_until
 from smsapp.twilio.error_codes import OwnCode
 
@@ -37,6 +39,7 @@ class Outbound:
     body: str
     created_at: datetime
     media_urls: list[str] | None = None
+    options: dict[str, Any] | None = None
     send_at: datetime | None = None
     deliver_by: datetime | None = None
     request_id: str | None = None
@@ -55,6 +58,11 @@ class Outbound:
     def sender_key(self) -> str:
         """Return the sender whose limits and breakers apply to this attempt."""
         return self.sender or self.messaging_service_sid or ""
+
+    @property
+    def is_removed(self) -> bool:
+        """Return whether its text was removed: what is left may not be sent."""
+        return not self.body and is_removed(self.body, self.media_urls, self.options)
 
     def is_late(self, now: datetime) -> bool:
         """Return whether `deliver_by` has passed."""

@@ -48,7 +48,7 @@ def _kept_back(message: Outbound, now: datetime) -> Submission | None:
             held_until=hold.until,
             requested=False,
         )
-    if not message.body:  # callers cannot send an empty body: this one was sensitive and is redacted
+    if message.is_removed:  # it was sensitive
         return Submission(judgement=Judgement.removed(), cause="text_removed", requested=False)
     return None
 

@@ -19,11 +19,11 @@ class SuppressionNotFoundError(Exception):
 
 
 def add_suppression(
-    rt: Runtime, recipient: str, scope: str | None, *, note: str, api_key_id: UUID | None = None
+    rt: Runtime, recipient: str, scope: str | None, *, note: str | None = None, api_key_id: UUID | None = None
 ) -> tuple[Suppression, bool]:
     """Suppress a recipient for a sender or Messaging Service; None means every sender.
 
-    Returns the suppression, and whether it changed; the note is recorded either way.
+    Returns the suppression, and whether it changed; a note is recorded either way.
     """
     with rt.transaction() as tx:
         evidence = OptOutEvidence(
@@ -40,7 +40,7 @@ def add_suppression(
 
 
 def lift_suppression(
-    rt: Runtime, suppression_id: UUID, *, note: str, api_key_id: UUID | None = None
+    rt: Runtime, suppression_id: UUID, *, note: str | None = None, api_key_id: UUID | None = None
 ) -> Suppression:
     """Allow the recipient to be texted again by us; Twilio keeps its own opt-out until they text START.
 

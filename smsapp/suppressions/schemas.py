@@ -48,7 +48,7 @@ class SuppressionRequest(BaseModel):
         Sender | None, Field(description="A number, short code or alphanumeric ID of the account.")
     ] = None
     messaging_service_sid: Annotated[str | None, Field(pattern=_SERVICE)] = None
-    note: _Note
+    note: _Note | None = None
 
     @model_validator(mode="after")
     def _one_scope(self) -> Self:
@@ -64,7 +64,7 @@ class LiftRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"note": "Signed up again by letter."}]}
     )
 
-    note: _Note
+    note: _Note | None = None
 
 
 class NoQuery(BaseModel):

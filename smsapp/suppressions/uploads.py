@@ -27,7 +27,7 @@ def read_upload(incoming: IncomingUpload, spool: IO[bytes]) -> Iterable[RawRow]:
 
 def _read_json(incoming: IncomingUpload, spool: IO[bytes]) -> Iterable[RawRow]:
     incoming.receive(spool)
-    if read_options(YieldingFile(spool)):
+    if read_options(YieldingFile(spool))[0]:
         raise invalid_request(Fault("", "unknown_field", "There is no field but `rows`."))
     return in_turns(read_rows(spool))
 

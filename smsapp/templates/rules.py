@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from smsapp.messages.segments import MAX_BODY_CHARS
-from smsapp.text import normalize, normalize_name
+from smsapp.text import is_blank, normalize_name
 
 MAX_NAME_CHARS = 64
 
@@ -68,7 +68,7 @@ class Template:
         Raises:
             MissingValue: placeholders have no value, or a blank one: a text with a gap must not be sent.
         """
-        if missing := [name for name in self.placeholders if not normalize(values.get(name, "")).strip()]:
+        if missing := [name for name in self.placeholders if is_blank(values.get(name, ""))]:
             raise MissingValue(*missing)
         parts = [self.texts[0]]
         for name, text in zip(self.names, self.texts[1:], strict=True):

@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from smsapp.messages.segments import MAX_BODY_CHARS
-from smsapp.web.fields import WHOLE, Text
+from smsapp.web.fields import WHOLE, Text, VisibleText
 from smsapp.web.openapi_parts import RoomDocument
 
 TemplateName = Annotated[
@@ -41,7 +41,7 @@ class TemplateList(BaseModel):
 
 
 TemplateBody = Annotated[
-    Text,
+    VisibleText,
     Field(
         min_length=1,
         max_length=MAX_BODY_CHARS,

@@ -1,6 +1,7 @@
 """Twilio's Messages API through the official client, with each reply translated into a fact about one message."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,11 +56,13 @@ class TwilioGateway:
             "messaging_service_sid": message.messaging_service_sid,
             "media_url": message.media_urls,
             "validity_period": message.validity_period_s(self._clock()),
+            "body": message.body or None,
         }
+        if message.options:
+            parameters |= _further(message.options)
         try:
             created = self._messages.create(
                 to=address(message.to, message.sender),
-                body=message.body,
                 status_callback=callback_url(self._app_base_url, message.id, message.attempt),
                 **{name: value for name, value in parameters.items() if value is not None},
             )
@@ -152,6 +155,12 @@ class TwilioGateway:
             raise _unavailable(error) from error
 
 
+def _further(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as the SDK takes them: variables are a JSON text."""
+    variables = options.get("content_variables")
+    return {**options, "content_variables": variables and json.dumps(variables, ensure_ascii=False)}
+
+
 def _failure(error: NotSentError | NoAnswerError | RefusedError) -> Submission:
     if isinstance(error, RefusedError):
         judgement = judge_refusal(error.code, error.status)
@@ -187,4 +196,5 @@ def _message(instance: MessageInstance) -> TwilioMessage:
         price=instance.price,
         price_unit=instance.price_unit,
         created_at=instance.date_created,
+        num_media=int(instance.num_media or 0),
     )

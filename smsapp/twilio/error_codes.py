@@ -685,11 +685,11 @@ OWN_FAILURES: Mapping[int, Failure] = MappingProxyType(
         Actor.OPERATOR,
         {
             (OwnCode.DAILY_CAP,): (
-                "As many messages as a day may have went out today.",
+                "The daily limit on messages is reached.",
                 "It goes out tomorrow, or when the operator releases it. Look for abuse before raising DAILY_CAP.",
             ),
             (OwnCode.COUNTRY_CAP,): (
-                "As many messages as a day may have went out to this country today.",
+                "The daily limit on messages to this country is reached.",
                 "It goes out tomorrow, or when the operator releases it. Look for abuse before raising COUNTRY_CAPS.",
             ),
             (OwnCode.COUNTRY_PARKED,): (

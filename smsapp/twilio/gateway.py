@@ -1,9 +1,9 @@
 """Twilio as services see it: the requests they make and the answers they get."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from smsapp.twilio.judgement import Judgement
@@ -36,11 +36,15 @@ class CreateRequest(Protocol):
 
     @property
     def body(self) -> str:
-        """The text."""
+        """The text; empty for media alone, and with a Content template."""
 
     @property
     def media_urls(self) -> list[str] | None:
         """The media that make it an MMS, None for an SMS."""
+
+    @property
+    def options(self) -> Mapping[str, Any] | None:
+        """Further parameters by the names that the SDK has for them; `content_variables` is a mapping."""
 
     @property
     def request_id(self) -> str | None:
@@ -64,6 +68,7 @@ class TwilioMessage:
     price: str | None
     price_unit: str | None
     created_at: datetime | None
+    num_media: int = 0
 
 
 @dataclass(frozen=True, slots=True)

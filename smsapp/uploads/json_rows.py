@@ -1,6 +1,7 @@
 """Stream a JSON document with a long list, `{"body": …, "rows": [{…}, …]}`, without holding all of it in memory."""
 
 import codecs
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any, Never, Protocol
@@ -27,14 +28,16 @@ class Readable(Protocol):
         """Go to a position."""
 
 
-def read_options(file: Readable, *, block: int = BLOCK) -> dict[str, Any]:
-    """Return every member of the document except `rows`, in whatever order they come.
+def read_options(file: Readable, *, block: int = BLOCK) -> tuple[dict[str, Any], bytes]:
+    """Return every member of the document except `rows`, in whatever order they come, and a digest of the rows.
+
+    The digest is of what the rows mean: in whatever order each names its cells, and with null or nothing for none.
 
     Raises:
         UnreadableUpload: not a JSON object with a list of rows.
     """
     options: dict[str, Any] = {}
-    found = False
+    found, digest = False, hashlib.sha256()
     scanner = _Scanner(file, block)
     for name in scanner.members():
         if name != ROWS:
@@ -43,11 +46,12 @@ def read_options(file: Readable, *, block: int = BLOCK) -> dict[str, Any]:
         if found:
             raise UnreadableUpload("malformed_json", "There are two members `rows`.", "/rows")
         found = True
-        for _ in scanner.items():
-            pass
+        for number, item in enumerate(scanner.items(), start=1):
+            row = _row(number, item)
+            digest.update(repr((sorted(row.cells.items()), row.fault, row.column)).encode())
     if not found:
         raise UnreadableUpload("required", "This field is required.", "/rows")
-    return options
+    return options, digest.digest()
 
 
 def read_rows(file: Readable, *, block: int = BLOCK) -> Iterator[RawRow]:

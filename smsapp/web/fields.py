@@ -12,6 +12,7 @@ from pydantic import (
     AwareDatetime,
     BeforeValidator,
     Field,
+    PlainSerializer,
     PlainValidator,
     StringConstraints,
     WithJsonSchema,
@@ -30,6 +31,7 @@ from smsapp.recipients.phone import (
     parse_sender,
 )
 from smsapp.recipients.quiet_hours import SPAN, InvalidQuietHours, QuietHours
+from smsapp.text import BLANK, is_blank
 
 _LOST_PLUS = re.compile(r"\A((?:whatsapp:)?) ")
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -60,6 +62,12 @@ def _no_nul(value: object) -> object:
     """Refuse NUL, which no phone shows and PostgreSQL cannot store."""
     if isinstance(value, str) and "\x00" in value:
         raise ValueError("must not contain the character NUL")
+    return value
+
+
+def _visible(value: str) -> str:
+    if value and is_blank(value):
+        raise ValueError("must contain a character that can be seen")
     return value
 
 
@@ -152,6 +160,11 @@ def separated(value: object) -> object:
 
 
 Text = Annotated[str, BeforeValidator(_no_nul), Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
+VisibleText = Annotated[
+    Text,
+    AfterValidator(_visible),
+    Field(json_schema_extra={"pattern": rf"^[^\x00]*[^{BLANK}][^\x00]*$"}),
+]
 WHOLE = BeforeValidator(_whole)
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=64)]
 Cell = Annotated[Text, BeforeValidator(_cell), WithJsonSchema({"type": ["string", "integer", "null"]})]
@@ -186,7 +199,12 @@ Tags = Annotated[
 ]
 
 _NUMBER_SCHEMA = {"type": "string", "pattern": f"^{ADDRESS}$", "examples": ["+14155552671"]}
-To = Annotated[Recipient, PlainValidator(_recipient), WithJsonSchema(_NUMBER_SCHEMA)]
+To = Annotated[
+    Recipient,
+    PlainValidator(_recipient),
+    PlainSerializer(lambda recipient: recipient.e164, return_type=str),
+    WithJsonSchema(_NUMBER_SCHEMA),
+]
 ToFilter = Annotated[str, BeforeValidator(_recipient_in_query), WithJsonSchema(_NUMBER_SCHEMA)]
 _JOB_SCHEMA = {
     "type": "string",

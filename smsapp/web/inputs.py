@@ -20,7 +20,7 @@ MAX_FAULTS = 100
 
 SCHEMA_REF = "#/components/schemas/{model}"
 
-_PLAIN_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
+_PLAIN_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}|[0-9]{1,3}", re.ASCII)
 
 
 class PlainSchemas(GenerateJsonSchema):

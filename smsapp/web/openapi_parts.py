@@ -134,8 +134,9 @@ PROBLEMS = {
     415: ProblemKind("UnsupportedMediaType", "Another Content-Type is wanted: `unsupported_media_type`."),
     422: ProblemKind(
         "Refused",
-        "The Idempotency-Key was used before, with another request: `idempotency_key_reused`. Or the recipient has "
-        "opted out of messages from this sender: `recipient_opted_out`; only the recipient's START changes that.",
+        "The Idempotency-Key was used before, with a request that means something else: `idempotency_key_reused`. Or "
+        "the recipient has opted out of messages from this sender: `recipient_opted_out`; only the recipient's START "
+        "changes that.",
     ),
     500: ProblemKind("InternalError", "Something broke on our side: `internal_error`."),
     503: ProblemKind(

@@ -87,7 +87,10 @@ def _http(error: HTTPException) -> Response:
 
 
 def _key_reused(_error: IdempotencyKeyReusedError) -> Response:
-    detail = "This key was used before, with another request; use a new key for a new request."
+    detail = (
+        "This key was used before, with another request; use a new key for a new request. Requests are compared by "
+        "what they mean: the order of members, spaces and defaults that are spelled out make no difference."
+    )
     faults = [Fault("Idempotency-Key", "reused", detail)]
     return problem_response(422, "idempotency_key_reused", detail, faults=faults)
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+import orjson
 import structlog
+from pydantic import BaseModel
 
 from smsapp.db.idempotency import IdempotentRequest
 from smsapp.ids import new_id
@@ -36,6 +38,11 @@ class RequestContext:
     caller: Caller
     request_id: str
     idempotent: IdempotentRequest | None
+
+
+def meaning(request: BaseModel) -> bytes:
+    """Return what a valid request means: the same however its JSON is written, and with defaults spelled out or not."""
+    return orjson.dumps(request.model_dump(exclude_defaults=True), option=orjson.OPT_SORT_KEYS)
 
 
 def begin(given: str) -> str:

@@ -49,8 +49,10 @@ class SendHeaders(BaseModel):
             min_length=1,
             max_length=255,
             pattern=r"^[ -~]*$",
-            description="Any text of yours that is new for each message. A repeated request with the same key and the "
-            "same body gets the first answer again and sends nothing; it works for at least 24 hours.",
+            description="Any text of yours that is new for each message. A repeated request with the same key gets the "
+            "first answer again and sends nothing, for at least 24 hours; with another request the key is refused. "
+            "Requests are the same that mean the same: the order of members, spaces and spelled-out defaults do not "
+            "count.",
         ),
     ] = None
 

@@ -13,6 +13,7 @@ from smsapp.web.auth import auth
 from smsapp.web.consumer_urls import checked_url
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import problem_response
+from smsapp.web.request_context import meaning
 from smsapp.web.responses import answer_headers, json_response, page_response
 from smsapp.web.schemas import SendHeaders
 from smsapp.web.wiring import runtime
@@ -55,7 +56,13 @@ def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) ->
         SubscriptionDraft(**json_data.model_dump()),
         api_key_id=g.caller.key_id,
         render=view_with_secret,
-        request=identify(g.caller.key_id, headers_data.idempotency_key, request.path, request.get_data()),
+        request=identify(
+            g.caller.key_id,
+            headers_data.idempotency_key,
+            request.path,
+            meaning(json_data),
+            raw=request.get_data(),
+        ),
     )
     location = f"{request.script_root}/sms/subscriptions/{made.answer['id']}"
     return json_response(made.answer, 201, answer_headers(made, location))

@@ -22,8 +22,8 @@ from smsapp.callbacks.track import track_callbacks
 from smsapp.ids import callback_url, new_id
 from smsapp.keys.models import ApiKey
 from smsapp.maintenance import sweep
+from smsapp.messages.content import compose
 from smsapp.messages.documents import message_view
-from smsapp.messages.segments import measure
 from smsapp.recipients.phone import parse_recipient
 from smsapp.reconciliation.reconcile import reconcile
 from smsapp.runtime import Runtime
@@ -130,8 +130,7 @@ def _accept(rt: Runtime, stack: Stack, count: int) -> Iterator[tuple[str, str]]:
             recipient=parse_recipient(POSSIBLE_NUMBER(number)),
             sender=SENDER,
             messaging_service_sid=None,
-            body=body,
-            measure=measure(body),
+            content=compose(body),
             api_key_id=api_key_id,
         )
         answer = accept_message(rt, draft, render=lambda values: {"id": message_view(values)["id"]}).answer

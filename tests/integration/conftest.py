@@ -16,8 +16,8 @@ from smsapp.events.outbox import DatabaseOutbox
 from smsapp.ids import parse_public_id
 from smsapp.keys import queries as api_keys
 from smsapp.keys.models import ApiKey
+from smsapp.messages.content import compose
 from smsapp.messages.documents import message_view
-from smsapp.messages.segments import measure
 from smsapp.pacing.pacer import RedisPacer
 from smsapp.recipients.phone import parse_recipient
 from smsapp.reconciliation.check_ledger import check_histories, check_ledger
@@ -92,7 +92,8 @@ def accept(rt: Runtime, api_key: str, sessions: sessionmaker[Session]) -> Accept
             "messaging_service_sid": None,
             "api_key_id": key_id,
         } | changes
-        draft = Draft(recipient=parse_recipient(to), body=body, measure=measure(body), **fields)
+        content = compose(body, fields.pop("media_urls", None), fields.pop("options", None))
+        draft = Draft(recipient=parse_recipient(to), content=content, **fields)
         accepted = accept_message(rt, draft, render=lambda values: {"id": message_view(values)["id"]})
         message_id = parse_public_id(accepted.answer["id"])
         assert message_id is not None

@@ -152,6 +152,7 @@ class FakeTwilio:
             price=None,
             price_unit="USD",
             created_at=self.clock(),
+            num_media=len(message.media_urls or ()),
         )
         self.records[record.sid] = record
         return record

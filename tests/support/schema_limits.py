@@ -54,13 +54,23 @@ LIMITS = (
     Limit(_SENDS, r"[/?]template", "unknown", "templates come and go"),
     Limit("sendMessage", "/to", "opted_out", "somebody was suppressed before"),
     Limit("addSuppression", "", "invalid", "a sender excludes a Messaging Service"),
+    Limit(_SENDS, r"[/?](shorten_urls|send_as_mms)", "invalid", "not every sender can"),
+    Limit(_SENDS, r"[/?]content_variables.*", "invalid", "no five spaces in a row"),
+    Limit("createJob", r"\?content_variables", "wrong_type", "JSON in a text"),
+    Limit("createJob", r"[/?]content_variables.*", "lone_braces|bad_placeholder", "braces pair"),
     Limit(
         "create(Job|Template|TemplateVersion)",
         r"[/?](body|text)",
         "lone_braces|bad_placeholder",
         "braces pair",
     ),
-    Limit("createJob", r"[/?](body|text|template_version)", "invalid|required", "one text", _FILES),
+    Limit(
+        "createJob",
+        r"[/?](body|text|template_version|media_urls|content_\w+)",
+        "invalid|required",
+        "one text",
+        _FILES,
+    ),
     Limit("createJob", r"\?\w+", "unknown_field", "options of CSV alone", "(?!text/csv).*"),
     Limit(
         _UPLOADS,
@@ -105,7 +115,8 @@ def _one_text(case: Case) -> None:
         case.query = {}
     if isinstance(options, dict):
         options.pop("template", None)
-        options.pop("template_version", None)
+        for other in ("template_version", "content_sid", "content_variables"):
+            options.pop(other, None)
         name = "text" if is_csv else "body"
         options[name] = options.get(name) or "Hello!"
 

@@ -1,12 +1,13 @@
 """What looks the same is the same."""
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsapp.text import normalize, normalize_name
+from smsapp.text import BLANK, is_blank, normalize, normalize_name
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,27 @@ def test_an_invisible_character_changes_nothing_wherever_it_stands(text: str, un
 @given(st.text())
 def test_composed_or_not_it_is_the_same(text: str) -> None:
     assert normalize(unicodedata.normalize("NFD", text)) == normalize(unicodedata.normalize("NFC", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "\t\r\n", "\u00a0\u3000", "\u200b\ufeff\u2060", "\u3164\u115f", "\u2800", "\x00\x1b", "\u00ad"],
+)
+def test_what_nobody_can_see_is_blank(text: str) -> None:
+    assert is_blank(text)
+
+
+@pytest.mark.parametrize("text", [".", " a", "\u00e9", "\U0001f600", "\u200b0", "\u0301", "\n\u4e2d"])
+def test_one_visible_character_makes_a_text(text: str) -> None:
+    assert not is_blank(text)
+
+
+def test_the_class_for_the_api_document_names_what_is_blank() -> None:
+    blank = re.compile(f"[{BLANK}]")
+    surrogates = range(0xD800, 0xE000)
+
+    differing = [
+        c for c in range(0x10000) if c not in surrogates and bool(blank.match(chr(c))) != is_blank(chr(c))
+    ]
+
+    assert differing == []

@@ -18,8 +18,9 @@ from smsapp.bulk import feed as feeding
 from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk.control import Command, control_job
-from smsapp.bulk.create import JobDraft, create_job
+from smsapp.bulk.create import create_job
 from smsapp.bulk.documents import results_csv
+from smsapp.bulk.draft import JobDraft, RowPattern
 from smsapp.bulk.feed import feed_jobs
 from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.tend import wake_for_jobs
@@ -61,7 +62,7 @@ def make(rt: Runtime, key_id: UUID, rows: list[Row], *, body: str = "Hi", **opti
     draft = JobDraft(
         api_key_id=key_id,
         body=body,
-        template=parse_template(body),
+        pattern=RowPattern(parse_template(body)),
         template_name=None,
         template_version=None,
         sender=SENDER,

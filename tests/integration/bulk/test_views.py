@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from smsapp.bulk.feed import feed_jobs
 from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.schemas import JobDocument, JobList
 from smsapp.bulk.tend import UPLOAD_AGE, discard_uploads
@@ -491,3 +492,132 @@ def test_results_can_be_uploaded_again_without_a_loss(api: Api, references: list
         assert list(session.scalars(query.order_by(BulkRow.number))) == references
     cells = [cell for row in csv.reader(io.StringIO(results.decode(), newline="")) for cell in row]
     assert [cell for cell in cells if cell[:1] in {*"=-@\t\r"} or re.match(r"\+(?!\d+$)", cell)] == []
+
+
+SID = "HX" + "1" * 32
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "form"])
+def test_a_job_may_send_a_content_template(api: Api, kind: str) -> None:
+    options: dict[str, Any] = {"content_sid": SID, "risk_check": "disable", "start": True}
+    variables = {"1": "{{name}}", "greeting": "Hi"}
+    if kind == "json":
+        rows = [{"to": NUMBER, "name": "Ann"}, {"to": "+14155552672"}]
+        document = options | {"content_variables": variables, "rows": rows}
+        response = upload(api, json.dumps(document), kind="application/json")
+    elif kind == "csv":
+        response = upload(
+            api, f"to,name\n{NUMBER},Ann\n+14155552672,\n", content_variables=json.dumps(variables), **options
+        )
+    else:
+        file = (io.BytesIO(f"to,name\n{NUMBER},Ann\n+14155552672,\n".encode()), "rows.csv", "text/csv")
+        form = options | {"start": "true", "content_variables": json.dumps(variables), "file": file}
+        response = upload(api, form, kind="multipart/form-data")
+    job = created(response)
+
+    assert (job["content_sid"], job["content_variables"], job["risk_check"]) == (SID, variables, "disable")
+    assert (job["counts"]["waiting"], job["counts"]["faulty"], job["segments"]) == (1, 1, 1)
+    feed_jobs(api.rt, idle_s=0.2)
+    (message,) = messages(api)
+    assert (message.to, message.body) == (NUMBER, "")
+    assert message.options == {
+        "content_sid": SID,
+        "content_variables": {"1": "Ann", "greeting": "Hi"},
+        "risk_check": "disable",
+    }
+    with api.rt.sessions() as session:
+        assert {row.content_variables for row in session.scalars(select(BulkRow))} == {None}
+
+
+def test_a_job_may_send_media_with_and_without_a_text(api: Api) -> None:
+    media = ["https://example.com/a.png", "https://example.com/b.png"]
+
+    alone = created(upload(api, f"to\n{NUMBER}\n", media_urls=media, start=True))
+    beside = created(upload(api, f"to\n{NUMBER}\n", media_urls=media[0], text="Hi", start=True))
+    feed_jobs(api.rt, idle_s=0.2)
+
+    assert [job["media_urls"] for job in (alone, beside)] == [media, media[:1]]
+    assert sorted((each.body, each.media_urls) for each in messages(api)) == [("", media), ("Hi", media[:1])]
+
+
+def test_a_sensitive_job_keeps_no_variables(api: Api) -> None:
+    document = {
+        "content_sid": SID,
+        "content_variables": {"1": "{{name}} secret"},
+        "sensitive": True,
+        "rows": [{"to": NUMBER, "name": "Ann"}],
+    }
+    job = created(upload(api, json.dumps(document), kind="application/json"))
+
+    with api.rt.sessions() as session:
+        assert session.scalars(select(BulkJob.options)).one() == {"content_sid": SID}
+        assert session.scalars(select(BulkRow.content_variables)).one() == {"1": "Ann secret"}
+    assert job["content_variables"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"/body": "required"}),
+        ({"body": "\u200b"}, {"/body": "invalid"}),
+        ({"content_sid": SID, "body": "Hi"}, {"/body": "invalid"}),
+        ({"body": "Hi", "shorten_urls": True}, {"/shorten_urls": "invalid"}),
+        ({"content_sid": SID, "content_variables": {"1": "{{"}}, {"/content_variables/1": "lone_braces"}),
+    ],
+)
+def test_a_job_that_twilio_would_refuse_is_refused(
+    api: Api, options: dict[str, Any], expected: dict[str, str]
+) -> None:
+    document = options | {"rows": [{"to": NUMBER}]}
+
+    assert faults(upload(api, json.dumps(document), kind="application/json")) == expected
+
+
+def test_a_placeholder_of_a_variable_needs_its_column(api: Api) -> None:
+    response = upload(api, CSV, content_sid=SID, content_variables='{"1": "{{nick}}"}')
+
+    assert "nick" in response.json["detail"]
+
+
+def messages(api: Api) -> list[Message]:
+    with api.rt.sessions() as session:
+        return list(session.scalars(select(Message)))
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (
+            {"body": "Hi {{a}}", "rows": [{"to": NUMBER, "a": "x"}]},
+            {"rows": [{"a": "x", "to": NUMBER, "b": None}], "body": "Hi {{a}}", "start": False},
+        ),
+    ],
+)
+def test_an_upload_that_means_the_same_is_the_same(
+    api: Api, first: dict[str, Any], again: dict[str, Any]
+) -> None:
+    answers = [
+        upload(
+            api,
+            json.dumps(document, indent=indent),
+            kind="application/json",
+            headers={"Idempotency-Key": "k"},
+        )
+        for document, indent in ((first, None), (again, 2))
+    ]
+
+    assert [response.status_code for response in answers] == [201, 201], answers[1].text
+    assert answers[0].json == answers[1].json
+    other = first | {"rows": [{"to": NUMBER, "a": "y"}]}
+    response = upload(api, json.dumps(other), kind="application/json", headers={"Idempotency-Key": "k"})
+    assert response.status_code == 422
+
+
+def test_csv_with_its_options_in_another_order_is_the_same(api: Api) -> None:
+    answers = [
+        upload(api, CSV, headers={"Idempotency-Key": "k"}, **options)
+        for options in ({"body": "Hi", "name": "n"}, {"name": "n", "text": "Hi", "start": "false"})
+    ]
+
+    assert [response.status_code for response in answers] == [201, 201]
+    assert answers[0].json == answers[1].json

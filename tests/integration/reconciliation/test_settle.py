@@ -712,3 +712,106 @@ def test_an_operator_decides_on_nothing_else(rt: Runtime, accept: Accept) -> Non
     assert not decide_unconfirmed(rt, message_id, Decision.FAIL)
     assert not decide_unconfirmed(rt, uuid4(), Decision.FAIL)
     assert stored(rt, message_id).status == Status.PENDING
+
+
+# What Twilio wrote itself.
+
+SERVICE = "MG" + "1" * 32
+TEMPLATE: dict[str, Any] = {
+    "body": "",
+    "options": {"content_sid": "HX" + "1" * 32, "content_variables": {"1": "Ann"}},
+}
+MEDIA: dict[str, Any] = {"body": "", "media_urls": ["https://example.com/a.png"]}
+SMART: dict[str, Any] = {"body": "\u2022 \u2039it\u2019s\u203a", "options": {"smart_encoded": True}}
+SHORT: dict[str, Any] = {
+    "body": "see https://example.com/a/long/path?x=1",
+    "options": {"shorten_urls": True},
+    "messaging_service_sid": SERVICE,
+}
+
+
+@pytest.mark.parametrize(
+    ("draft", "listed"),
+    [
+        (TEMPLATE, {"body": "Hello Ann, your order is on its way."}),
+        (MEDIA, {"body": "", "num_media": 1}),
+        (SMART, {"body": "- >it's<"}),
+        (SMART, {"body": "\u2022 \u2039it\u2019s\u203a"}),
+        (SHORT, {"body": "see https://twil.io/a1b2c3d4e5"}),
+    ],
+)
+def test_what_twilio_made_of_it_is_found_by_listing(
+    rt: Runtime,
+    twilio: FakeTwilio,
+    clock: FakeClock,
+    accept: Accept,
+    draft: dict[str, Any],
+    listed: dict[str, Any],
+) -> None:
+    message_id = lost(rt, twilio, accept, taken=False, on_unconfirmed="resend", **draft)
+    theirs = record(clock, **listed)
+    twilio.records[theirs.sid] = theirs
+
+    clock.advance(LOOKUP)
+    reconcile(rt)
+
+    assert sid_of(rt, message_id) == theirs.sid
+    assert twilio.sent == []
+
+
+@pytest.mark.parametrize(
+    ("draft", "listed"),
+    [
+        (TEMPLATE, [{"body": "Hello Ann."}, {"body": "Hello Bob."}]),
+        (MEDIA, [{"body": "", "num_media": 0}]),  # a redacted text
+        (SHORT, [{"body": ""}]),
+    ],
+)
+def test_what_may_be_ours_and_cannot_be_told_is_held_whatever_the_policy(
+    rt: Runtime,
+    twilio: FakeTwilio,
+    clock: FakeClock,
+    accept: Accept,
+    draft: dict[str, Any],
+    listed: list[dict[str, Any]],
+) -> None:
+    message_id = lost(rt, twilio, accept, taken=False, on_unconfirmed="resend", **draft)
+    for each in listed:
+        theirs = record(clock, **each)
+        twilio.records[theirs.sid] = theirs
+
+    clock.advance(GRACE)
+    reconcile(rt)
+
+    message = stored(rt, message_id)
+    assert (message.status, message.outcome) == (Status.UNCONFIRMED, Outcome.UNCONFIRMED)
+    assert twilio.sent == []
+
+
+def test_a_text_is_matched_before_a_content_template(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    template = accept(**TEMPLATE)
+    text = accept()
+    twilio.behaviours = [twilio.lose, twilio.lose]
+    send_messages(rt)
+    ours, other = record(clock), record(clock, body="Hello Ann.")
+    twilio.records = {ours.sid: ours, other.sid: other}
+
+    clock.advance(LOOKUP)
+    reconcile(rt)
+
+    assert (sid_of(rt, text), sid_of(rt, template)) == (ours.sid, other.sid)
+
+
+def test_another_text_of_ours_is_not_taken_for_a_content_template(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    accept()
+    send_messages(rt)
+    template = lost(rt, twilio, accept, taken=False, on_unconfirmed="resend", **TEMPLATE)
+
+    clock.advance(GRACE)
+    reconcile(rt)
+
+    assert stored(rt, template).status == Status.PENDING  # it was not found, so it may go out again

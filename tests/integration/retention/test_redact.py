@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -21,7 +22,7 @@ from smsapp.submission.send import send_messages
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import TwilioUnavailableError
 from tests.support.fakes import FakeClock, FakeTwilio, refuse
-from tests.support.messages import Accept, stored
+from tests.support.messages import Accept, claim, stored
 
 SECRET = "Your code is 918273"
 HOUR = timedelta(hours=1)
@@ -206,3 +207,48 @@ def test_many_are_removed_batch_by_batch(rt: Runtime, twilio: FakeTwilio, accept
 
     assert redact_messages(rt, batch=2) == 5
     assert set(bodies(twilio)) == {""}
+
+
+CONTENT = {"content_sid": "HX" + "1" * 32, "content_variables": {"1": SECRET}}
+MEDIA = ["https://example.com/a.png"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"body": "", "options": CONTENT},
+        {"body": SECRET, "options": {"smart_encoded": True}},
+        {"body": SECRET, "media_urls": MEDIA},
+    ],
+)
+def test_whatever_it_consists_of_is_gone_and_never_sent_in_part(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, content: dict[str, Any]
+) -> None:
+    message_id = accept(sensitive=True, **content)
+    send_messages(rt)
+    assert SECRET in everything_stored(rt)
+    redact_messages(rt)
+
+    left = everything_stored(rt)
+    with rt.sessions.begin() as session:  # as an operator might make it again
+        pending = {"status": "pending", "outcome": None, "due_at": clock(), "attempt": 2, "twilio_sid": None}
+        session.execute(update(Message).where(Message.id == message_id).values(**pending))
+    claimed = claim(rt)
+
+    assert SECRET not in left
+    assert [each.is_removed for each in claimed] == [True]
+    assert len(twilio.sent) == 1
+
+
+def test_media_alone_and_a_template_without_variables_are_sent(
+    rt: Runtime, twilio: FakeTwilio, accept: Accept
+) -> None:
+    accept(body="", media_urls=MEDIA, sensitive=True)
+    accept(body="", options={"content_sid": CONTENT["content_sid"]})
+
+    send_messages(rt)
+
+    assert [(each.media_urls, each.options) for each in twilio.sent] == [
+        (MEDIA, None),
+        (None, {"content_sid": CONTENT["content_sid"]}),
+    ]

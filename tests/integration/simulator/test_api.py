@@ -439,3 +439,28 @@ def test_a_port_in_use_is_an_error_and_not_a_second_simulator(sim: SimulatorProc
 
     with pytest.raises(SimulatorError, match="did not start"), running_simulator(port=port):
         pass
+
+
+def test_content_and_options_are_taken_as_twilio_takes_them(client: Client, to: str) -> None:
+    sid = "HX" + "1" * 32
+    filled = client.messages.create(
+        to=to, from_=SENDER, content_sid=sid, content_variables='{"1": "Ann"}', risk_check="disable"
+    )
+    smart = client.messages.create(to=to, from_=SENDER, body="it\u2019s " * 30, smart_encoded=True)
+    short = client.messages.create(
+        to=to, messaging_service_sid=SERVICE, body="https://example.com/a", shorten_urls=True
+    )
+    mms = client.messages.create(to=to, from_=SENDER, body="x" * 1000, send_as_mms=True)
+
+    assert filled.body == f"{sid} Ann"
+    assert (smart.body, smart.num_segments) == ("it's " * 30, "1")
+    assert short.body.startswith("https://twil.io/")
+    assert (mms.num_segments, mms.sid[:2]) == ("1", "MM")
+    with pytest.raises(TwilioRestException) as refused:
+        client.messages.create(to=to, from_=SENDER, content_sid=sid, content_variables="Ann")
+    assert refused.value.code == 21656
+
+
+def test_a_refused_sender_names_those_that_exist(client: Client, to: str) -> None:
+    with pytest.raises(TwilioRestException, match=re.escape(SENDER)):
+        client.messages.create(to=to, from_="+15550100009", body="Hello")

@@ -252,7 +252,6 @@ def test_operators_can_do_the_same_in_a_terminal(
         ("add", "12", "--note", "n"),
         ("add", "+14155552671", "--sender", "?", "--note", "n"),
         ("lift", "sup_0", "--note", "n"),
-        ("add", "+14155552671"),
     ],
 )
 def test_nonsense_in_a_terminal_is_refused(

@@ -173,7 +173,6 @@ def test_a_list_comes_in_pages_that_miss_nothing(api: Api) -> None:
     ("document", "pointers"),
     [
         ({"recipient": "12", "note": "n"}, {"/recipient": "invalid"}),
-        ({"recipient": PHONE}, {"/note": "required"}),
         ({"recipient": PHONE, "note": ""}, {"/note": "too_short"}),
         ({"recipient": PHONE, "note": "x" * 501}, {"/note": "too_long"}),
         ({"recipient": PHONE, "note": "n\x00"}, {"/note": "invalid"}),
@@ -331,3 +330,11 @@ def test_texts_are_forgotten_when_their_time_is_over_and_opt_outs_are_not(api: A
     assert found(api) == [kept]
     problem(api.get(f"/sms/inbound/{old}"), 404, "inbound_not_found")
     assert len(listed(api)) == 1
+
+
+def test_no_note_is_needed_to_add_or_lift(api: Api) -> None:
+    added = api.post({"recipient": PHONE}, path="/sms/suppressions")
+    lifted = api.post({}, path=f"/sms/suppressions/{added.json['id']}/lift")
+
+    assert (added.status_code, lifted.status_code) == (201, 200)
+    assert [line["note"] for line in lifted.json["history"]] == [None, None]

@@ -511,3 +511,47 @@ def test_a_suspended_account_is_judged_like_a_submission(gateway: TwilioGateway,
 
     assert judgement is not None
     assert judgement.breaker is BreakerScope.ACCOUNT
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        (
+            {"body": "", "media_urls": ["https://example.com/a.png"]},
+            {"MediaUrl": ["https://example.com/a.png"]},
+        ),
+        (
+            {"body": "", "options": {"content_sid": "HX1", "content_variables": {"1": "Jos\u00e9's"}}},
+            {"ContentSid": ["HX1"], "ContentVariables": ['{"1": "Jos\u00e9\'s"}']},
+        ),
+        ({"body": "", "options": {"content_sid": "HX1"}}, {"ContentSid": ["HX1"]}),
+        (
+            {
+                "body": "hi",
+                "options": {
+                    "smart_encoded": True,
+                    "shorten_urls": False,
+                    "send_as_mms": True,
+                    "risk_check": "disable",
+                },
+            },
+            {
+                "Body": ["hi"],
+                "SmartEncoded": ["true"],
+                "ShortenUrls": ["false"],
+                "SendAsMms": ["true"],
+                "RiskCheck": ["disable"],
+            },
+        ),
+    ],
+)
+def test_content_and_options_go_out_as_they_are_stored(
+    script: Script, gateway: TwilioGateway, content: dict[str, Any], sent: dict[str, list[str]]
+) -> None:
+    script.answer(201, message())
+
+    gateway.submit(replace(OUTBOUND, **content))
+
+    form = script.requests[0].form
+    always = {"To", "From", "StatusCallback"}
+    assert {name: values for name, values in form.items() if name not in always} == sent

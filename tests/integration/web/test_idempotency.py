@@ -1,5 +1,6 @@
 """Idempotency-Key: a request can be repeated, by whomever and however often, and is one message."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.test import TestResponse
 
 from smsapp.config import Settings
+from smsapp.db.models import IdempotencyKey
 from smsapp.keys import queries as api_keys
 from smsapp.messages.models import Message
 from tests.support.fakes import FakeClock
@@ -145,3 +147,45 @@ def test_any_printable_text_is_a_key(api: Api, key: str) -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_strange_key_is_refused(api: Api, key: str, code: str) -> None:
     assert faults(post(api, key)) == {"Idempotency-Key": code}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        '{"body": "hello", "to": "+14155552671"}',
+        '{\n  "to": "+1 (415) 555-2671",\n  "body": "hell\\u006f"\n}',
+        '{"to": "+14155552671", "body": "hello", "priority": "normal", "tags": null, "sensitive": false}',
+    ],
+)
+def test_what_means_the_same_is_the_same_request(api: Api, again: str) -> None:
+    first = post(api, "k1")
+
+    response = api.post(data=again, headers={"Idempotency-Key": "k1"})
+
+    assert response.status_code == 202, response.text
+    assert (response.json, response.headers["Idempotent-Replayed"]) == (first.json, "true")
+    assert count(api) == 1
+
+
+def test_the_order_of_variables_makes_no_difference_but_a_value_does(api: Api) -> None:
+    def send(variables: dict[str, str]) -> TestResponse:
+        content = {"content_sid": "HX" + "1" * 32, "content_variables": variables}
+        return api.post({"to": TO} | content, headers={"Idempotency-Key": "k1"})
+
+    first, same, other = send({"1": "a", "2": "b"}), send({"2": "b", "1": "a"}), send({"1": "a", "2": "c"})
+
+    assert same.json == first.json
+    assert "what they mean" in problem(other, 422, "idempotency_key_reused").detail
+
+
+def test_a_request_that_an_earlier_version_answered_is_still_known(api: Api) -> None:
+    raw = b'{"to": "+14155552671",  "body": "hello"}'
+    first = api.post(data=raw, headers={"Idempotency-Key": "k1"})
+    former = hashlib.sha256(b"/sms/send\n" + raw).hexdigest()  # it compared the bytes
+    with api.rt.sessions.begin() as session:
+        session.execute(update(IdempotencyKey).values(request_sha256=former))
+
+    again = api.post(data=raw, headers={"Idempotency-Key": "k1"})
+
+    assert (again.status_code, again.json) == (202, first.json)
+    assert post(api, "k1", body="something else").status_code == 422

@@ -4,17 +4,18 @@ from collections.abc import Iterable
 
 import pytest
 
+from smsapp.bulk.draft import RowPattern
 from smsapp.bulk.rows import CheckedRow, RowState, check_rows, explain_row
 from smsapp.messages.segments import MAX_BODY_CHARS
 from smsapp.templates.rules import parse_template
 from smsapp.uploads.rows import MAX_ROWS, RawRow, UnreadableUpload
 
-TEMPLATE = parse_template("Hi {{name}}")
+PATTERN = RowPattern(parse_template("Hi {{name}}"))
 NUMBER = "+14155552671"
 
 
 def check(rows: Iterable[RawRow], *, allow_duplicates: bool = False) -> list[CheckedRow]:
-    return list(check_rows(rows, TEMPLATE, allow_duplicates=allow_duplicates))
+    return list(check_rows(rows, PATTERN, allow_duplicates=allow_duplicates))
 
 
 def test_a_good_row_becomes_a_text() -> None:
@@ -82,3 +83,46 @@ def test_a_phone_in_another_spelling_is_the_same_phone(first: str, second: str) 
 
     assert [row.state for row in rows] == [RowState.WAITING, RowState.DUPLICATE]
     assert rows[0].to == first
+
+
+def content_rows(*rows: dict[str, str], **options: object) -> list[CheckedRow]:
+    pattern = RowPattern(
+        variables={"1": parse_template("{{name}}"), "2": parse_template("always")},
+        options={"content_sid": "HX" + "1" * 32, "content_variables": {"1": "{{name}}", "2": "always"}}
+        | options,
+    )
+    raw = [RawRow(line, cells) for line, cells in enumerate(rows, start=2)]
+    return list(check_rows(raw, pattern, allow_duplicates=False))
+
+
+def test_rows_fill_the_variables_of_a_content_template() -> None:
+    (row,) = content_rows({"to": NUMBER, "name": "Ann"})
+
+    assert (row.state, row.body, row.segments) == (RowState.WAITING, "", 1)
+    assert row.content_variables == {"1": "Ann", "2": "always"}
+
+
+def test_rows_with_other_variables_are_no_duplicates() -> None:
+    rows = content_rows(*({"to": NUMBER, "name": name} for name in ("Ann", "Bob", "Ann")))
+
+    assert [row.state for row in rows] == [RowState.WAITING, RowState.WAITING, RowState.DUPLICATE]
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "reason", "column"),
+    [
+        ({"to": NUMBER}, {}, "missing_value", "name"),
+        ({"to": NUMBER, "name": "\u200b"}, {}, "missing_value", "name"),
+        ({"to": NUMBER, "name": "a\nb"}, {}, "unfit_value", "name"),
+        ({"to": NUMBER, "name": "x" * 1601}, {}, "unfit_value", "name"),
+        ({"to": f"whatsapp:{NUMBER}", "name": "Ann"}, {"send_as_mms": True}, "no_mms", "to"),
+    ],
+)
+def test_a_row_that_twilio_would_refuse_says_what_and_where(
+    cells: dict[str, str], options: dict[str, object], reason: str, column: str
+) -> None:
+    (row,) = content_rows(cells, **options)
+
+    assert (row.state, row.reason, row.column) == (RowState.FAULTY, reason, column)
+    assert explain_row(reason, column) != "Cannot be sent."
+    assert row.content_variables is None

@@ -1,15 +1,18 @@
 """Creates are checked as Twilio checks them."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from simulator.drafts import Draft, Form, parse_draft
+from simulator.content import Form
+from simulator.drafts import Draft, parse_draft
 from simulator.errors import TwilioError
 from simulator.segments import count_segments
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SERVICE = "MG" + "1" * 32
+CONTENT = {"To": ["+15550100001"], "From": ["+15550109999"], "ContentSid": ["HX" + "1" * 32]}
 VALID = {"To": ["+15550100001"], "From": ["+15550109999"], "Body": ["Hello"]}
 
 
@@ -37,6 +40,18 @@ def without(*names: str) -> Form:
         pytest.param(VALID | {"Body": ["x" * 1601]}, 21617, id="body-too-long"),
         pytest.param(VALID | {"MediaUrl": ["https://example.com/1.png"] * 11}, 21623, id="too-many-media"),
         pytest.param(VALID | {"ContentVariables": ["{}"]}, 21654, id="variables-without-content"),
+        pytest.param(VALID | {"ContentSid": ["HX1"]}, 21655, id="malformed-content-sid"),
+        pytest.param(CONTENT | {"ContentVariables": ["x"]}, 21656, id="variables-not-json"),
+        pytest.param(CONTENT | {"ContentVariables": ["[]"]}, 21656, id="variables-no-object"),
+        pytest.param(CONTENT | {"ContentVariables": ['{"1": null}']}, 21656, id="variable-null"),
+        pytest.param(CONTENT | {"ContentVariables": ['{"1": ""}']}, 21656, id="variable-blank"),
+        pytest.param(CONTENT | {"ContentVariables": ['{"1": "a\\nb"}']}, 21656, id="variable-of-two-lines"),
+        pytest.param(
+            CONTENT | {"ContentVariables": [f'{{"1": "{"x" * 1601}"}}']}, 21658, id="variable-too-long"
+        ),
+        pytest.param(VALID | {"RiskCheck": ["maybe"]}, 20001, id="unknown-risk-check"),
+        pytest.param(VALID | {"SmartEncoded": ["yes"]}, 20001, id="no-boolean"),
+        pytest.param(VALID | {"ShortenUrls": ["true"]}, 20001, id="short-links-without-service"),
         pytest.param(VALID | {"To": ["5550100001"]}, 21211, id="recipient-without-plus"),
         pytest.param(VALID | {"To": ["+0550100001"]}, 21211, id="recipient-without-country"),
         pytest.param(VALID | {"To": ["12345"]}, 21211, id="recipient-is-a-short-code"),
@@ -66,6 +81,8 @@ def test_faulty_creates_get_twilios_codes(form: Form, code: int) -> None:
 
 def test_only_the_accounts_own_senders_may_send() -> None:
     assert code_of(VALID, ("+15550107777",)) == 21606
+    with pytest.raises(TwilioError, match=r"senders of this kind: \+15550107777, \+15550106666\."):
+        parse(VALID, ("+15550107777", "ACME", "+15550106666"))
     assert parse(VALID, ("+15550107777", "+15550109999")).from_ == "+15550109999"
 
 
@@ -136,3 +153,30 @@ def scheduled(send_at: str) -> Form:
 )
 def test_segments_are_counted_by_alphabet(body: str, segments: int) -> None:
     assert count_segments(body) == segments
+
+
+def test_a_content_template_is_filled_in() -> None:
+    draft = parse(CONTENT | {"ContentVariables": ['{"1": "Ann"}']})
+
+    assert draft.body == "HX" + "1" * 32 + " Ann"
+
+
+def test_smart_encoding_replaces_what_it_can_if_then_all_is_gsm_7() -> None:
+    smart = {"SmartEncoded": ["True"]}
+
+    assert parse(VALID | smart | {"Body": ["it\u2019s"]}).body == "it's"
+    assert parse(VALID | smart | {"Body": ["it\u2019s \U0001f600"]}).body == "it\u2019s \U0001f600"
+    assert parse(VALID | {"Body": ["it\u2019s"]}).body == "it\u2019s"
+
+
+def test_links_become_short_with_a_service() -> None:
+    body = ["see https://example.com/a/long/path?x=1 now"]
+    draft = parse(VALID | {"Body": body, "ShortenUrls": ["true"], "MessagingServiceSid": [SERVICE]})
+
+    assert re.fullmatch("see https://twil.io/[0-9a-f]{10} now", draft.body)
+
+
+def test_media_and_send_as_mms_make_an_mms() -> None:
+    assert parse(without("Body") | {"MediaUrl": ["https://example.com/1.png"]}).as_mms
+    assert parse(VALID | {"SendAsMms": ["true"]}).as_mms
+    assert not parse(VALID | {"SendAsMms": ["false"]}).as_mms

@@ -17,7 +17,7 @@ NAMES = st.text().map(normalize_name).filter(bool)
 
 def both(text: str | bytes, *, block: int = BLOCK) -> tuple[dict[str, Any], list[RawRow]]:
     file = io.BytesIO(text.encode() if isinstance(text, str) else text)
-    return read_options(file, block=block), list(read_rows(file, block=block))
+    return read_options(file, block=block)[0], list(read_rows(file, block=block))
 
 
 def test_options_may_stand_before_and_after_the_rows() -> None:
