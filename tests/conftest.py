@@ -17,6 +17,7 @@ from tests.support.distribution import ON_DATABASE, GroupScheduling, place_of, w
 from tests.support.environment import make_settings
 from tests.support.memory import folder_in_memory
 from tests.support.stack import DATABASES
+from tests.support.tables import tables
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -112,7 +113,10 @@ def sessions(settings: Settings) -> Iterator[sessionmaker[Session]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests ran on each database."""
+    """Print the tables that tests made, and say how many tests ran on each database."""
+    for title, table in tables(terminalreporter.getreports("passed")):
+        terminalreporter.section(title)
+        terminalreporter.write_line(table)
     for name, pattern in ON_DATABASE.items():
         counts = {
             outcome: sum(

@@ -73,7 +73,7 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
     def handle(self, listener: socket, client: socket, addr: Any) -> None:
         """Serve one connection until either side ends it."""
         if not self._handlers:
-            super().handle(listener, client, addr)
+            self._handle_by_gunicorn(listener, client, addr)
             return
         try:
             self._serve(listener.getsockname(), client, addr)
@@ -86,6 +86,16 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             self.handle_error(None, client, addr, error)
         finally:
             _close(client)
+
+    def _handle_by_gunicorn(self, listener: socket, client: socket, addr: Any) -> None:
+        if self.cfg.is_ssl:
+            super().handle(listener, client, addr)
+            return
+        same = client.dup()  # gunicorn closes its own at once
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            _close(same)
 
     def handle_error(self, _req: Any, client: socket, _addr: Any, exc: BaseException) -> None:
         """Answer a request that cannot be parsed, or that broke outside of the application.

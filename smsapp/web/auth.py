@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from apiflask import APIFlask, HTTPTokenAuth
-from flask import Response, g
+from flask import Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.datastructures import Authorization
 
 from smsapp.db.sessions import reading, writing_at_once
 from smsapp.keys import queries as api_keys
@@ -25,7 +26,17 @@ _LOOKING_S = 1.0
 _TOUCH_EVERY = timedelta(minutes=1)
 _MAX_CACHED = 10_000
 
-auth = HTTPTokenAuth(scheme="Bearer", description="An API key, from `python -m smsapp keys create NAME`.")
+
+class _BearerAuth(HTTPTokenAuth):
+    """Reads the Authorization header; werkzeug, which reads it otherwise, fails to decode `Basic \xff`."""
+
+    def get_auth(self) -> Authorization | None:
+        """Return the caller's key, or None without one."""
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        return Authorization("bearer", token=secret.strip(" \t")) if scheme.lower() == "bearer" else None
+
+
+auth = _BearerAuth(scheme="Bearer", description="An API key, from `python -m smsapp keys create NAME`.")
 
 
 @dataclass(frozen=True, slots=True)

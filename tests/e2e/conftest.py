@@ -7,14 +7,6 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.stack import DATABASES, Database, Stack, Stacks
-from tests.support.tables import tables
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tables that tests made."""
-    for title, table in tables(terminalreporter.getreports("passed")):
-        terminalreporter.section(title)
-        terminalreporter.write_line(table)
 
 
 @pytest.fixture(scope="session")

@@ -359,6 +359,35 @@ def test_what_is_no_http_is_answered_with_a_problem_and_not_quoted(stack: Stack,
     assert found.request_id in log or found.detail == "The body cannot be read."
 
 
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        b"Basic \xff",
+        b"Basic YQ",
+        b"Bearer",
+        b"Bearer \xff\xfe",
+        b'Digest a="',
+        b"\xff",
+        b"Bearer a=b, c=",
+        b" ",
+    ],
+)
+def test_an_authorization_that_cannot_be_read_is_none(stack: Stack, authorization: bytes) -> None:
+    head = b"GET /sms/messages HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+    answers = exchange(stack, [head + b"Authorization: " + authorization + b"\r\n\r\n"])
+
+    assert answers.startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_plan_in_a_form_that_is_nested_too_deeply_is_a_bad_request(stack: Stack) -> None:
+    fields = {"body": "x", "on_failure": "[" * 30_000, "file": ("f.csv", "to\n+14155552671\n")}
+
+    answer = stack.upload("/sms/jobs", fields=fields)
+
+    assert (answer.status, answer.json()["code"]) == (400, "invalid_request")
+
+
 def test_a_malformed_chunk_of_a_text_is_a_bad_request(stack: Stack) -> None:
     head = (
         f"POST /sms/send HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
