@@ -87,7 +87,11 @@ class Front:
         try:
             target = parse_target(method, raw_target(environ) or "/")
         except MalformedTargetError:
-            return _refuse_target(environ, start_response, began=began)
+            detail = "The request line names no address of this service."
+            return _refuse(environ, start_response, problem=(400, "bad_request", detail), began=began)
+        if "\0" in environ["PATH_INFO"]:  # nothing is called so, and PostgreSQL cannot even look for it
+            detail = "There is nothing at this address."
+            return _refuse(environ, start_response, problem=(404, "not_found", detail), began=began)
         if target.authority is not None:
             # It replaces the Host field: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
             environ |= {"RAW_URI": target.raw, "REQUEST_URI": target.raw, "HTTP_HOST": target.authority}
@@ -102,13 +106,17 @@ def raw_target(environ: "WSGIEnvironment") -> str | None:
     return target
 
 
-def _refuse_target(
-    environ: "WSGIEnvironment", start_response: "StartResponse", *, began: float
+def _refuse(
+    environ: "WSGIEnvironment",
+    start_response: "StartResponse",
+    *,
+    problem: tuple[int, str, str],
+    began: float,
 ) -> Iterable[bytes]:
+    status, code, detail = problem
     request_id = begin(environ.get("HTTP_X_REQUEST_ID", ""))
-    headers = end(request_id, environ["REQUEST_METHOD"], "none", 400, began=began, message_id=None)
-    detail = "The request line names no address of this service."
-    answer = problem_answer(400, "bad_request", detail, request_id=request_id, headers=headers)
+    headers = end(request_id, environ["REQUEST_METHOD"], "none", status, began=began, message_id=None)
+    answer = problem_answer(status, code, detail, request_id=request_id, headers=headers)
     start_response(answer.status, answer.headers)
     return [answer.body]
 

@@ -380,6 +380,24 @@ def test_an_authorization_that_cannot_be_read_is_none(stack: Stack, authorizatio
     assert answers.startswith(b"HTTP/1.1 401 ")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/sms/templates/%00"),
+        ("GET", "/sms/messages/msg_%00"),
+        ("POST", "/twilio/status/%00"),
+        ("DELETE", "http://any.example/sms/templates/a%00b"),
+    ],
+)
+def test_nothing_has_nul_in_its_name(stack: Stack, method: str, path: str) -> None:
+    signature = sign(AUTH_TOKEN, stack.url() + path, FORM.items())
+    headers = {"Authorization": f"Bearer {stack.api_key}", "X_Twilio_Signature": signature}
+
+    status, _, body = ask(stack, method, path, urlencode(FORM).encode(), Content_Type=FORM_TYPE, **headers)
+
+    assert (status, Problem.model_validate_json(body).code) == (404, "not_found")
+
+
 def test_a_plan_in_a_form_that_is_nested_too_deeply_is_a_bad_request(stack: Stack) -> None:
     fields = {"body": "x", "on_failure": "[" * 30_000, "file": ("f.csv", "to\n+14155552671\n")}
 
