@@ -21,11 +21,19 @@ def cpu_s(roots: Mapping[str, Iterable[int]]) -> dict[str, float]:
 
 
 def busy_s() -> float:
-    """Return the CPU seconds that the machine has spent on anything, interrupts included."""
-    user, nice, system, _, _, irq, softirq, steal = map(
-        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    """Return the CPU seconds that this machine has spent on anything, interrupts included.
+
+    What its host took away for others (steal) is not among them: it slows all systems alike, and waiting helps none.
+    """
+    user, nice, system, _, _, irq, softirq = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
     )
-    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
+
+
+def stolen_s() -> float:
+    """Return the CPU seconds that this machine's host has spent on others while this one had something to do."""
+    return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]) / _TICKS_PER_S
 
 
 def memory_kb(roots: Mapping[str, Iterable[int]]) -> dict[str, dict[str, int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dev.var_folder import ROOT
 
-PARTS = ("callbacks", "accepts", "lives", "latency", "waits", "floor", "memory", "scaling", "sqlite")
+PARTS = ("callbacks", "accepts", "lives", "latency", "waits", "idle", "floor", "memory", "scaling", "sqlite")
 _PEER = ROOT.parent / "shared" / "peers" / "nestjs-guide"
 
 
@@ -29,6 +29,7 @@ class Plan:
     pace_s: float = 20.0
     open_waits: Sequence[int] = (0, 500)
     crowds: Sequence[int] = (0, 500, 1000)
+    idle_s: float = 20.0
     sizes: Sequence[int] = (10_000, 100_000, 1_000_000)
     memory_callbacks: int = 1_000_000
     warm_up: int = 2000
@@ -94,6 +95,7 @@ _QUICK: dict[str, object] = {
     "pace_s": 2.0,
     "open_waits": (0, 20),
     "crowds": (0, 20),
+    "idle_s": 2.0,
     "sizes": (1000, 2000, 3000),
     "memory_callbacks": 2000,
     "warm_up": 100,

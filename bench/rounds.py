@@ -127,9 +127,10 @@ class Rounds:
         """
         roots = self._stand.roots() | system.roots()
         wal = self._stand.wal_bytes()
-        before, busy, own, began = (
+        before, busy, stolen, own, began = (
             machine.cpu_s(roots),
             machine.busy_s(),
+            machine.stolen_s(),
             time.process_time(),
             time.perf_counter(),
         )
@@ -152,6 +153,7 @@ class Rounds:
             "unfinished": left,
             "wal_bytes": (self._stand.wal_bytes() - wal) / (messages * each),
             "foreign_cores": max(0.0, foreign_s) / (time.perf_counter() - began),
+            "stolen_cores": (machine.stolen_s() - stolen) / (time.perf_counter() - began),
         }
         return result
 
