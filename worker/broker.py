@@ -1,9 +1,13 @@
-"""Redis as Celery's broker, with a fix for a bug in kombu 5.7 that stops a worker when its connection breaks.
+"""Redis as Celery's broker, with two changes to kombu 5.7.
 
-When Redis goes down while a task is unacknowledged, kombu closes the channel, then looks up the address of the
-connection that it has already dropped. That raises an AttributeError, which Celery takes for an error of the worker
-itself, so it never reconnects. We raise it as a connection error, from which Celery recovers. Not returning those tasks
-loses nothing: the sweep wakes the workers, and Redis redelivers the tasks after the visibility timeout.
+A broken connection must not stop a worker. When Redis goes down while a task is unacknowledged, kombu closes the
+channel, then looks up the address of the connection that it has already dropped. That raises an AttributeError, which
+Celery takes for an error of the worker itself, so it never reconnects. We raise it as a connection error, from which
+Celery recovers. Not returning those tasks loses nothing: the sweep wakes the workers, and Redis redelivers the tasks
+after the visibility timeout.
+
+Commands must not each make a client of Redis. A client is nothing but its pool of connections and a table of parsers,
+and making the table costs more than the command.
 """
 
 from typing import Any
@@ -18,6 +22,14 @@ class _Channel(redis.Channel):
             raise RedisConnectionError("the connection to the broker is closed")
         parameters: dict[str, Any] = super()._connparams(asynchronous)
         return parameters
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:  # kombu keeps these: one for each blocking command
+            return super()._create_client(asynchronous)
+        kept = self.__dict__.get("_kept_client")
+        if kept is None or kept.connection_pool is not self.pool:
+            kept = self.__dict__["_kept_client"] = super()._create_client()
+        return kept
 
 
 class Transport(redis.Transport):
