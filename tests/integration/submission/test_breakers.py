@@ -392,7 +392,7 @@ def test_credentials_refused_for_one_message_park_nobody(
 
     send_messages(rt)
     at_once = [sent.id for sent in twilio.sent]
-    while stored(rt, odd).status == Status.PENDING:
+    for _ in range(3):
         clock.advance(timedelta(minutes=1))
         send_messages(rt)
 
