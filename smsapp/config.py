@@ -31,6 +31,7 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _COUNTRY = re.compile(r"[A-Z]{2}|\*")
 _PRICE = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _MESSAGING_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+_TOKEN = re.compile(r"[!#-&(-~]+")
 _BY_KIND = "auto"
 _CAPPED = re.compile(r"[A-Z]{2}|\+\d{3}|\*")
 _SPAN_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -214,7 +215,27 @@ class Settings(BaseSettings):
             )
         if "_" in parts.hostname:
             raise ValueError("the host name must not contain an underscore")
+        if not value.isascii():
+            raise ValueError("must be ASCII: the host name as xn--..., what follows it as %..")
         return value.rstrip("/")
+
+    @field_validator("twilio_api_base_url")
+    @classmethod
+    def _without_user(cls, value: str) -> str:
+        """Refuse a user in the address: requests carry the account's name and token in the same header."""
+        if "@" in value:
+            raise ValueError("must not contain a user: requests name the account")
+        return value
+
+    @field_validator("twilio_auth_token")
+    @classmethod
+    def _tokens(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        """Refuse what no token contains: workers cannot put it into a header, and Twilio signs otherwise."""
+        if not all(_TOKEN.fullmatch(token.get_secret_value()) for token in value):
+            raise ValueError(
+                "must be what Twilio shows, without quotes, blanks or other characters than ASCII"
+            )
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -130,6 +130,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "value",
     ["sms.example.com", "https://", "https://sms.example.com?x=1", "https://sms.example.com#a", "https://a_b.example.com",
+     "https://smś.example.com", "https://sms.example.com/ś",
      "https://sms.example.com:http", "https://[::1", "https://sms example.com", "ftp://sms.example.com", "https://x\ty"],
 )  # fmt: skip
 def test_an_address_that_twilio_could_not_reach_is_refused(
@@ -153,6 +154,23 @@ def test_an_address_is_kept_without_its_last_slash(
     monkeypatch: pytest.MonkeyPatch, value: str, kept: str
 ) -> None:
     assert load(monkeypatch, APP_BASE_URL=value).app_base_url == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TWILIO_API_BASE_URL", "https://user:password@twilio.example.com"),
+        ("TWILIO_API_BASE_URL", "https://twílio.example.com"),
+        ("TWILIO_AUTH_TOKEN", '"quoted-by-docker"'),
+        ("TWILIO_AUTH_TOKEN", "new,two words"),
+        ("TWILIO_AUTH_TOKEN", "tökén"),
+        ("TWILIO_AUTH_TOKEN", "with\u200binvisible"),
+    ],
+)
+def test_what_only_some_processes_could_use_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    assert set(faults(monkeypatch, **{name: value})) == {name}
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
