@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +15,17 @@ _BLOCK = 65_536
 
 
 class Relay:
-    """Passes bytes on to `target`, a port on this machine, which may be set later.
+    """Passes bytes on to the port on this machine that `target` returns; it may be set later.
 
     With a `path` it listens on a Unix socket there, else on `port`, and speaks TLS if it has a context.
     """
 
     def __init__(
-        self, *, target: int = 0, tls: ssl.SSLContext | None = None, path: Path | None = None
+        self,
+        *,
+        target: Callable[[], int] = int,
+        tls: ssl.SSLContext | None = None,
+        path: Path | None = None,
     ) -> None:
         self.target = target
         self.port = 0
@@ -61,7 +66,7 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there = await asyncio.open_connection(HOST, self.target)
+            there = await asyncio.open_connection(HOST, self.target())
         except OSError:
             writer.close()
             return

@@ -99,7 +99,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def port(authority: Authority, redis_server: RedisServer) -> Iterator[int]:
     """A port where Redis speaks TLS, with a certificate for 127.0.0.1 from a private authority."""
-    with Relay(target=redis_server.port, tls=authority.server_context()) as relay:
+    with Relay(target=lambda: redis_server.port, tls=authority.server_context()) as relay:
         yield relay.port
 
 
@@ -153,7 +153,7 @@ def test_the_health_check_names_the_certificate(port: int) -> None:
 
 def test_a_unix_socket_is_reached(redis_server: RedisServer, tmp_path: Path) -> None:
     path = tmp_path / "with space.sock"
-    with Relay(target=redis_server.port, path=path):
+    with Relay(target=lambda: redis_server.port, path=path):
         assert all_say(REACHED, f"unix://{path}?db=1".replace(" ", "%20"))
 
 
