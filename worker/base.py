@@ -30,6 +30,6 @@ def make_app(*, include: Sequence[str] = ()) -> tuple[Celery, Settings]:
 
     setup_logging.connect(configure_logging, weak=False)
     broker.install()
-    app = Celery("smsapp", set_as_current=True, include=list(include))
+    app = Celery("smsapp", set_as_current=True, include=list(include), amqp=broker.Amqp)
     app.conf.update(celery_settings(settings))
     return app, settings
