@@ -17,15 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dev.servers import PostgresServer
-from tests.faults.cases import CASES, Case
+from tests.faults.cases import CASES, MESSAGES, RATE, Case
 from tests.faults.clock import run_clock_case
 from tests.faults.load import Load
+from tests.faults.refusals import SmallDiskMissing, small_disk
 from tests.support.audit import Audit, audit
 from tests.support.stack import DATABASES, Database, Stack
-
-MESSAGES = 2_000
-RATE = 120.0
-"""Messages per second; slow enough that every fault meets a running load."""
 
 SETTLE_S = 90.0
 CLOCK = "clock-stepped"
@@ -33,13 +30,14 @@ CLOCK = "clock-stepped"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one case ended; `fault` says why it failed."""
+    """How one case ended; `fault` says why it failed, `said` what the service told of its state meanwhile."""
 
     name: str
     database: Database
     audit: Audit
     recovery_s: float
     fault: str = ""
+    said: str = ""
 
     @property
     def line(self) -> str:
@@ -55,7 +53,21 @@ class Result:
 def run_case(
     case: Case, database: Database, folder: Path, options: argparse.Namespace, postgres: PostgresServer | None
 ) -> Result:
-    """Run one case and return how it ended; the folder keeps its logs."""
+    """Run one case and return how it ended; the folder keeps its logs.
+
+    Raises:
+        SmallDiskMissing: the case cannot be run on this machine.
+    """
+    with ExitStack() as cleanup:
+        if case.small_disk:
+            disk = cleanup.enter_context(small_disk())
+            postgres = cleanup.enter_context(PostgresServer(disk / "postgres"))
+        return _run_case(case, database, folder, options, postgres)
+
+
+def _run_case(
+    case: Case, database: Database, folder: Path, options: argparse.Namespace, postgres: PostgresServer | None
+) -> Result:
     stack = Stack(
         folder,
         database=database,
@@ -65,8 +77,9 @@ def run_case(
         postgres=postgres,
         without=case.without,
     )
-    with stack, Load(stack, options.messages, rate=options.rate, **case.fields) as load:
-        case.fault(stack, load)
+    messages, rate = options.messages or case.messages, options.rate or case.rate
+    with stack, Load(stack, messages, rate=rate, **case.fields) as load:
+        said = case.fault(stack, load) or ""
         accepted = load.wait()
         began = time.monotonic()
         fault = ""
@@ -78,7 +91,8 @@ def run_case(
         stack.simulator.wait_until_idle(60)
         stack.wait_until_tracked()
         found = audit(stack, accepted)
-    return Result(case.name, database, found, recovery_s, fault or judge(found, may_double=case.may_double))
+    fault = fault or judge(found, may_double=case.may_double)
+    return Result(case.name, database, found, recovery_s, fault, said)
 
 
 def judge(found: Audit, *, may_double: bool) -> str:
@@ -118,14 +132,19 @@ def run_all(plan: Sequence[tuple[str, Database]], options: argparse.Namespace) -
             server = postgres if database == "postgres" else None
             try:
                 if name == CLOCK:
-                    found, took_s = run_clock_case(folder, database, options.messages, server)
+                    found, took_s = run_clock_case(folder, database, options.messages or MESSAGES, server)
                     result = Result(name, database, found, took_s, judge(found, may_double=False))
                 else:
                     result = run_case(cases[name], database, folder, options, server)
+            except SmallDiskMissing as error:
+                print(f"SKIPPED name={name} db={database}: {error}", flush=True)
+                continue
             except Exception as error:  # noqa: BLE001 - the other cases are still worth running
                 traceback.print_exc()
                 result = Result(name, database, Audit(0), 0.0, f"broke down: {error}")
             print(result.line, flush=True)
+            if result.said:
+                print(f"  {result.said}", flush=True)
             if result.fault:
                 print(f"  FAILED, logs in {folder}\n  " + result.fault.replace("\n", "\n  "), flush=True)
             results.append(result)
@@ -170,8 +189,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--only", metavar="NAME", action="append", help="run this case; may be repeated")
     parser.add_argument("--db", choices=DATABASES, help="on one database")
-    parser.add_argument("--messages", type=int, default=MESSAGES, help=f"load of each case ({MESSAGES})")
-    parser.add_argument("--rate", type=float, default=RATE, help=f"messages per second ({RATE:g})")
+    parser.add_argument("--messages", type=int, help=f"load of each case (mostly {MESSAGES})")
+    parser.add_argument("--rate", type=float, help=f"messages per second (mostly {RATE:g})")
     parser.add_argument("--logs", metavar="FOLDER", help="where data and logs go (a temporary folder)")
     parser.add_argument("--list", action="store_true", help="show the cases and end")
     options = parser.parse_args()

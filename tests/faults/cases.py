@@ -6,21 +6,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 from redis import Redis
 
+from tests.faults import refusals
 from tests.faults.load import Load
 from tests.support.stack import DATABASES, Database, Stack
 
-Fault = Callable[[Stack, Load], None]
+Fault = Callable[[Stack, Load], str | None]
+"""Breaks something and mends it; may return what the service said meanwhile."""
+
+MESSAGES = 2_000
+RATE = 120.0
+"""Messages per second; slow enough that every fault meets a running load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One fault and what it is done to.
 
-    `fields` are of each request; `may_double` says that callers allowed to send again, so that as many may be doubled
+    `messages` arrive at `rate` a second. `fields` are of each request; `small_disk` puts PostgreSQL on a file system of
+    its own that can be filled; `may_double` says that callers allowed to send again, so that as many may be doubled
     as Twilio accepted without saying so.
     """
 
@@ -33,6 +41,9 @@ class Case:
     fields: Mapping[str, object] = field(default_factory=dict)
     without: tuple[str, ...] = ()
     may_double: bool = False
+    small_disk: bool = False
+    messages: int = MESSAGES
+    rate: float = RATE
 
 
 def kill_workers_at_random(stack: Stack, load: Load) -> None:
@@ -146,6 +157,13 @@ def _limit_all(processes: list[psutil.Process], limit: int) -> None:
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 
+def refusing(name: str, fault: Fault, **changes: Any) -> Case:
+    """Return a case in which something says no while 200 texts and their callbacks are under way."""
+    return Case(
+        name, fault, simulator={"sent_ms": 1_000, "final_ms": 3_000}, messages=200, rate=15.0, **changes
+    )
+
+
 LATE = {"latency_ms": 100, "sent_ms": 8_000, "final_ms": 9_000}
 """Callbacks that come only when every lease and every first retry is over: none of them can make up for a mistake."""
 
@@ -188,4 +206,13 @@ CASES = (
         simulator={"loss": 0.2, "duplicate": 0.2, "reorder": 1.0, "early": 0.1, "p_undelivered": 0.1},
     ),
     Case("disk-full", fill_the_disk, databases=("sqlite",)),
+    refusing("redis-read-only", refusals.demote_redis),
+    refusing("redis-full", refusals.fill_redis),
+    refusing("redis-clients-paused", refusals.pause_clients_of_redis),
+    refusing("postgres-read-only", refusals.make_postgres_read_only, databases=("postgres",)),
+    refusing("postgres-failed-over", refusals.fail_postgres_over, databases=("postgres",)),
+    refusing("postgres-connections-ended", refusals.end_connections_again_and_again, databases=("postgres",)),
+    refusing(
+        "postgres-disk-full", refusals.fill_the_disk_of_postgres, databases=("postgres",), small_disk=True
+    ),
 )

@@ -82,7 +82,8 @@ def _until_accepted(
             if answer.status == 202:
                 return str(orjson.loads(answer.data)["id"])
             seen = f"{answer.status} {answer.data[:500].decode('utf-8', 'replace')}"
-            if answer.status not in _REPEATED:
+            unpromised = answer.status == 503 and not answer.headers.get("Retry-After")
+            if answer.status not in _REPEATED or unpromised:
                 raise RuntimeError(f"refused: {seen}")
         if time.monotonic() > deadline:
             raise RuntimeError(f"not accepted after {patience_s} s: {seen}")

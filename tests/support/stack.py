@@ -225,6 +225,18 @@ class Stack:
             raise RuntimeError(f"smsapp {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done
 
+    def launch_cli(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start `python -m smsapp …` and do not wait; its output is in `stdout`."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "smsapp", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     # Actions of callers and operators.
 
     def url(self, name: str = "web") -> str:
