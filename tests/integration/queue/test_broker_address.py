@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -26,19 +27,21 @@ from tests.support.relay import Relay
 from tests.support.stack import HOST
 
 REACHED = "reached"
+PATIENTLY: dict[str, Any] = {"socket_timeout": 20, "socket_connect_timeout": 20}
+"""A machine that is busy must not make an address a wrong one."""
 
 
 def by_redis_py(settings: Settings) -> None:
-    redis = Redis(
-        **settings.redis.client_options(), socket_timeout=2, retry=Retry(NoBackoff(), 0), protocol=2
-    )
+    redis = Redis(**settings.redis.client_options(), **PATIENTLY, retry=Retry(NoBackoff(), 0), protocol=2)
     with redis:
         redis.set("smsapp:test", "1", px=1000)
 
 
 def by_the_publisher(settings: Settings) -> None:
-    with make_publisher(settings.redis) as celery, celery.connection_for_write() as connection:
-        connection.default_channel.client.set("smsapp:test", "1", px=1000)
+    with make_publisher(settings.redis) as celery:
+        celery.conf.broker_transport_options |= PATIENTLY
+        with celery.connection_for_write() as connection:
+            connection.default_channel.client.set("smsapp:test", "1", px=1000)
 
 
 def by_the_worker(settings: Settings) -> None:
@@ -53,7 +56,7 @@ def by_flowers_page(settings: Settings) -> None:
     with Celery(set_as_current=False) as celery:
         celery.conf.update(celery_settings(settings))
         url = celery.connection_for_read().as_uri(include_password=True)
-        broker = Broker(url, broker_use_ssl=celery.conf.broker_use_ssl, broker_options={})
+        broker = Broker(url, broker_use_ssl=celery.conf.broker_use_ssl, broker_options=PATIENTLY)
         asyncio.run(broker.queues(["send"]))
 
 
