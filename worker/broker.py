@@ -9,8 +9,8 @@ after the visibility timeout.
 Commands must not each make a client of Redis. A client is nothing but its pool of connections and a table of parsers,
 and making the table costs more than the command.
 
-A Redis that is away must be found soon. Workers and beat look for it once a second; by default they wait two seconds longer after each
-failure, up to thirty: after a minute's outage nothing would be sent for half a minute more.
+A Redis that is away must be found soon. Workers and beat look for it once a second; by default they wait two seconds
+longer after each failure, up to thirty, and after a minute's outage nothing would be sent for half a minute more.
 """
 
 from typing import Any
