@@ -200,7 +200,7 @@ _SENTENCES = MappingProxyType(
         "deadline_passed": "Deliver_by was over before it was this row's turn.",
         "no_mms": "A message to WhatsApp is no MMS, and this job's are sent as MMS.",
         "not_possible": "Is not a possible phone number.",
-        "opted_out": "The recipient does not want texts from this sender.",
+        "opted_out": "The recipient has opted out of messages from this sender.",
         "repeated_column": "Is there twice in this row.",
         "repeated": "An earlier row has the same number and the same text.",
         "too_long": "Is too long.",

@@ -28,7 +28,9 @@ _SENTENCES: Mapping[Status, str] = MappingProxyType(
 )
 
 
-_WAITS_UNTRIED = frozenset({OwnCode.QUIET_HOURS})
+_WAITS_UNTRIED = frozenset(
+    {OwnCode.QUIET_HOURS, OwnCode.DAILY_CAP, OwnCode.COUNTRY_CAP, OwnCode.COUNTRY_PARKED}
+)
 _EXPLAINED = BAD_NEWS | {Status.PENDING}
 
 

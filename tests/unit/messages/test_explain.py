@@ -4,9 +4,10 @@ from itertools import product
 
 import pytest
 
+from smsapp.bulk.rows import explain_row
 from smsapp.messages.explain import explain_status
 from smsapp.messages.status import Outcome, Status, outcome_of
-from smsapp.twilio.error_codes import FAILURES, OWN_FAILURES, explain
+from smsapp.twilio.error_codes import FAILURES, OWN_FAILURES, OwnCode, explain
 
 
 @pytest.mark.parametrize("status", Status)
@@ -40,6 +41,19 @@ def test_a_waiting_message_tells_what_it_waits_for() -> None:
 
     assert sentence.startswith("The message waits for another attempt. ")
     assert sentence.endswith(FAILURES[20429].sentence)
+
+
+@pytest.mark.parametrize(
+    "code", [OwnCode.QUIET_HOURS, OwnCode.DAILY_CAP, OwnCode.COUNTRY_CAP, OwnCode.COUNTRY_PARKED]
+)
+def test_what_is_held_before_it_was_tried_waits_for_no_other_attempt(code: OwnCode) -> None:
+    sentence = explain_status(Status.PENDING, None, OWN_FAILURES[code])
+
+    assert sentence == f"The message waits. {OWN_FAILURES[code].sentence}"
+
+
+def test_an_opt_out_is_one_sentence_wherever_it_is_met() -> None:
+    assert explain_row("opted_out", None) == FAILURES[21610].sentence
 
 
 def test_a_message_that_nobody_can_be_sure_of_says_so() -> None:
