@@ -324,7 +324,7 @@ class Stack:
         return SimulatorProcess(self.url("simulator"), self._processes["simulator"].popen)
 
     @contextmanager
-    def twilio_set_to(self, **changes: float) -> Iterator[None]:
+    def twilio_set_to(self, **changes: float | str) -> Iterator[None]:
         """Change Twilio's behaviour within the context."""
         usual = self.simulator.call("GET", "/_config")
         self.simulator.configure(**changes)
