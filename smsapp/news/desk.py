@@ -9,7 +9,7 @@ docs/decisions/0027-waiting-on-news.md).
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -42,6 +42,9 @@ process time for others: a single one at once, a hundred five times a second."""
 _ANSWERING = 4
 """How many woken requests read and answer at a time: others come in between, however many are woken together."""
 
+_TURN_S = 3.0
+"""How long a request waits for its turn: when the database hangs, those before it must not hold up all others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -64,6 +67,7 @@ class Wait:
     def sleep(self, seconds: float) -> None:
         """Return once there is news since the last sleep, the time is over, or waiting has no point any more."""
         if self.goes_on:
+            self._desk.listen()
             self._woken.wait(seconds)
         self._woken.clear()  # before the caller looks: what comes after that wakes it again
 
@@ -85,7 +89,7 @@ class Wait:
 class NewsDesk:
     """The waiting requests of this process. Works in threads and, through gevent's patches, in greenlets.
 
-    The subscription begins with the first waiter and ends half a minute after the last one.
+    The subscription begins with the first request that sleeps and ends half a minute after the last one.
 
     Args:
         subscribe: returns a subscription that is not open yet.
@@ -128,7 +132,6 @@ class NewsDesk:
         with self._lock:
             self._for_outcomes.setdefault(name, set()).add(wait)
         try:
-            self._begin()
             yield wait
         finally:
             with self._lock:
@@ -145,16 +148,21 @@ class NewsDesk:
         with self._lock:
             self._for_events.add(wait)
         try:
-            self._begin()
             yield wait
         finally:
             with self._lock:
                 self._for_events.discard(wait)
                 self._left_at = time.monotonic()
 
-    def answering(self) -> AbstractContextManager[bool]:
-        """Hold one of the few turns in which woken requests read the database."""
-        return self._answering
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Hold one of the few turns in which woken requests read the database; without a free one, go on in the end."""
+        mine = self._answering.acquire(timeout=_TURN_S)
+        try:
+            yield
+        finally:
+            if mine:
+                self._answering.release()
 
     def close(self) -> None:
         """End all waiting, and return once the subscription has ended."""
@@ -162,8 +170,8 @@ class NewsDesk:
         if thread := self._running:
             thread.join()
 
-    def _begin(self) -> None:
-        """Start to listen, unless that goes on already."""
+    def listen(self) -> None:
+        """Start to listen, unless that goes on already. It begins with a look, for whoever has registered by now."""
         with self._lock:
             if self._running or self.ending:
                 return
