@@ -18,7 +18,7 @@ from smsapp.inbound import queries as inbound
 from smsapp.inbound.rules import InboundText
 from smsapp.twilio.callback import Callback
 from tests.support.budget import DEEP
-from tests.support.fuzz.corpus import NUMBER, WORDS, Names, Request, corpus
+from tests.support.fuzz.corpus import NUMBER, WORDS, Names, Request, corpus, form_of
 from tests.support.fuzz.run import complaint, exchange, run
 from tests.support.stack import DATABASES, ROOT, Database, Stack
 from tests.support.tables import print_at_the_end
@@ -118,6 +118,23 @@ def test_spoiled_requests_are_answered_and_never_quoted(
     assert not report.findings, f"{report}\n" + "\n".join(report.findings)
     assert quoted(stack, names) == []
     assert report.answers[503] < REQUESTS // 100
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("path", ["fast path"], indirect=True)
+def test_whatever_was_taken_a_worker_can_process(stack: Stack, names: Names) -> None:
+    callbacks = [request for request in corpus(names) if form_of(request)]
+    run(stack.ports["web"], callbacks, names, seed=SEED, count=2_000)
+
+    for name in ("simulator", "worker-1", "beat"):
+        stack.start(name)
+    stack.wait_until_tracked(120)
+
+    assert quoted(stack, names) == []
+    lines = "\n".join(stack.logs().values()).splitlines()
+    letters = [json.loads(line) for line in lines if '"dead_letter"' in line]
+    causes = {letter["cause"].partition(":")[0] for letter in letters}
+    assert causes <= {"InvalidCallbackError"}  # they lack what every callback says
 
 
 @pytest.mark.parametrize(
