@@ -20,6 +20,7 @@ from smsapp.bulk.rows import RowState, SettledRow
 from smsapp.db.sessions import reading
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, public_job_id
+from smsapp.messages.content import route_fault
 from smsapp.messages.queries import StaleMessageError
 from smsapp.ports import PendingEvent
 from smsapp.queue.drain import drain_slot, retry_while_db_down
@@ -97,11 +98,19 @@ def _feed(rt: Runtime, job: BulkJob, batch: int) -> int:
     try:
         if job.deliver_by and job.deliver_by <= now:
             _refuse(rt, job.id, rows, "deadline_passed")
+        elif _has_lost_its_service(rt, job):
+            _refuse(rt, job.id, rows, "no_messaging_service")
         else:
             _store(rt, job, rows, now)
     except _RowsTakenError:
         return 0
     return len(rows)
+
+
+def _has_lost_its_service(rt: Runtime, job: BulkJob) -> bool:
+    """Return whether the configured Messaging Service, which the job's options need, is configured no more."""
+    _, service = sender_for(rt.settings, "", job.sender, job.messaging_service_sid)
+    return route_fault(job.options, None, service, "") is not None
 
 
 def _store(rt: Runtime, job: BulkJob, rows: Sequence[BulkRow], now: datetime) -> None:

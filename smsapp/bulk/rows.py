@@ -198,6 +198,7 @@ _SENTENCES = MappingProxyType(
     {
         "bad_character": "Contains NUL, or half of a character.",
         "deadline_passed": "Deliver_by was over before it was this row's turn.",
+        "no_messaging_service": "Its links were to be shortened, and no Messaging Service is configured any more.",
         "no_mms": "A message to WhatsApp is no MMS, and this job's are sent as MMS.",
         "not_possible": "Is not a possible phone number.",
         "opted_out": "The recipient has opted out of messages from this sender.",

@@ -398,3 +398,20 @@ def test_the_next_attempt_of_a_plan_is_logged_like_any_change(
         if line["message_id"] == public_id(message_id)
     ]
     assert logged == [("failed", "pending", 2)]
+
+
+def test_no_line_tells_the_variables_of_a_content_template(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, lines: Lines
+) -> None:
+    options = {"content_sid": "HX" + "1" * 32, "content_variables": {"1": BODY}}
+    for behaviour in (twilio.accept, refuse(21656, 400), twilio.lose):
+        accept(TO, "", options=options)
+        twilio.behaviours = [behaviour]
+        send_messages(rt)
+        clock.advance(timedelta(minutes=2))
+        sweep(rt)
+        reconcile(rt)
+
+    said = json.dumps(lines.lines, default=str)
+    assert "message_submitted" in said
+    assert [secret for secret in SECRETS if secret in said] == []

@@ -62,14 +62,12 @@ def make(rt: Runtime, key_id: UUID, rows: list[Row], *, body: str = "Hi", **opti
     draft = JobDraft(
         api_key_id=key_id,
         body=body,
-        pattern=RowPattern(parse_template(body)),
         template_name=None,
         template_version=None,
-        sender=SENDER,
         messaging_service_sid=None,
         on_unconfirmed="hold",
         resend_after_failure=False,
-        **{"start": True} | options,
+        **{"start": True, "sender": SENDER, "pattern": RowPattern(parse_template(body))} | options,
     )
     raw = [RawRow(line, cells) for line, cells in enumerate(rows, start=2)]
     accepted = create_job(rt, draft, raw, render=lambda job, _: {"id": job.id.hex})
@@ -452,3 +450,15 @@ def test_the_results_have_price_sender_and_latency(
         ("delivered", "-0.00750", SENDER, "2026-11-23T12:02:00.000Z", "120.0"),
         ("failed", "", SENDER, "", "180.0"),
     ]
+
+
+def test_rows_whose_links_nobody_can_shorten_any_more_are_refused(rt: Runtime, key_id: UUID) -> None:
+    pattern = RowPattern(parse_template("https://example.com/"), options={"shorten_urls": True})
+    job_id = make(rt, key_id, numbers(2), pattern=pattern, sender=None)  # when a service was configured
+
+    feed_jobs(rt)
+
+    assert [(row.state, row.reason) for row in rows_of(rt, job_id)] == [
+        ("refused", "no_messaging_service")
+    ] * 2
+    assert job_of(rt, job_id).state == "completed"

@@ -21,6 +21,11 @@ ALL_FIELDS = (
     b'{"to": "+14155552671", "body": "h\xc3\xa4", "from": "Shop", "tags": ["a"], "client_reference": "o-1",'
     b' "media_urls": ["https://example.com/a.png"], "on_unconfirmed": "fail", "deliver_by": "2999-01-01T00:00:00Z"}'
 )
+TEMPLATE = (
+    b'{"to": "+14155552671", "content_sid": "HX11111111111111111111111111111111", "content_variables": {"1": "Ann"},'
+    b' "smart_encoded": true, "send_as_mms": false, "risk_check": "disable"}'
+)
+MEDIA = b'{"to": "+14155552671", "media_urls": ["https://example.com/a.png"]}'
 JSON = {"content-type": "application/json"}
 
 
@@ -60,7 +65,11 @@ def stored(api: Api) -> int:
         return session.scalar(select(func.count()).select_from(MESSAGES)) or 0
 
 
-@pytest.mark.parametrize("body", [TEXT, ODD_NUMBER, ALL_FIELDS], ids=["plain", "odd number", "all fields"])
+@pytest.mark.parametrize(
+    "body",
+    [TEXT, ODD_NUMBER, ALL_FIELDS, TEMPLATE, MEDIA],
+    ids=["plain", "odd number", "all fields", "template", "media"],
+)
 def test_a_text_is_taken_and_answered_as_flask_does(api: Api, body: bytes) -> None:
     assert shape(by_fast_path(api, body)) == shape(by_flask(api, body))
     assert stored(api) == 2

@@ -174,3 +174,21 @@ def test_a_plan_costs_no_more_than_it_may(
     assert [sent.segments for sent in twilio.sent] == [2, 2]  # a third attempt would make six
     assert taken(rt, message_id) == [("plan_resend", 1), ("plan_fallback", 4)]
     assert stored(rt, message_id).status == Status.UNDELIVERED
+
+
+def test_every_attempt_has_the_same_content_and_options(
+    rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept
+) -> None:
+    options = {"content_sid": "HX" + "1" * 32, "content_variables": {"1": "Ann"}, "risk_check": "disable"}
+    message_id = accept(
+        body="", options=options, on_failure=plan({"on": ["any"], "do": "resend", "from": OTHER})
+    )
+    send_messages(rt)
+    report(rt, message_id, "failed", 30001)
+    clock.advance(HOUR)
+    send_messages(rt)
+
+    assert [(sent.sender, sent.body, sent.options) for sent in twilio.sent] == [
+        ("+15005550006", "", options),
+        (OTHER, "", options),
+    ]

@@ -6,8 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from alembic import command
 from sqlalchemy import select, update
 
+from smsapp.cli.database import alembic_config
+from smsapp.config import Settings
 from smsapp.db.base import Base
 from smsapp.ids import new_id
 from smsapp.lifecycle.record_reports import TargetedReport, record_reports
@@ -252,3 +255,20 @@ def test_media_alone_and_a_template_without_variables_are_sent(
         (MEDIA, None),
         (None, {"content_sid": CONTENT["content_sid"]}),
     ]
+
+
+def test_what_an_earlier_version_removed_stays_unsendable(
+    settings: Settings, rt: Runtime, clock: FakeClock, accept: Accept
+) -> None:
+    """It emptied the body alone, which now says nothing beside media."""
+    emptied = accept(body=SECRET, media_urls=MEDIA, sensitive=True)
+    whole = accept(body=SECRET, media_urls=MEDIA, sensitive=True)
+    plain = accept(body=SECRET, sensitive=True)
+    command.downgrade(alembic_config(settings), "0017")
+    with rt.sessions.begin() as session:
+        session.execute(update(Message).where(Message.id.in_([emptied, plain])).values(body=""))
+
+    command.upgrade(alembic_config(settings), "head")
+
+    removed = {each.id: each.is_removed for each in claim(rt)}
+    assert removed == {emptied: True, whole: False, plain: True}
