@@ -12,9 +12,9 @@ from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.queries import Progress
 from smsapp.bulk.rows import RowState, explain_row
 from smsapp.config import Settings
+from smsapp.content.rules import shown_options
 from smsapp.ids import public_id, public_job_id
 from smsapp.messages.carrier_time import latency_s
-from smsapp.messages.content import shown_options
 from smsapp.sending.prices import estimate
 from smsapp.times import optional_rfc3339
 from smsapp.uploads.spreadsheets import harmless

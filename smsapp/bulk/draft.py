@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from smsapp.messages.content import CONTENT_VARIABLES, Content, Options, compose
+from smsapp.content.rules import CONTENT_VARIABLES, Content, Options, compose
 from smsapp.templates.rules import Template
 
 

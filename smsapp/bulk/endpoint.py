@@ -5,8 +5,8 @@ from smsapp.bulk.documents import job_view
 from smsapp.bulk.draft import JobDraft, RowPattern
 from smsapp.bulk.queries import Progress
 from smsapp.bulk.uploads import Upload
+from smsapp.content.rules import compose
 from smsapp.db.idempotency import Answered, IdempotentRequest, find_answer, identify
-from smsapp.messages.content import compose
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import UntimelyError
 from smsapp.sending.draft import content_fault

@@ -17,10 +17,10 @@ from smsapp.bulk.draft import row_content
 from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.queries import JobState
 from smsapp.bulk.rows import RowState, SettledRow
+from smsapp.content.rules import route_fault
 from smsapp.db.sessions import reading
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, public_job_id
-from smsapp.messages.content import route_fault
 from smsapp.messages.queries import StaleMessageError
 from smsapp.ports import PendingEvent
 from smsapp.queue.drain import drain_slot, retry_while_db_down

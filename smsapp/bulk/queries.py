@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from smsapp.bulk.draft import JobDraft
 from smsapp.bulk.models import BulkJob
 from smsapp.bulk.rows import RowState, RowTotals
+from smsapp.content.rules import without_variables
 from smsapp.db.pages import Page, page_before
-from smsapp.messages.content import without_variables
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
 

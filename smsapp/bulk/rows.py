@@ -10,8 +10,8 @@ from types import MappingProxyType
 from uuid import UUID
 
 from smsapp.bulk.draft import RowPattern
-from smsapp.messages.content import CONTENT_VARIABLES, Content, value_fault
-from smsapp.messages.segments import MAX_BODY_CHARS
+from smsapp.content.rules import CONTENT_VARIABLES, Content, value_fault
+from smsapp.content.segments import MAX_BODY_CHARS
 from smsapp.recipients.identity import identity
 from smsapp.recipients.phone import PHONE_FAULTS, WHATSAPP, InvalidPhoneNumber, Recipient, parse_recipient
 from smsapp.sending.prices import ANYWHERE

@@ -7,9 +7,9 @@ from typing import Any
 
 from smsapp.breakers import queries as breakers
 from smsapp.breakers.queries import ParkedScope
+from smsapp.content.rules import shown_options
 from smsapp.ids import public_id, public_job_id
 from smsapp.messages.carrier_time import latency_s
-from smsapp.messages.content import shown_options
 from smsapp.messages.error_document import error_document, failure_of
 from smsapp.messages.explain import explain_parked, explain_status
 from smsapp.messages.models import Message, MessageEvent

@@ -29,7 +29,7 @@ class Message(Base):
     `due_at` is when a worker must next act on the message: its next attempt while pending, the end of its lease while
     submitting, the next poll of Twilio later; NULL when nothing is left to do. `version` counts its history entries,
     and every change compares and sets it. `deadline_at` equals `deliver_by` until that deadline has passed and was
-    processed. `redact_at` is when to check next whether a sensitive text can be removed; `messages.content` says how a
+    processed. `redact_at` is when to check next whether a sensitive text can be removed; `content.rules` says how a
     row tells that it was, and what `options` has: NULL for most messages.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smsapp.messages.content import CONTENT_SID
+from smsapp.content.rules import CONTENT_SID
 from smsapp.text import normalize
 from smsapp.twilio.smart_encoding import SMART_ENCODING
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Table, and_, bindparam, select, text, update
 from sqlalchemy.orm import Session
 
-from smsapp.messages.content import is_removed, removed
+from smsapp.content.rules import is_removed, removed
 from smsapp.messages.models import HANDED_OVER_AND_SENSITIVE, FormerSid, Message
 
 _MESSAGES: Table = Message.__table__  # type: ignore[assignment]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from smsapp.messages.content import shown_options
-from smsapp.messages.segments import find_offenders
+from smsapp.content.rules import shown_options
+from smsapp.content.segments import find_offenders
 from smsapp.sending.draft import Draft
 from smsapp.sending.preview import Preview
 from smsapp.sending.verdict import worst

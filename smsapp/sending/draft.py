@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from smsapp.content.rules import Content, ContentFault, route_fault
 from smsapp.lifecycle.failure_plan import parse_plan
-from smsapp.messages.content import Content, ContentFault, route_fault
 from smsapp.queue.lanes import Lane
 from smsapp.recipients.phone import Recipient
 from smsapp.recipients.quiet_hours import held_until

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from smsapp.content.rules import compose
 from smsapp.db.idempotency import Answered, IdempotentRequest, find_answer, identify
-from smsapp.messages.content import compose
 from smsapp.messages.documents import message_view
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.lanes import Lane

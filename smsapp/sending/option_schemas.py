@@ -15,8 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from smsapp.config import Settings
-from smsapp.lifecycle.schemas import FailurePlan
-from smsapp.messages.content import (
+from smsapp.content.rules import (
     CONTENT_SID,
     CONTENT_VARIABLES,
     MAX_VALUE_CHARS,
@@ -29,7 +28,8 @@ from smsapp.messages.content import (
     is_missing,
     value_fault,
 )
-from smsapp.messages.segments import MAX_BODY_CHARS
+from smsapp.content.segments import MAX_BODY_CHARS
+from smsapp.lifecycle.schemas import FailurePlan
 from smsapp.templates.schemas import TemplateName, TemplateVersion
 from smsapp.text import BLANK
 from smsapp.web.fields import QuietSpan, Sender, Tag, Text, Time, Url, VisibleText
@@ -123,7 +123,7 @@ def beside(value: _T, info: ValidationInfo) -> _T:
 class ContentSource(BaseModel):
     """What to send: `body`, `media_urls` or both; a `template` instead of `body`; or a `content_sid`.
 
-    `smsapp.messages.content` decides what goes together.
+    `smsapp.content.rules` decides what goes together.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={**ONE_CONTENT})

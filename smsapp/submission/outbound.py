@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from smsapp.messages.content import is_removed
+from smsapp.content.rules import is_removed
 from smsapp.recipients.quiet_hours import held_until
 from smsapp.twilio.error_codes import OwnCode
 

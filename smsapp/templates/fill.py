@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from smsapp.messages.segments import MAX_BODY_CHARS
+from smsapp.content.segments import MAX_BODY_CHARS
 from smsapp.runtime import Runtime
 from smsapp.templates.keep import TemplateNotFoundError, find_template
 from smsapp.templates.models import TemplateVersion

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from smsapp.messages.segments import MAX_BODY_CHARS
+from smsapp.content.segments import MAX_BODY_CHARS
 from smsapp.text import is_blank, normalize_name
 
 MAX_NAME_CHARS = 64

@@ -10,7 +10,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from smsapp.messages.segments import MAX_BODY_CHARS
+from smsapp.content.segments import MAX_BODY_CHARS
 from smsapp.web.fields import WHOLE, Text, VisibleText
 from smsapp.web.openapi_parts import RoomDocument
 

@@ -19,10 +19,10 @@ from sqlalchemy import select
 
 from dev.servers import PostgresServer
 from smsapp.callbacks.track import track_callbacks
+from smsapp.content.rules import compose
 from smsapp.ids import callback_url, new_id
 from smsapp.keys.models import ApiKey
 from smsapp.maintenance import sweep
-from smsapp.messages.content import compose
 from smsapp.messages.documents import message_view
 from smsapp.recipients.phone import parse_recipient
 from smsapp.reconciliation.reconcile import reconcile

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.callbacks.stream import CallbackStream
 from smsapp.config import Settings
+from smsapp.content.rules import compose
 from smsapp.events.outbox import DatabaseOutbox
 from smsapp.ids import parse_public_id
 from smsapp.keys import queries as api_keys
 from smsapp.keys.models import ApiKey
-from smsapp.messages.content import compose
 from smsapp.messages.documents import message_view
 from smsapp.pacing.pacer import RedisPacer
 from smsapp.recipients.phone import parse_recipient

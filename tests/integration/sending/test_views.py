@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.config import Settings
+from smsapp.content.segments import MAX_BODY_CHARS
 from smsapp.keys import queries as api_keys
 from smsapp.messages import reads, schemas
 from smsapp.messages.models import Message, MessageEvent
-from smsapp.messages.segments import MAX_BODY_CHARS
 from smsapp.web.inputs import MAX_FAULTS
 from smsapp.web.plain_http import MAX_BODY_BYTES
 from tests.support.environment import SENDER

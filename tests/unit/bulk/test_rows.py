@@ -6,7 +6,7 @@ import pytest
 
 from smsapp.bulk.draft import RowPattern
 from smsapp.bulk.rows import CheckedRow, RowState, check_rows, explain_row
-from smsapp.messages.segments import MAX_BODY_CHARS
+from smsapp.content.segments import MAX_BODY_CHARS
 from smsapp.templates.rules import parse_template
 from smsapp.uploads.rows import MAX_ROWS, RawRow, UnreadableUpload
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smsapp.messages.segments import Encoding, Measure, find_offenders, measure
+from smsapp.content.segments import Encoding, Measure, find_offenders, measure
 
 # Written out from 3GPP TS 23.038 by code point, independently of the table under test.
 GSM_BASIC = {chr(code) for code in (*range(0x20, 0x60), *range(0x61, 0x7B))} - set("[\\]^")

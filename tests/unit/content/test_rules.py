@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from smsapp.messages.content import (
+from smsapp.content.rules import (
     CONTENT_VARIABLES,
     NO_OPTIONS,
     OPTION_NAMES,
@@ -18,7 +18,7 @@ from smsapp.messages.content import (
     smart_encode,
     value_fault,
 )
-from smsapp.messages.segments import Encoding, measure
+from smsapp.content.segments import Encoding, measure
 from smsapp.twilio.smart_encoding import SMART_ENCODING
 
 SERVICE = "MG" + "1" * 32

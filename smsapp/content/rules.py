@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from smsapp.messages.segments import MAX_BODY_CHARS, Encoding, Measure, measure
+from smsapp.content.segments import MAX_BODY_CHARS, Encoding, Measure, measure
 from smsapp.recipients.phone import WHATSAPP
 from smsapp.text import is_blank
 from smsapp.twilio.smart_encoding import SMART_ENCODING
