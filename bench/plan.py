@@ -8,7 +8,19 @@ from pathlib import Path
 
 from dev.var_folder import ROOT
 
-PARTS = ("callbacks", "accepts", "lives", "latency", "waits", "idle", "floor", "memory", "scaling", "sqlite")
+PARTS = (
+    "callbacks",
+    "accepts",
+    "lives",
+    "latency",
+    "waits",
+    "push",
+    "idle",
+    "floor",
+    "memory",
+    "scaling",
+    "sqlite",
+)
 _PEER = ROOT.parent / "shared" / "peers" / "nestjs-guide"
 
 
@@ -30,6 +42,8 @@ class Plan:
     open_waits: Sequence[int] = (0, 500)
     crowds: Sequence[int] = (0, 500, 1000)
     idle_s: float = 20.0
+    push_events: int = 9000
+    push_backlog: int = 50_000
     sizes: Sequence[int] = (10_000, 100_000, 1_000_000)
     memory_callbacks: int = 1_000_000
     warm_up: int = 2000
@@ -96,6 +110,8 @@ _QUICK: dict[str, object] = {
     "open_waits": (0, 20),
     "crowds": (0, 20),
     "idle_s": 2.0,
+    "push_events": 600,
+    "push_backlog": 1200,
     "sizes": (1000, 2000, 3000),
     "memory_callbacks": 2000,
     "warm_up": 100,

@@ -17,7 +17,7 @@ class Lane(Generic[Consumer, Item]):
     `unrecorded` are those that were answered and still look pending in the database; nothing more starts while a
     failure is among them, since it may trip the consumer's breaker. `is_probed` is whether the consumer keeps failing:
     it then gets one request at a time. `may_have_more` is whether the database may have due
-    deliveries that are not here.
+    deliveries that are not here, `has_followers` whether some wait until one of these was recorded.
     """
 
     __slots__ = (
@@ -25,7 +25,9 @@ class Lane(Generic[Consumer, Item]):
         "concurrency",
         "consumer",
         "failed",
+        "has_followers",
         "in_flight",
+        "is_closed",
         "is_probed",
         "may_have_more",
         "unrecorded",
@@ -35,11 +37,13 @@ class Lane(Generic[Consumer, Item]):
         """`most` is how many requests the consumer may have at once if it keeps up."""
         self.consumer = consumer
         self.is_probed = False
+        self.is_closed = False
         self.concurrency = Concurrency(most)
         self.in_flight: set[UUID] = set()
         self.unrecorded: set[UUID] = set()
         self.failed: set[UUID] = set()
         self.may_have_more = True
+        self.has_followers = False
         self._waiting: deque[tuple[UUID, Item]] = deque()
 
     def __len__(self) -> int:
@@ -58,9 +62,10 @@ class Lane(Generic[Consumer, Item]):
         self._waiting.append((delivery_id, item))
 
     def clear(self) -> None:
-        """Forget what waits: the database still has it."""
+        """Forget what waits, and let nothing come until `is_closed` is set to False: the database still has it."""
         self._waiting.clear()
-        self.may_have_more = False
+        self.may_have_more = True
+        self.is_closed = True
 
     def start(self, room: int) -> Item | None:
         """Return the next delivery, in flight from now on; None when none waits or none may start."""
@@ -92,7 +97,7 @@ class Lane(Generic[Consumer, Item]):
         """Take note that a result was recorded, or never will be; what followed it may be due now."""
         self.unrecorded.discard(delivery_id)
         self.failed.discard(delivery_id)
-        self.may_have_more = True
+        self.may_have_more = self.may_have_more or self.has_followers
 
     @property
     def is_quiet(self) -> bool:
@@ -102,7 +107,7 @@ class Lane(Generic[Consumer, Item]):
     @property
     def is_low(self) -> bool:
         """Whether so little waits that more should be fetched before it runs out."""
-        return self.may_have_more and len(self._waiting) < 2 * self.concurrency.limit
+        return not self.is_closed and self.may_have_more and len(self._waiting) < 2 * self.concurrency.limit
 
     @property
     def is_idle(self) -> bool:

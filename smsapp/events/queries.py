@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, and_, delete, func, literal, select
+from sqlalchemy import ARRAY, Column, ColumnElement, Row, Select, Text, and_, delete, func, literal, select
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
@@ -67,6 +67,7 @@ class FeedEvent:
     received: InboundText | None
 
 
+_SEQ: Column[int] = OutboxEvent.__table__.c.seq  # type: ignore[assignment]
 _OWN = (
     OutboxEvent.seq,
     OutboxEvent.id,
@@ -129,7 +130,8 @@ def between(
 
 def numbered(session: Session, seqs: Sequence[int]) -> list[FeedEvent]:
     """Return the events with these numbers that are still stored, in order."""
-    return [_feed_event(row) for row in session.execute(_joined().where(OutboxEvent.seq.in_(seqs)))]
+    chosen = bulk.among(session, _SEQ, seqs)
+    return [_feed_event(row) for row in session.execute(_joined().where(chosen))]
 
 
 def forget(session: Session, *, before: datetime, limit: int) -> int:

@@ -1,8 +1,14 @@
-"""Rows of subscriptions and deliveries as the documents that callers see."""
+"""Rows of subscriptions and deliveries as the documents that callers see, and events as consumers get them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import orjson
+from sqlalchemy.orm import Session
+
+from smsapp.events import queries as feed
+from smsapp.events.payload import render_event
 from smsapp.events.types import EventType
 from smsapp.ids import inbound_id, prefixed_id, public_id
 from smsapp.times import optional_rfc3339, rfc3339
@@ -10,6 +16,24 @@ from smsapp.webhooks.models import Subscription, WebhookAttempt, WebhookDelivery
 from smsapp.webhooks.rules import DeliveryStatus
 
 HIDDEN = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class EventBody:
+    """An event's id and the body of the request that pushes it."""
+
+    event_id: str
+    body: bytes
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "EventBody":
+        """Return a rendered event as it is sent."""
+        return cls(str(document["id"]), orjson.dumps(document))
+
+
+def event_bodies(session: Session, seqs: Iterable[int]) -> dict[int, EventBody]:
+    """Return those of these events that are still stored, by number."""
+    return {each.seq: EventBody.of(render_event(each)) for each in feed.numbered(session, sorted(seqs))}
 
 
 def subscription_view(row: Subscription) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Fan events out: read the outbox in order, and create a pending delivery for each subscribed consumer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from smsapp.db.sessions import reading
 from smsapp.runtime import Runtime
 from smsapp.webhooks import (
     fan_out_queries as fan_out,
@@ -27,18 +27,23 @@ UNHEARD_BATCH = 20_000
 """With no subscriptions, events are skipped in larger batches, except those whose message has a `callback_url`."""
 
 
-def fan_out_events(rt: Runtime, *, unheard_batch: int = UNHEARD_BATCH) -> int:
-    """Fan out the next events and return how many were read; one worker at a time does, the others return 0.
+@dataclass(frozen=True, slots=True)
+class FannedOut:
+    """How many events were read, and the consumers for which there are new deliveries."""
+
+    events: int = 0
+    consumers: Set[UUID] = frozenset()
+
+
+def fan_out_events(rt: Runtime, *, unheard_batch: int = UNHEARD_BATCH) -> FannedOut:
+    """Fan out the next events; one worker at a time does, the others return nothing.
 
     The cursor moves in the same transaction, so each event is fanned out once, whichever process dies.
     """
-    with reading(rt.sessions) as session:
-        if not fan_out.is_behind(session):
-            return 0
     with rt.transaction() as tx:
         done = fan_out.lock_cursor(tx.session)
         if done is None:
-            return 0
+            return FannedOut()
         wanting = subscriptions.wanting(tx.session)
         last = min(subscriptions.head(tx.session), done + (BATCH if wanting else unheard_batch))
         events = fan_out.routing_info(tx.session, done + 1, last, only_callbacks=not wanting)
@@ -51,22 +56,20 @@ def fan_out_events(rt: Runtime, *, unheard_batch: int = UNHEARD_BATCH) -> int:
             for each in wanting
             if event.seq > each.first_seq and concerns(each, event)
         ]
-        deliveries.insert(tx.session, rows + _to_callbacks(tx.session, events, now))
+        rows += _to_callbacks(tx.session, events, now)
+        deliveries.insert(tx.session, rows)
         fan_out.move_cursor(tx.session, last)
-    return last - done
+    return FannedOut(last - done, {row["subscription_id"] for row in rows})
 
 
 def pass_over_events(rt: Runtime, keep_going: Callable[[], bool], *, batch: int = UNHEARD_BATCH) -> None:
     """Advance to about the latest event while nobody subscribes; `callback_url`s on the way are still served."""
-    while keep_going() and fan_out_events(rt, unheard_batch=batch) == batch:
+    while keep_going() and fan_out_events(rt, unheard_batch=batch).events == batch:
         pass
 
 
 def recover_deliveries(rt: Runtime) -> int:
     """Scan the next past events for consumers that asked to recover; return how many were scanned."""
-    with reading(rt.sessions) as session:
-        if not subscriptions.anyone_recovers(session):
-            return 0
     looked_at = 0
     with rt.transaction() as tx:
         for each in subscriptions.recovering(tx.session):

@@ -18,15 +18,12 @@ from math import inf
 from threading import Event
 from uuid import UUID
 
-import orjson
 import structlog
 from sqlalchemy.orm import Session
 
 from smsapp.consumers.crew import Crew
 from smsapp.consumers.lane import Lane
 from smsapp.db.sessions import reading
-from smsapp.events import queries as feed
-from smsapp.events.payload import render_event
 from smsapp.ids import new_id
 from smsapp.ports import ConsumerReply
 from smsapp.queue.drain import DATABASE_AWAY, drain_slot, hearing, retry_while_db_down
@@ -42,7 +39,8 @@ from smsapp.webhooks import (
     subscription_queries as subscriptions,
 )
 from smsapp.webhooks.client import signed_headers
-from smsapp.webhooks.fan_out import BATCH, fan_out_events, pass_over_events, recover_deliveries
+from smsapp.webhooks.documents import EventBody, event_bodies
+from smsapp.webhooks.fan_out import BATCH, FannedOut, fan_out_events, pass_over_events, recover_deliveries
 from smsapp.webhooks.queries import Wanting
 from smsapp.webhooks.record import AttemptResult, record_deliveries
 from smsapp.webhooks.rules import EVENT_FORGOTTEN, Consumer, DueDelivery
@@ -72,11 +70,10 @@ single events costs half a core at most, and a lonely one waits for nothing."""
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A delivery with the document to send; `body` is None when the event has been purged."""
+    """A delivery and what to send; `event` is None when it has been purged."""
 
     delivery: DueDelivery
-    event_id: str
-    body: bytes | None
+    event: EventBody | None
 
 
 _Lane = Lane[Consumer, _Ready]
@@ -104,7 +101,7 @@ def push_events(rt: Runtime, slot: int = 0) -> int:
                 break
     finally:
         drain.finish()
-    return drain.total
+    return drain.crew.total
 
 
 def wake_for_push(rt: Runtime) -> int:
@@ -127,7 +124,7 @@ def _anything_due(rt: Runtime) -> bool:
 
 
 class _Drain:
-    """Holds consumers and keeps as many requests in flight as each may have."""
+    """Holds consumers and keeps as many requests in flight as each may have; its crew makes them."""
 
     def __init__(self, rt: Runtime, slot: int) -> None:
         self._rt = rt
@@ -136,16 +133,12 @@ class _Drain:
         self._lanes: dict[UUID, _Lane] = {}
         self._renewed = time.monotonic()
         self._bell = Event()
-        self._crew: Crew[Consumer, _Ready, AttemptResult] = Crew(self._post, _end, self._bell)
+        self.crew: Crew[Consumer, _Ready, AttemptResult] = Crew(self._post, _end, self._bell)
         self._woken = True
-        self._looked_at = self._rested_at = 0.0
+        self._looked_at = self._rested_at = self._asked_at = 0.0
+        self._failed: set[UUID] = set()  # consumers whose failure was recorded since the last look began
         self._recording: Future[None] | None = None
         self._recorder = ThreadPoolExecutor(1, thread_name_prefix="record")
-
-    @property
-    def total(self) -> int:
-        """How many requests were made."""
-        return self._crew.total
 
     def run(self, keep_going: Callable[[], bool]) -> None:
         """Work until nothing has been due for a while, or until the drain's time is up."""
@@ -158,10 +151,10 @@ class _Drain:
                     self._bell.clear()
                     self._record()
                     found = self._look()
-                    self._crew.open(self._renewed + _START_WITHIN_S)
-                    self._crew.dispatch(self._lanes.values())
+                    self.crew.open(self._renewed + _START_WITHIN_S)
+                    self.crew.dispatch(self._lanes.values())
                     now = time.monotonic()
-                    if found or self._crew.is_busy or self._recording:
+                    if found or self.crew.is_busy or self._recording:
                         worked_at = now
                         self._wait(self._look_at())
                     elif now - worked_at > idle_s:
@@ -169,7 +162,7 @@ class _Drain:
                     else:
                         self._wait(min(self._look_at(), worked_at + idle_s))
         finally:
-            self._crew.close()
+            self.crew.close()
         self._leave_idle()
 
     def finish(self) -> None:
@@ -190,7 +183,7 @@ class _Drain:
                 self._renew()
                 self._wait(time.monotonic() + _RENEW_AFTER_S)
         finally:
-            self._crew.shut_down()
+            self.crew.shut_down()
             self._recorder.shutdown()
 
     def _hearing(self) -> AbstractContextManager[None]:
@@ -203,10 +196,8 @@ class _Drain:
 
     def _wait(self, until: float) -> None:
         """Wait until something happens, or until this time of the monotonic clock."""
-        record_at = inf if self._recording else self._crew.record_at
+        record_at = inf if self._recording else self.crew.record_at
         self._bell.wait(max(0.0, min(until, record_at) - time.monotonic()))
-
-    # Finding work.
 
     def _look_at(self) -> float:
         if self._woken:
@@ -224,7 +215,7 @@ class _Drain:
             full = found >= BATCH
             self._woken = self._woken or full
             self._rested_at = self._looked_at + (0.0 if full else _REST * (self._looked_at - began))
-        with self._crew.mutex:
+        with self.crew.mutex:
             low = [lane for lane in self._lanes.values() if lane.is_low]
         if low:
             found += retry_while_db_down(self._rt, partial(self._fetch_for, low))
@@ -232,11 +223,22 @@ class _Drain:
 
     def _find(self) -> int:
         """Fan events out and claim consumers; return how many events were fanned out."""
-        found = fan_out_events(self._rt) + recover_deliveries(self._rt)
+        self._failed.clear()
+        with reading(self._rt.sessions) as session:
+            is_behind, anyone_recovers = fan_out.is_behind(session), subscriptions.anyone_recovers(session)
+        fanned_out = fan_out_events(self._rt) if is_behind else FannedOut()
+        recovered = recover_deliveries(self._rt) if anyone_recovers else 0
         with reading(self._rt.sessions) as session:
             wanting = deliveries.wanting(session, now=self._rt.clock(), limit=_MAX_CONSUMERS)
         self._hold(wanting)
-        return found
+        new = set(fanned_out.consumers)
+        if self._slot or time.monotonic() - self._asked_at >= _LOOK_EVERY_S:
+            self._asked_at = time.monotonic()
+            new |= {each.consumer.id for each in wanting if each.has_new}
+        with self.crew.mutex:
+            for consumer_id in new & self._lanes.keys():
+                self._lanes[consumer_id].may_have_more = True
+        return fanned_out.events + recovered
 
     def _hold(self, wanting: Sequence[Wanting]) -> None:
         """Claim consumers that no worker holds; those of ours that may get nothing now lose what waits for them."""
@@ -246,7 +248,7 @@ class _Drain:
             for each in wanting
             if each.consumer.id not in self._lanes and (each.owned_until is None or each.owned_until <= now)
         ]
-        crowded = self._crew.is_crowded and self._slot + 1 < _MAX_SLOTS
+        crowded = self.crew.is_crowded and self._slot + 1 < _MAX_SLOTS
         if crowded:
             self._rt.tasks.wake(Task.PUSH_EVENTS, self._slot + 1)
             free = []
@@ -257,22 +259,21 @@ class _Drain:
             for each in wanting
             if each.owner == self._owner or each.consumer.id in taken
         }
-        with self._crew.mutex:
+        with self.crew.mutex:
             for consumer_id in taken:
                 self._lanes[consumer_id] = Lane(current[consumer_id], self._rt.settings.push_concurrency)
             for consumer_id, lane in self._lanes.items():
-                if consumer_id in current:
-                    _assign(lane, current[consumer_id])
-                    lane.may_have_more = True
-                else:
+                lane.is_closed = consumer_id not in current or consumer_id in self._failed
+                if lane.is_closed:
                     lane.clear()  # nothing is due, it was disabled or paused, or is another worker's now
+                else:
+                    _assign(lane, current[consumer_id])
 
     def _claim(self, ids: Sequence[UUID]) -> set[UUID]:
         now = self._rt.clock()
+        until = now + PUSH_LEASE
         with self._rt.transaction() as tx:
-            return set(
-                subscriptions.claim(tx.session, ids, owner=self._owner, now=now, until=now + PUSH_LEASE)
-            )
+            return set(subscriptions.claim(tx.session, ids, owner=self._owner, now=now, until=until))
 
     def _renew(self) -> None:
         """Renew the leases; a lane whose consumer now belongs to another worker gets nothing more from this one."""
@@ -281,48 +282,47 @@ class _Drain:
             return
         kept = self._claim(list(self._lanes)) if self._lanes else set()
         self._renewed = began
-        with self._crew.mutex:
+        with self.crew.mutex:
             for consumer_id in [key for key in self._lanes if key not in kept]:
                 self._lanes[consumer_id].clear()
                 if self._lanes[consumer_id].is_idle:
                     del self._lanes[consumer_id]
 
     def _fetch_for(self, low: Sequence[_Lane]) -> int:
+        """Fetch for these lanes; an event that several consumers get is read and rendered once."""
         with reading(self._rt.sessions) as session:
-            fetched = sum(self._fetch(session, lane) for lane in low)
+            new = [(lane, delivery) for lane in low for delivery in self._fetch(session, lane)]
+            seqs = {delivery.seq for _, delivery in new if delivery.seq is not None}
+            events = event_bodies(session, seqs)
+        with self.crew.mutex:
+            for lane, delivery in new:
+                example = EventBody.of(delivery.payload) if delivery.payload else None
+                event = example if delivery.seq is None else events.get(delivery.seq)
+                lane.append(delivery.id, _Ready(delivery, event))
         for lane in low:
             if lane.is_quiet and lane.is_idle:
-                self._defer(lane)
-        return fetched
+                self._defer(lane.consumer.id)
+        return len(new)
 
-    def _fetch(self, session: Session, lane: _Lane) -> int:
-        with self._crew.mutex:
+    def _fetch(self, session: Session, lane: _Lane) -> list[DueDelivery]:
+        with self.crew.mutex:
             known = set(lane.known())
             lane.may_have_more = False
         limit = _PREFETCH + len(known)
         found = deliveries.due(session, lane.consumer.id, now=self._rt.clock(), limit=limit)
-        new = [delivery for delivery in found if delivery.id not in known]
-        told = feed.numbered(session, [delivery.seq for delivery in new if delivery.seq is not None])
-        documents = {each.seq: render_event(each) for each in told}
-        ready = []
-        for delivery in new:
-            document = delivery.payload if delivery.seq is None else documents.get(delivery.seq)
-            body = orjson.dumps(document) if document else None
-            ready.append(_Ready(delivery, str(document["id"]) if document else "", body))
-        with self._crew.mutex:
-            for each in ready:
-                lane.append(each.delivery.id, each)
-            lane.may_have_more = lane.may_have_more or bool(ready)
-        return len(ready)
+        new = [delivery for delivery in found.deliveries if delivery.id not in known]
+        with self.crew.mutex:
+            lane.has_followers = found.follow
+            lane.may_have_more |= bool(new) and not found.is_all
+        return new
 
-    def _defer(self, lane: _Lane) -> None:
+    def _defer(self, consumer_id: UUID) -> None:
         """Postpone deliveries that follow a waiting one of their message: every query would find them due again."""
         with self._rt.transaction() as tx:
-            now = self._rt.clock()
-            deliveries.defer_followers(tx.session, lane.consumer.id, now=now, limit=_PREFETCH)
+            deliveries.defer_followers(tx.session, consumer_id, now=self._rt.clock(), limit=_PREFETCH)
 
     def _leave_idle(self) -> None:
-        with self._crew.mutex:
+        with self.crew.mutex:
             ids = [consumer_id for consumer_id, lane in self._lanes.items() if lane.is_idle]
             for consumer_id in ids:
                 del self._lanes[consumer_id]
@@ -330,44 +330,40 @@ class _Drain:
             with self._rt.transaction() as tx:
                 subscriptions.release(tx.session, ids, owner=self._owner)
 
-    # Doing the work.
-
     def _post(self, consumer: Consumer, ready: _Ready) -> AttemptResult:
         """Make one request and return its result, whatever happens."""
         began_at = self._rt.clock()
         reply = ConsumerReply(None, timedelta(), error=EVENT_FORGOTTEN)
         try:
-            if ready.body is not None:
-                signed = signed_headers(ready.event_id, ready.body, consumer.secrets, now=began_at)
+            if event := ready.event:
+                signed = signed_headers(event.event_id, event.body, consumer.secrets, now=began_at)
                 headers = {**consumer.headers, **signed}
-                reply = self._rt.webhooks.post(ready.delivery.url or consumer.url, ready.body, headers)
+                reply = self._rt.webhooks.post(ready.delivery.url or consumer.url, event.body, headers)
         except Exception:
             log.exception("push_broke", delivery_id=ready.delivery.id.hex)
             reply = ConsumerReply(None, timedelta(), error="internal_error")
         return AttemptResult(consumer, ready.delivery, reply, began_at)
-
-    # Recording it.
 
     def _record(self) -> None:
         """Finish a recording that has ended, and begin one if it is time."""
         if self._recording and self._recording.done():
             recording, self._recording = self._recording, None
             recording.result()
-        if self._recording or time.monotonic() < self._crew.record_at:
+        if self._recording or time.monotonic() < self.crew.record_at:
             return
-        self._recording = self._recorder.submit(self._write, self._crew.take_results())
+        self._recording = self._recorder.submit(self._write, self.crew.take_results())
         self._recording.add_done_callback(lambda _: self._bell.set())
 
     def _write(self, results: Sequence[AttemptResult]) -> None:
         """Record results; consumers that failed get nothing more until the drain has looked at their state."""
-        with self._crew.mutex:
+        with self.crew.mutex:
             present = {consumer_id: lane.consumer.health for consumer_id, lane in self._lanes.items()}
         health = present
         try:
             health = retry_while_db_down(self._rt, partial(record_deliveries, self._rt, results, present))
         finally:
             # These requests have ended, recorded or not; `finish` waits only for those that have not.
-            with self._crew.mutex:
+            with self.crew.mutex:
                 for result in results:
                     lane = self._lanes[result.consumer.id]
                     _assign(lane, replace(lane.consumer, health=health[lane.consumer.id]))
@@ -378,6 +374,7 @@ class _Drain:
         lane.settle(delivery_id)
         if failed:
             lane.clear()
+            self._failed.add(lane.consumer.id)
             self._rested_at = 0.0
             self._woken = True
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,17 +26,21 @@ from smsapp.webhooks.subscription_queries import is_active
 
 _DELIVERIES: Table = WebhookDelivery.__table__  # type: ignore[assignment]
 _ATTEMPTS: Table = WebhookAttempt.__table__  # type: ignore[assignment]
+_LATELY = timedelta(seconds=2)
+"""More than the time between two looks of a drain and the difference between two machines' clocks."""
+
 _IS_PENDING = _DELIVERIES.c.status == DeliveryStatus.PENDING
 _DUE = tuple(_DELIVERIES.c[name] for name in DueDelivery.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanting:
-    """A consumer with a delivery due, and the worker that holds it."""
+    """A consumer with a delivery due, the worker that holds it, and whether one became due lately."""
 
     consumer: Consumer
     owner: str | None
     owned_until: datetime | None
+    has_new: bool
 
 
 def pending_delivery(
@@ -78,21 +82,22 @@ def insert_missing(session: Session, rows: Sequence[dict[str, Any]]) -> int:
 
 def wanting(session: Session, *, now: datetime, limit: int) -> list[Wanting]:
     """Return consumers that may get requests now and have a delivery due."""
+    is_due = exists().where(
+        _DELIVERIES.c.subscription_id == Subscription.id, _IS_PENDING, _DELIVERIES.c.due_at <= now
+    )
     query = (
-        select(Subscription, ApiKey.secret_sha256)
+        select(Subscription, ApiKey.secret_sha256, is_due.where(_DELIVERIES.c.due_at > now - _LATELY))
         .join(ApiKey, ApiKey.id == Subscription.api_key_id)
         .where(
             is_active(),
             or_(Subscription.paused_until.is_(None), Subscription.paused_until <= now),
-            exists().where(
-                _DELIVERIES.c.subscription_id == Subscription.id, _IS_PENDING, _DELIVERIES.c.due_at <= now
-            ),
+            is_due,
         )
         .limit(limit)
     )
     return [
-        Wanting(_consumer(row, digest, now), row.owner, row.owned_until)
-        for row, digest in session.execute(query, execution_options={"populate_existing": True})
+        Wanting(_consumer(row, digest, now), row.owner, row.owned_until, has_new)
+        for row, digest, has_new in session.execute(query, execution_options={"populate_existing": True})
     ]
 
 
@@ -103,7 +108,16 @@ def any_due(session: Session, *, now: datetime) -> bool:
     )
 
 
-def due(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -> list[DueDelivery]:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Deliveries that may be sent now. `is_all` is whether no others are due, `follow` whether later events wait."""
+
+    deliveries: Sequence[DueDelivery]
+    is_all: bool
+    follow: bool
+
+
+def due(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -> Due:
     """Return a consumer's due deliveries, only the earliest event of each message; reads at most `limit` due rows.
 
     Two queries with one index each: a single one with NOT EXISTS compares every row with every other as soon as
@@ -118,7 +132,8 @@ def due(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -
     alone = [row for row in window if row.message_id is None or row.seq is None]
     ids = {row.message_id for row in window if row.message_id is not None}
     heads = [row for row in _heads(session, subscription_id, ids).values() if row.due_at <= now]
-    return [DueDelivery(**row._mapping) for row in (*alone, *heads)]  # noqa: SLF001 - its public name for a row
+    found = [DueDelivery(**row._mapping) for row in (*alone, *heads)]  # noqa: SLF001 - its public name for a row
+    return Due(found, is_all=len(window) < limit, follow=len(found) < len(window))
 
 
 def defer_followers(session: Session, subscription_id: UUID, *, now: datetime, limit: int) -> int:
@@ -146,7 +161,11 @@ def _heads(session: Session, subscription_id: UUID, message_ids: set[UUID]) -> d
     rows = session.execute(
         # No filter by subscription: with stale statistics the planner would pick its index and read the whole backlog.
         select(*_DUE)
-        .where(_DELIVERIES.c.message_id.in_(sorted(message_ids)), _IS_PENDING, _DELIVERIES.c.seq.is_not(None))
+        .where(
+            bulk.among(session, _DELIVERIES.c.message_id, sorted(message_ids)),
+            _IS_PENDING,
+            _DELIVERIES.c.seq.is_not(None),
+        )
         .order_by(_DELIVERIES.c.seq.desc())
     ).all()
     return {row.message_id: row for row in rows if row.subscription_id == subscription_id}
@@ -163,7 +182,7 @@ def finish(session: Session, ids: Sequence[UUID], *, status_code: int | None, no
         values = {"status": DeliveryStatus.DELIVERED, "due_at": None, "finished_at": now, "error": None}
         session.execute(
             update(_DELIVERIES)
-            .where(_DELIVERIES.c.id.in_(ids))
+            .where(bulk.among(session, _DELIVERIES.c.id, ids))
             .values(**values, status_code=status_code, attempts=_DELIVERIES.c.attempts + 1)
         )
 
