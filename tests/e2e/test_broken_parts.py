@@ -68,6 +68,32 @@ def test_a_worker_survives_a_redis_that_takes_no_writes(stack: Stack) -> None:
     assert audit(stack, sent).clean
 
 
+@on_postgres
+def test_processes_that_start_while_redis_takes_no_writes_wait_for_it(stack: Stack) -> None:
+    names = ("worker-1", "beat", "web")
+    with Redis.from_url(stack.redis.url) as redis:
+        redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            for name in names:
+                stack.stop(name)
+                stack.process(name).launch()
+            stack.process("web").wait_until_ready()
+            stack.wait_until(
+                lambda: all(
+                    "read only replica" in stack.process(name).log.read_text()
+                    for name in ("worker-1", "beat")
+                )
+            )
+            sent = stack.send(3)
+        finally:
+            redis.execute_command("REPLICAOF", "NO", "ONE")
+
+    stack.wait_until_settled(sent, PATIENCE_S)
+
+    assert all(stack.process(name).running for name in names)
+    assert audit(stack, sent).clean
+
+
 def test_without_redis_callbacks_wait_in_the_spool(stack: Stack) -> None:
     with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
         sent = stack.send(3)
