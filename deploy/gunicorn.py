@@ -67,8 +67,14 @@ def on_starting(_server: Any) -> None:
     gc.freeze()  # or each worker's first collection would write to, and so copy, all that they share
 
 
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Load the application without searching it for garbage: a seventh of the time that a worker needs to start."""
+    gc.disable()
+
+
 def post_worker_init(_worker: Any) -> None:
-    """Raise a worker's GC thresholds, now that the application is loaded."""
+    """Collect garbage from now on, with raised thresholds: the application is loaded."""
     from smsapp.queue.tune_gc import tune_gc  # noqa: PLC0415 - the master process does not need it
 
     tune_gc()
+    gc.enable()
