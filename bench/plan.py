@@ -20,6 +20,7 @@ PARTS = (
     "memory",
     "scaling",
     "sqlite",
+    "start",
 )
 _PEER = ROOT.parent / "shared" / "peers" / "nestjs-guide"
 
@@ -47,6 +48,7 @@ class Plan:
     sizes: Sequence[int] = (10_000, 100_000, 1_000_000)
     memory_callbacks: int = 1_000_000
     warm_up: int = 2000
+    before: str = ""
 
 
 def parse(arguments: Sequence[str] | None = None) -> Plan:
@@ -75,6 +77,7 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
     parser.add_argument(
         "--foreign", type=float, default=0.3, help="cores of other work that spoil a run (0.3)"
     )
+    parser.add_argument("--before", default="", help="a commit to compare with, in the part `start`")
     parser.add_argument("--quick", action="store_true", help="one tiny round, to see that everything runs")
     options = parser.parse_args(arguments)
     parts = [part.strip() for part in options.only.split(",") if part.strip()] or list(PARTS)
@@ -96,6 +99,7 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
         parts=[part for part in PARTS if part in parts],
         rounds=1 if options.quick else options.rounds,
         peer=options.peer.expanduser().absolute(),
+        before=options.before,
         foreign=2.0 if options.quick else options.foreign,
         **sizes,  # type: ignore[arg-type]
     )
