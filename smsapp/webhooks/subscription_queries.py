@@ -122,7 +122,6 @@ def first_since(session: Session, since: datetime) -> int:
 
     A binary search: numbers and times rise together, and only the numbers have an index.
     """
-    since -= _CLOCKS_APART
     low, high = session.scalar(select(func.min(OutboxEvent.seq))) or 1, head(session) + 1
     while low < high:
         middle = (low + high) // 2
@@ -132,7 +131,7 @@ def first_since(session: Session, since: datetime) -> int:
             .order_by(OutboxEvent.seq)
             .limit(1)
         ).first()
-        if row is None or row.written_at >= since:
+        if row is None or row.written_at + _CLOCKS_APART >= since:  # `since` may be in year 1
             high = middle
         else:
             low = row.seq + 1

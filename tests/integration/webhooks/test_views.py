@@ -240,6 +240,14 @@ def test_what_came_of_a_callback_url_is_shown_and_not_changed(api: Api) -> None:
     assert call(api, "POST", f"{PATH}/{shown['id']}/recover", {"since": since}).status_code == 202
 
 
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_events_can_be_recovered_since_any_time(api: Api, since: str) -> None:
+    made = subscribe(api)
+    api.send()
+
+    assert call(api, "POST", f"{PATH}/{made['id']}/recover", {"since": since}).status_code == 202
+
+
 def test_an_example_is_owed_and_the_answer_says_where_to_look(api: Api) -> None:
     made = subscribe(api)
 
