@@ -26,7 +26,7 @@ from smsapp.twilio.gateway import TwilioMessage
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 1000
+BATCH = 1000
 _PAGE = 1000
 _PAGES_PER_WANTED = 50
 """Of every so many wanted messages one page is listed at most: others of the account may have sent far more."""
@@ -73,11 +73,9 @@ def _due(session: Session, cursor: int, age: timedelta, now: datetime) -> list[E
     first = prices.ended_after(session, cursor, limit=1)
     if not first or first[0].at > now - age:
         return []
-    due = list(
-        takewhile(lambda each: each.at <= now - age, prices.ended_after(session, cursor, limit=_BATCH))
-    )
+    due = list(takewhile(lambda each: each.at <= now - age, prices.ended_after(session, cursor, limit=BATCH)))
     gathers = min(_GATHER, age / 5)
-    return due if due and (len(due) == _BATCH or due[0].at <= now - age - gathers) else []
+    return due if due and (len(due) == BATCH or due[0].at <= now - age - gathers) else []
 
 
 def _look_up(

@@ -34,7 +34,7 @@ _MAX_SLOTS: Mapping[Lane, int] = {Lane.OTP: 2, Lane.NORMAL: 4, Lane.BULK: 2}
 _PACE_TICK_S: Mapping[Lane, float] = {Lane.OTP: 0.01, Lane.NORMAL: 0.025, Lane.BULK: 0.025}
 """How often a drain asks whether a paced sender may send again."""
 
-_LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.5
 """How often a drain looks for due messages without being woken: a wake-up may be lost, or a retry become due."""
 
 _KEEP_EVERY_S = 0.5
@@ -198,7 +198,7 @@ class _Drain:
             return 0.0
         if self._woken:
             return self._rested_at
-        return self._claimed_at + (_PACE_TICK_S[self._lane] if self._claimer.waits else _LOOK_EVERY_S)
+        return self._claimed_at + (_PACE_TICK_S[self._lane] if self._claimer.waits else LOOK_EVERY_S)
 
     def _record_now_at(self) -> float:
         """Return when to record the answers that are there, as `_claim_at`."""

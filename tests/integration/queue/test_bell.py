@@ -80,7 +80,7 @@ def test_an_idle_drain_submits_what_comes_without_looking_for_it(
     twilio: FakeTwilio,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(send_module, "_LOOK_EVERY_S", 3600.0)
+    monkeypatch.setattr(send_module, "LOOK_EVERY_S", 3600.0)
     submitted: SimpleQueue[str] = SimpleQueue()
 
     def take(message: Outbound) -> Submission:

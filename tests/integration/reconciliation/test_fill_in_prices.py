@@ -219,7 +219,7 @@ def test_a_worker_that_dies_before_it_commits_only_asks_again(
 def test_many_messages_that_never_get_a_price_hold_nobody_up(
     rt: Runtime, twilio: FakeTwilio, clock: FakeClock, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BATCH", 10)
+    monkeypatch.setattr(module, "BATCH", 10)
     delivered(rt, accept, 40)
     clock.advance(10 * MINUTE)
     (last,) = delivered(rt, accept, 1)

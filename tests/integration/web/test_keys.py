@@ -2,8 +2,10 @@
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from smsapp.keys import queries as api_keys
+from smsapp.keys.models import ApiKey
 from smsapp.runtime import Runtime
 from smsapp.web import auth
 from smsapp.web.auth import CACHE_S, KeyCache
@@ -31,14 +33,14 @@ def test_a_key_is_looked_up_by_one_request_at_a_time(
 ) -> None:
     cache = KeyCache(rt)
     first = cache.find(api_key)
-    meanwhile = []
-    look_up = cache._look_up
+    meanwhile: list[auth.Caller | None] = []
+    find = api_keys.find_active
 
-    def slowly(secret: str) -> auth.Caller | None:
+    def slowly(session: Session, secret: str) -> ApiKey | None:
         meanwhile.extend(cache.known(secret) for _ in range(50))
-        return look_up(secret)
+        return find(session, secret)
 
-    monkeypatch.setattr(cache, "_look_up", slowly)
+    monkeypatch.setattr(api_keys, "find_active", slowly)
     seconds.now += CACHE_S
     renewed = cache.known(api_key)
 
