@@ -11,7 +11,6 @@ from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
-from smsapp.times import rfc3339
 from smsapp.webhooks import (
     fan_out_queries as fan_out,
 )
@@ -79,14 +78,7 @@ def send_example(rt: Runtime, subscription_id: UUID, event_type: EventType) -> W
         SubscriptionDisabledError: it is disabled.
     """
     now = rt.clock()
-    document = {
-        "id": f"evt_{new_id().hex}",
-        "seq": 0,
-        "type": event_type,
-        "timestamp": rfc3339(now),
-        "data": example_of(event_type),
-        "example": True,
-    }
+    document = example_of(event_type, id=new_id(), now=now)
     with rt.transaction() as tx:
         _active(tx.session, subscription_id)
         row = deliveries.pending_delivery(subscription_id, event_type, now=now, payload=document)

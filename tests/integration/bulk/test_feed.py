@@ -24,7 +24,10 @@ from smsapp.bulk.draft import JobDraft, RowPattern
 from smsapp.bulk.feed import feed_jobs
 from smsapp.bulk.models import BulkJob, BulkRow
 from smsapp.bulk.tend import wake_for_jobs
+from smsapp.events.examples import example_of
 from smsapp.events.models import OutboxEvent
+from smsapp.events.types import EventType
+from smsapp.ids import new_id
 from smsapp.keys.models import ApiKey
 from smsapp.messages.models import Message
 from smsapp.queue.lanes import Lane
@@ -279,6 +282,8 @@ def test_a_job_is_completed_when_every_message_has_an_outcome(
     assert event.data is not None
     assert event.data["id"] == f"job_{job_id.hex}"
     assert (event.data["outcomes"], event.data["counts"]["faulty"]) == ({"delivered": 3}, 1)
+    example = example_of(EventType.JOB_COMPLETED, id=new_id(), now=rt.clock())["data"]
+    assert (set(example), set(example["counts"])) == (set(event.data), set(event.data["counts"]))
     assert wake_for_jobs(rt) == 0
 
 
