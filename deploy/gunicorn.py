@@ -4,7 +4,6 @@ BIND_HOST and PORT set the address, WEB_CONCURRENCY the number of processes, FOR
 (gunicorn's own variable).
 """
 
-import gc
 import os
 import resource
 import sys
@@ -46,25 +45,14 @@ _allow_open_files()
 
 
 def on_starting(_server: Any) -> None:
-    """Exit with a list of all configuration faults before workers start and each fail with a traceback.
-
-    Then import what every worker needs, once: they share that memory, and start sooner. gevent patches the standard
-    library before that, as it does in a worker. The application itself is made in each worker.
-    """
-    from gevent import monkey  # noqa: PLC0415
-
-    monkey.patch_all()
-    from smsapp.config import ConfigurationError, load_settings  # noqa: PLC0415
+    """Exit with a list of all configuration faults before workers start and each fail with a traceback."""
+    from smsapp.config import ConfigurationError, load_settings  # noqa: PLC0415 - only the master process needs it
 
     try:
         load_settings()
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - logging is not configured yet
         sys.exit(os.EX_CONFIG)
-    import smsapp.app  # noqa: F401, PLC0415
-
-    gc.collect()
-    gc.freeze()  # or each worker's first collection would write to, and so copy, all that they share
 
 
 def post_fork(_server: Any, _worker: Any) -> None:
