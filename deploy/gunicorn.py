@@ -4,6 +4,7 @@ BIND_HOST and PORT set the address, WEB_CONCURRENCY the number of processes, FOR
 (gunicorn's own variable).
 """
 
+import gc
 import os
 import resource
 import sys

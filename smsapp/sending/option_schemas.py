@@ -48,14 +48,12 @@ ONE_CONTENT: dict[str, JsonValue] = {
         "then": {"properties": {**_NO_TEXT, "media_urls": {"type": "null"}}},
         "else": {
             "properties": {CONTENT_VARIABLES: {"type": "null"}},
-            "anyOf": [
-                {"required": ["body"], "properties": {"body": {"type": "string"}}},
-                {"required": ["media_urls"], "properties": {"media_urls": {"type": "array"}}},
-            ],
+            "if": {"properties": {"media_urls": {"type": "null"}}},
+            "then": {"required": ["body"], "properties": {"body": {"type": "string"}}},
         },
     },
 }
-"""The rules of `ContentSource` as JSON Schema; with `oneOf`, generators of clients forget all other properties."""
+"""The rules of `ContentSource` as JSON Schema; with `oneOf` or `anyOf`, generators forget all other properties."""
 
 _T = TypeVar("_T")
 

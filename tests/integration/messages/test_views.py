@@ -99,7 +99,7 @@ def test_a_failed_message_explains_itself(api: Api, rt: Runtime) -> None:
 
 @pytest.mark.parametrize("path", ["{}", "{}/events"])
 @pytest.mark.parametrize(
-    "name", [NOBODY, "msg_1", "nonsense", "0" * 32, f"{NOBODY}-2", "%00", "ü", "msg_" + "g" * 32]
+    "name", [NOBODY, "msg_1", "nonsense", "0" * 32, f"{NOBODY}-2", "ü", "msg_" + "g" * 32]
 )
 @one_database
 def test_an_unknown_message_is_a_problem(api: Api, path: str, name: str) -> None:
