@@ -93,7 +93,7 @@ def test_processes_that_start_while_redis_takes_no_writes_wait_for_it(stack: Sta
 
 
 def test_without_redis_callbacks_wait_in_the_spool(stack: Stack) -> None:
-    with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
+    with stack.twilio_set_to(sent_ms=5000, final_ms=5100):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.stop("redis")
@@ -114,7 +114,7 @@ def test_without_redis_callbacks_wait_in_the_spool(stack: Stack) -> None:
 
 @on_sqlite
 def test_callbacks_that_a_flush_of_redis_destroyed_are_asked_for(stack: Stack) -> None:
-    with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
+    with stack.twilio_set_to(sent_ms=5000, final_ms=5100):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.pause("worker-1")
@@ -176,7 +176,7 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing(stack: Stack) ->
 
 @on_postgres
 def test_without_its_database_the_api_says_so_and_callbacks_are_kept(stack: Stack) -> None:
-    with stack.twilio_set_to(sent_ms=2500, final_ms=2600):
+    with stack.twilio_set_to(sent_ms=5000, final_ms=5100):
         sent = stack.send(3)
         wait_for_status(stack, sent, "queued")
     stack.stop("postgres")
