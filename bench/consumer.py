@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from datetime import datetime
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+from bench.http_server import Connection
+
 _EVENT_ID = re.compile(rb"\r\nwebhook-id: *(\S+)", re.IGNORECASE)
 _NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 _ORDER = ("message.accepted", "message.sent", "message.delivered")
@@ -71,57 +72,40 @@ class Seen:
         return json.dumps(found).encode()
 
 
-class Connection(asyncio.Protocol):
+class Pusher(Connection):
     """One connection of a pusher to us."""
 
     def __init__(self, seen: Seen) -> None:
+        super().__init__()
         self._seen = seen
-        self._received = b""
         self._loop = asyncio.get_running_loop()
+        seen.connections += 1
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._seen.connections += 1
-
-    def data_received(self, data: bytes) -> None:
-        """Take every complete request."""
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n") + 4) > 3:
-            head = self._received[:end]
-            length = _LENGTH.search(head)
-            size = end + (int(length[1]) if length else 0)
-            if len(self._received) < size:
-                return
-            body = self._received[end:size]
-            self._received = self._received[size:]
-            self._handle(head, body)
-
-    def _handle(self, head: bytes, body: bytes) -> None:
+    def handle(self, head: bytes, body: bytes) -> None:
+        """Answer one request, or do not."""
         path = head.split(b" ", 2)[1].decode()
         if path == "/_stats":
             stats = self._seen.stats()
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(stats), stats))
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(stats), stats))
             return
         if path == "/_reset":
             self._seen.reset()
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
             return
         event_id = _EVENT_ID.search(head)
         self._seen.add(path, event_id[1] if event_id else b"", body)
         how, _, delay_ms = path.split("/", 2)[1].partition("-")
         if how == "after":
-            self._loop.call_later(float(delay_ms) / 1000, self._transport.write, _NO_CONTENT)
+            self._loop.call_later(float(delay_ms) / 1000, self.transport.write, _NO_CONTENT)
         elif how != "never":
-            self._transport.write(_NO_CONTENT)
+            self.transport.write(_NO_CONTENT)
 
 
 async def serve(port: int) -> None:
     """Serve until SIGTERM."""
     loop = asyncio.get_running_loop()
     seen = Seen()
-    server = await loop.create_server(lambda: Connection(seen), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Pusher(seen), "127.0.0.1", port, backlog=1024)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()

@@ -12,7 +12,6 @@ clock for all processes of a machine.
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -21,10 +20,10 @@ from email.utils import formatdate
 from typing import NamedTuple
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+from bench.http_server import Connection
 from bench.traffic import ACCOUNT_SID, callback
 
 _CALLBACK_CONNECTIONS = 64
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CREATE = f"POST /2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json".encode()
 _CREATED = (
     '{"account_sid":"'
@@ -107,34 +106,15 @@ class Call(NamedTuple):
     status: str
 
 
-class Api(asyncio.Protocol):
+class Api(Connection):
     """One connection of the service to us."""
 
-    transport: asyncio.Transport
-
     def __init__(self, fake: FakeTwilio) -> None:
+        super().__init__()
         self._fake = fake
-        self._received = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Answer every complete request."""
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n") + 4) > 3:
-            head = self._received[:end]
-            length = _LENGTH.search(head)
-            size = end + (int(length[1]) if length else 0)
-            if len(self._received) < size:
-                return
-            body = self._received[end:size]
-            self._received = self._received[size:]
-            self._handle(head, body)
-
-    def _handle(self, head: bytes, body: bytes) -> None:
+    def handle(self, head: bytes, body: bytes) -> None:
+        """Answer one request."""
         fake = self._fake
         if head.startswith(_CREATE):
             answer = fake.create(dict(parse_qsl(body.decode())))

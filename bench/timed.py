@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bench.children import BenchError
+from bench.http_server import Connection
 from bench.traffic import recipient_of
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -40,32 +41,18 @@ class Watched:
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class _Consumer(asyncio.Protocol):
+class _Consumer(Connection):
     """One connection of a consumer that answers 204 to everything at once."""
 
-    transport: asyncio.Transport
-
     def __init__(self, watched: Watched) -> None:
+        super().__init__()
         self._watched = watched
-        self._received = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        now = time.perf_counter()
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n") + 4) > 3:
-            length = _LENGTH.search(self._received, 0, end)
-            size = end + (int(length[1]) if length else 0)
-            if len(self._received) < size:
-                return
-            event = json.loads(self._received[end:size])
-            self._received = self._received[size:]
-            self._watched.told_at.setdefault((event["data"]["id"], event["type"]), now)
-            self._watched.told.set()
-            self.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+    def handle(self, _head: bytes, body: bytes) -> None:
+        event = json.loads(body)
+        self._watched.told_at.setdefault((event["data"]["id"], event["type"]), time.perf_counter())
+        self._watched.told.set()
+        self.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
 class Watch:
