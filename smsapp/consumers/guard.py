@@ -42,7 +42,7 @@ def remaining_s() -> float:
     return left
 
 
-class BoundedSocket(socket.socket):
+class _Bounded(socket.socket):
     """Limits every wait to what is left of the request's total timeout, so that a dripping response is cut off, too.
 
     `heard` says whether the other side has sent anything since it was last set to False.
@@ -56,21 +56,17 @@ class BoundedSocket(socket.socket):
         self.heard = self.heard or count > 0
         return count
 
+
+class BoundedSocket(_Bounded):
+    """The same without TLS."""
+
     def sendall(self, *args: Any) -> None:
         self.settimeout(remaining_s())
         super().sendall(*args)
 
 
-class _BoundedTlsSocket(ssl.SSLSocket):
-    """The same with TLS."""
-
-    heard = False
-
-    def recv_into(self, *args: Any) -> int:
-        self.settimeout(remaining_s())
-        count = super().recv_into(*args)
-        self.heard = self.heard or count > 0
-        return count
+class _BoundedTlsSocket(_Bounded, ssl.SSLSocket):
+    """The same with TLS, whose `sendall` sends in parts."""
 
     def send(self, *args: Any) -> int:
         self.settimeout(remaining_s())
