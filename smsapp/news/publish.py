@@ -77,6 +77,15 @@ class RedisNews:
             atexit.register(self.flush)  # a command ends right after its commit
 
     def _run(self) -> None:
+        while True:
+            try:
+                return self._publish_all()
+            except Exception:
+                log.exception("news_broke")
+                self._add(Bulletin(missed=True))
+                time.sleep(_RETRY_S)
+
+    def _publish_all(self) -> None:
         failures = 0
         while failures < _TRIES and (bulletin := self._take()):
             try:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from dev.servers import RedisServer
 from smsapp.config import Settings
 from smsapp.connect import connect_redis
-from smsapp.news.channel import Subscription, channel_of
+from smsapp.news.channel import Publication, Subscription, channel_of
 from smsapp.news.publish import RedisNews
 from smsapp.news.rules import Bulletin
 from smsapp.runtime import Runtime
@@ -131,3 +131,26 @@ def test_a_ping_is_answered_by_a_bulletin_that_says_nothing(redis: Redis) -> Non
         subscription.ping()
 
         assert next_heard(subscription) == Bulletin()
+
+
+def test_a_fault_of_ours_ends_one_bulletin_and_not_the_news(
+    redis: Redis, news: RedisNews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Publication.send
+    broken = iter([True])
+
+    def sometimes(publication: Publication, bulletin: Bulletin) -> int:
+        if next(broken, False):
+            raise LookupError("a fault of ours")
+        return send(publication, bulletin)
+
+    monkeypatch.setattr(Publication, "send", sometimes)
+    with Subscription(redis) as subscription, capture_logs() as logs:
+        news.publish([], 1)
+        heard = [next_heard(subscription)]
+        news.publish([], 2)
+        while heard[-1].position != 2:
+            heard.append(next_heard(subscription))
+
+    assert any(bulletin.missed for bulletin in heard)
+    assert "news_broke" in [line["event"] for line in logs]
