@@ -18,7 +18,7 @@ from smsapp.inbound.rules import InboundText
 from smsapp.lifecycle.record_reports import TargetedReport, record_reports
 from smsapp.messages.queries import StaleMessageError
 from smsapp.ports import PendingEvent, StreamEntry
-from smsapp.queue.drain import DATABASE_AWAY, drain_slot, retry_while_db_down
+from smsapp.queue.drain import DATABASE_AWAY, drain_slot, idle_of, retry_while_db_down
 from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime, Transaction
 from smsapp.suppressions.record import record_keywords
@@ -34,9 +34,6 @@ _LONGEST_REST_S = 0.1
 """How many times as long as a small batch took a drain rests after it, and at most: a transaction costs as much as
 dozens of its rows, so single callbacks in a stream share one, and a lonely callback waits for nothing."""
 
-_LITTLE_IDLE = timedelta(milliseconds=200)
-"""How long a drain waits for more that another one has called to its help."""
-
 _LISTEN_FOR = timedelta(milliseconds=500)
 """How long to wait for callbacks at a stretch: between two, the drain looks whether it should stop."""
 
@@ -50,9 +47,7 @@ def track_callbacks(rt: Runtime, slot: int = 0) -> int:
     batch = rt.settings.callback_batch
     while True:
         with drain_slot(rt, Task.TRACK_CALLBACKS, slot) as keep_going:
-            for entries in _batches(
-                rt, keep_going, idle=min(rt.drain_idle, _LITTLE_IDLE) if slot else rt.drain_idle
-            ):
+            for entries in _batches(rt, keep_going, idle=idle_of(slot, rt.drain_idle)):
                 if len(entries) == batch and slot + 1 < _MAX_SLOTS:
                     rt.tasks.wake(Task.TRACK_CALLBACKS, slot + 1)
                 total += len(entries)

@@ -18,6 +18,7 @@ MAX_SHIFT = timedelta(seconds=20)
 T = TypeVar("T")
 
 DATABASE_AWAY = (OperationalError, InterfaceError)
+_HELPER_IDLE = timedelta(milliseconds=200)
 _HEAR_FOR = timedelta(seconds=1)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -33,6 +34,11 @@ class Process(Protocol):
     @property
     def stopping(self) -> threading.Event:
         """Set when the process was asked to stop."""
+
+
+def idle_of(slot: int, idle: timedelta) -> timedelta:
+    """Return how long the drain of a slot waits for more: one that another has called to its help not for long."""
+    return min(idle, _HELPER_IDLE) if slot else idle
 
 
 @contextmanager

@@ -32,13 +32,13 @@ LOCK_TTL_S = 5.0
 
 _WAKE = """
 if redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[1]) then return 1 end
-if redis.call('LLEN', KEYS[2]) == 0 then
+if KEYS[2] and redis.call('LLEN', KEYS[2]) == 0 then
   redis.call('RPUSH', KEYS[2], '1')
   redis.call('PEXPIRE', KEYS[2], ARGV[1])
 end
 return 0
 """
-"""Sets the flag; where it was set already, rings the bell of the task in progress."""
+"""Sets the flag; where it was set already, rings the bell of the task in progress, if it has one."""
 
 REDIS_TIMEOUT_S = 0.5
 _PAUSE_AFTER_FAILURE_S = 1.0
@@ -121,6 +121,8 @@ class TaskQueue(Protocol):
     def wake(self, job: Task, slot: int = 0) -> bool:
         """Publish the task, or ring its bell if it is in progress; return whether it was published.
 
+        Only the drain in slot 0 hears the bell, so waking another slot rings none.
+
         Never raises: without a broker, the sweep finds the work.
         """
 
@@ -156,12 +158,15 @@ class CeleryTaskQueue:
     def wake(self, job: Task, slot: int = 0) -> bool:
         """Publish the task, or ring its bell if it is in progress; return whether it was published.
 
+        Only the drain in slot 0 hears the bell, so waking another slot rings none.
+
         Never raises: without a broker, the sweep finds the work.
         """
         if time.monotonic() < self._paused_until:
             return False
         try:
-            if not self._redis.eval(_WAKE, 2, flag_of(job, slot), bell_of(job), FLAG_TTL_MS):
+            keys = (flag_of(job, slot),) if slot else (flag_of(job), bell_of(job))
+            if not self._redis.eval(_WAKE, len(keys), *keys, FLAG_TTL_MS):
                 return False
         except (RedisError, OSError) as error:
             self._pause(job, error)

@@ -47,6 +47,11 @@ class Scheduler:
         self.stuck = False
         """Whether a due message waits because Redis, which keeps the senders' clocks, cannot be reached."""
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more waited at the last look than could be claimed, as far as is known."""
+        return self._crowded
+
     def claim(self, free: int) -> list[Outbound]:
         """Claim up to `free` messages."""
         self.waits = self.stuck = False

@@ -15,7 +15,7 @@ import structlog
 from smsapp.db.sessions import reading
 from smsapp.ids import public_id
 from smsapp.pacing import due
-from smsapp.queue.drain import drain_slot, hearing, retry_while_db_down
+from smsapp.queue.drain import drain_slot, hearing, idle_of, retry_while_db_down
 from smsapp.queue.lanes import Lane
 from smsapp.queue.pin_to_cpu import pin_to_cpu
 from smsapp.queue.tasks import SENDING
@@ -31,8 +31,8 @@ log = structlog.get_logger(__name__)
 _MAX_SLOTS: Mapping[Lane, int] = {Lane.OTP: 2, Lane.NORMAL: 4, Lane.BULK: 2}
 """Concurrent drains of a lane over all processes; in total fewer than a worker has threads."""
 
-_PACE_TICK_S: Mapping[Lane, float] = {Lane.OTP: 0.01, Lane.NORMAL: 0.025, Lane.BULK: 0.025}
-"""How often a drain asks whether a paced sender may send again."""
+_TICK_S: Mapping[Lane, float] = {Lane.OTP: 0.01, Lane.NORMAL: 0.025, Lane.BULK: 0.025}
+"""How often a drain asks whether a paced sender may send again, and looks for queues that its last look left out."""
 
 LOOK_EVERY_S = 0.5
 """How often a drain looks for due messages without being woken: a wake-up may be lost, or a retry become due."""
@@ -48,9 +48,6 @@ _GATHER_S = 0.025
 _RECORD_EVERY_S = 0.05
 """How long an answer waits for others to be recorded with while calls are in flight, and the least time between two
 such records: a transaction costs as much as dozens of its rows."""
-
-_LITTLE_IDLE_S = 0.2
-"""How long a drain waits for more that another one has called to its help."""
 
 _SLOW_S = 0.05
 """If a third of the calls take longer than this while other messages wait, the drain wakes another one."""
@@ -92,9 +89,7 @@ class _Drain:
         self._lane = lane
         self._claimer = Scheduler(rt, lane)
         self._capacity = rt.settings.send_concurrency
-        self._idle_s = rt.drain_idle.total_seconds()
-        if slot:
-            self._idle_s = min(self._idle_s, _LITTLE_IDLE_S)
+        self._idle_s = idle_of(slot, rt.drain_idle).total_seconds()
         self._enough = max(1, self._capacity // 3)
         self._in_flight = 0
         self._more_waits = False
@@ -198,7 +193,8 @@ class _Drain:
             return 0.0
         if self._woken:
             return self._rested_at
-        return self._claimed_at + (_PACE_TICK_S[self._lane] if self._claimer.waits else LOOK_EVERY_S)
+        soon = self._claimer.waits or self._claimer.is_crowded
+        return self._claimed_at + (_TICK_S[self._lane] if soon else LOOK_EVERY_S)
 
     def _record_now_at(self) -> float:
         """Return when to record the answers that are there, as `_claim_at`."""

@@ -26,7 +26,7 @@ from smsapp.consumers.lane import Lane
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
 from smsapp.ports import ConsumerReply
-from smsapp.queue.drain import DATABASE_AWAY, drain_slot, hearing, retry_while_db_down
+from smsapp.queue.drain import DATABASE_AWAY, drain_slot, hearing, idle_of, retry_while_db_down
 from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
 from smsapp.webhooks import (
@@ -142,7 +142,7 @@ class _Drain:
 
     def run(self, keep_going: Callable[[], bool]) -> None:
         """Work until nothing has been due for a while, or until the drain's time is up."""
-        idle_s = self._rt.drain_idle.total_seconds()
+        idle_s = idle_of(self._slot, self._rt.drain_idle).total_seconds()
         worked_at = time.monotonic()
         self._woken = True
         try:

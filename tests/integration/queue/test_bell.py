@@ -43,6 +43,13 @@ def test_the_first_wake_up_publishes_and_the_others_ring_one_bell(tasks: CeleryT
     assert not tasks.hear(JOB, AT_ONCE)
 
 
+def test_waking_a_helper_rings_nobody(tasks: CeleryTaskQueue) -> None:
+    tasks.wake(JOB)
+
+    assert [tasks.wake(JOB, 1) for _ in range(2)] == [True, False]
+    assert not tasks.hear(JOB, AT_ONCE)
+
+
 def test_each_task_has_a_bell_of_its_own(tasks: CeleryTaskQueue) -> None:
     for job in (Task.SEND_OTP, Task.SEND_OTP, Task.SEND_BULK):
         tasks.wake(job)
