@@ -34,6 +34,11 @@ def among(session: Session, ids: Sequence[UUID]) -> set[UUID]:
     return set(session.scalars(query))
 
 
+def get(session: Session, letter_id: UUID) -> DeadLetter | None:
+    """Return a dead letter, whether it waits or not, or None."""
+    return session.get(DeadLetter, letter_id)
+
+
 def count(session: Session) -> int:
     """Return how many are not replayed yet."""
     return (
@@ -43,5 +48,5 @@ def count(session: Session) -> int:
 
 
 def mark_replayed(session: Session, letter_id: UUID, *, now: datetime) -> None:
-    """Mark a dead letter as processed."""
+    """Mark a dead letter as processed, or as one that never will be: it stays as evidence."""
     session.execute(update(DeadLetter).where(DeadLetter.id == letter_id).values(replayed_at=now))

@@ -1,6 +1,7 @@
 """Commands for operators: the ledger, dead letters, breakers, held messages and unconfirmed ones."""
 
 import sys
+from collections.abc import Collection
 from uuid import UUID
 
 import click
@@ -17,6 +18,7 @@ from smsapp.pacing.wake_senders import wake_senders
 from smsapp.reconciliation import check_ledger as ledger_checks
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
 from smsapp.submission.guard import open_country, release_held
+from smsapp.times import rfc3339
 from smsapp.twilio.error_codes import OwnCode
 
 _limit = click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
@@ -51,7 +53,7 @@ def refold(check: bool) -> None:
 
 @click.group()
 def dead() -> None:
-    """List dead letters, and process them again."""
+    """List and show dead letters, process them again, or close them."""
 
 
 @dead.command("list")
@@ -66,6 +68,43 @@ def dead_list(limit: int) -> None:
             click.echo("There are none.")
 
 
+@dead.command("show")
+@click.argument("letter_id", type=UUID)
+def dead_show(letter_id: UUID) -> None:
+    """Show a dead letter with what it holds: a callback as received, with numbers and perhaps a text."""
+    with reading(command_runtime().sessions) as session:
+        letter = dead_letters.get(session, letter_id)
+    if letter is None:
+        raise click.ClickException(f"{letter_id}: there is no such dead letter")
+    click.echo(f"kind     {letter.kind}")
+    click.echo(f"created  {rfc3339(letter.created_at)}")
+    click.echo(f"cause    {letter.cause}")
+    click.echo(f"state    {f'closed {rfc3339(letter.replayed_at)}' if letter.replayed_at else 'waits'}")
+    for name, value in letter.payload.items():
+        click.echo(f"{name:17}{value}")
+
+
+@dead.command("close")
+@click.argument("letter_ids", nargs=-1, required=True, type=UUID)
+def dead_close(letter_ids: tuple[UUID, ...]) -> None:
+    """Close dead letters that can never be processed; they stay as evidence. Exits 1 when one does not wait."""
+    rt = command_runtime()
+    with rt.transaction() as tx:
+        waiting = dead_letters.among(tx.session, letter_ids)
+        for letter_id in waiting:
+            dead_letters.mark_replayed(tx.session, letter_id, now=rt.clock())
+    _tell_missing(letter_ids, waiting)
+    click.echo(f"{len(waiting)} closed")
+    if len(waiting) < len(set(letter_ids)):
+        sys.exit(1)
+
+
+def _tell_missing(letter_ids: Collection[UUID], waiting: Collection[UUID]) -> None:
+    for letter_id in letter_ids:
+        if letter_id not in waiting:
+            click.echo(f"{letter_id}: no dead letter with this id waits", err=True)
+
+
 @dead.command("replay")
 @click.argument("letter_ids", nargs=-1, type=UUID)
 @click.option("--all", "everything", is_flag=True, help="Replay all that are waiting.")
@@ -76,12 +115,10 @@ def dead_replay(letter_ids: tuple[UUID, ...], everything: bool) -> None:
     rt = command_runtime()
     with reading(rt.sessions) as session:
         waiting = dead_letters.among(session, letter_ids)
-    missing = [letter_id for letter_id in letter_ids if letter_id not in waiting]
     replayed, failed = replay_dead_letters(rt, letter_ids)
     click.echo(f"{replayed} replayed, {failed} still cannot be processed")
-    for letter_id in missing:
-        click.echo(f"{letter_id}: no dead letter with this id waits", err=True)
-    if failed or missing:
+    _tell_missing(letter_ids, waiting)
+    if failed or len(waiting) < len(set(letter_ids)):
         sys.exit(1)
 
 

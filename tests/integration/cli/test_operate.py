@@ -126,6 +126,34 @@ def test_all_letters_are_replayed_and_those_that_cannot_be_stay_where_they_are(r
     assert waiting_letters(rt) == 3
 
 
+@pytest.mark.usefixtures("dead")
+def test_a_letter_is_shown_with_what_it_holds(rt: Runtime, run: Run) -> None:
+    with rt.sessions() as session:
+        letter = dead_letters.waiting(session, limit=9)[-1]
+
+    shown = run("dead", "show", str(letter.id))
+
+    assert shown.exit_code == 0
+    for told in (letter.cause, letter.payload["body"], letter.payload["receipt_id"], "waits"):
+        assert told in shown.stdout
+    assert run("dead", "show", str(new_id())).exit_code == 1
+
+
+@pytest.mark.usefixtures("dead")
+def test_a_closed_letter_waits_no_more_and_stays(rt: Runtime, run: Run) -> None:
+    with rt.sessions() as session:
+        letter_id = dead_letters.waiting(session, limit=9)[0].id
+
+    closed, again = run("dead", "close", str(letter_id)), run("dead", "close", str(letter_id))
+
+    assert (closed.exit_code, closed.stdout) == (0, "1 closed\n")
+    assert again.exit_code == 1
+    assert f"{letter_id}: no dead letter with this id waits" in again.stderr
+    assert waiting_letters(rt) == 3
+    assert "closed 2026-" in run("dead", "show", str(letter_id)).stdout
+    assert replay_dead_letters(rt, [letter_id]) == (0, 0)
+
+
 # What is held, and what is parked.
 
 

@@ -153,8 +153,8 @@ def check_dead_letters(beside: Beside) -> None:
     replayed = beside("dead", "replay", str(letters[0]))
     assert "still cannot be processed" in replayed.stdout, replayed.stderr
     assert "still cannot be processed" in beside("dead", "replay", "--all").stdout
-    with sqlite3.connect(beside.folder / "var" / "smsapp.db") as database:
-        database.execute("UPDATE dead_letters SET replayed_at = CURRENT_TIMESTAMP")
+    assert "made by a test" in beside.ok("dead", "show", str(letters[0]))
+    assert beside.ok("dead", "close", *map(str, letters)) == "2 closed\n"
 
 
 def check_breakers(beside: Beside) -> None:
@@ -212,6 +212,8 @@ CHECKS: dict[str, Callable[[Beside], None]] = {
     "refold": check_books,
     "dead list": check_dead_letters,
     "dead replay": check_dead_letters,
+    "dead show": check_dead_letters,
+    "dead close": check_dead_letters,
     "breaker list": check_breakers,
     "breaker release": check_breakers,
     "held list": check_held,
