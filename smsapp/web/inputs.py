@@ -121,9 +121,10 @@ def _fault(error: ErrorDetails, location: str) -> Fault:
 
 def _code(kind: str) -> str:
     """Return our code for a fault: pydantic has many codes, and they change."""
-    if kind in _CODES:
-        return _CODES[kind]
-    return "wrong_type" if kind.endswith(("_type", "_parsing")) else "invalid"
+    if kind in CODES:
+        return CODES[kind]
+    wrong_type, invalid = FALLBACKS
+    return wrong_type if kind.endswith(("_type", "_parsing")) else invalid
 
 
 def _pointer(path: Sequence[str | int], location: str) -> str:
@@ -149,7 +150,10 @@ def _sentence(error: ErrorDetails) -> str:
     return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
-_CODES = {
+FALLBACKS = ("wrong_type", "invalid")
+"""Our codes for faults of a type, and for all other kinds that are not in CODES."""
+
+CODES = {
     "extra_forbidden": "unknown_field",
     "greater_than_equal": "out_of_range",
     "json_invalid": "malformed_json",

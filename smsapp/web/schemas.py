@@ -6,6 +6,36 @@ from pydantic import BaseModel, Field
 
 from smsapp.web.openapi_parts import RoomDocument
 
+FAULT_CODES = (
+    "bad_placeholder",
+    "expired",
+    "invalid",
+    "lone_braces",
+    "malformed_csv",
+    "malformed_json",
+    "missing_column",
+    "missing_value",
+    "no_rows",
+    "opted_out",
+    "out_of_range",
+    "past",
+    "repeated",
+    "repeated_column",
+    "required",
+    "reused",
+    "text_too_long",
+    "too_long",
+    "too_many_columns",
+    "too_many_rows",
+    "too_short",
+    "unknown",
+    "unknown_charset",
+    "unknown_field",
+    "wrong_charset",
+    "wrong_type",
+)
+"""The codes of faulty parts; programs may rely on them, so none is renamed or removed."""
+
 
 class ProblemFault(BaseModel):
     """One faulty part of the request."""
@@ -19,9 +49,7 @@ class ProblemFault(BaseModel):
     code: Annotated[
         str,
         Field(
-            description="`required`, `unknown_field`, `wrong_type`, `too_short`, `too_long`, `out_of_range`, "
-            "`invalid`, `repeated`, `past`, `reused`, `opted_out`, `malformed_json`, `unknown`, `missing_value`, "
-            "`text_too_long`.",
+            description=f"One of {', '.join(f'`{code}`' for code in FAULT_CODES)}. More may be added.",
             examples=["invalid"],
         ),
     ]

@@ -19,7 +19,7 @@ from smsapp.messages import reads
 from smsapp.messages.models import Message
 from smsapp.news.desk import NewsDesk
 from smsapp.runtime import Runtime
-from smsapp.web.schemas import Problem
+from smsapp.web.schemas import FAULT_CODES, Problem
 from smsapp.web.wiring import provided
 
 TO = "+14155552671"
@@ -114,6 +114,7 @@ def problem(response: TestResponse, status: int, code: str) -> Problem:
     assert response.content_type == "application/problem+json"
     found = Problem.model_validate_json(response.data)
     assert (found.status, found.code, found.type) == (status, code, "about:blank")
+    assert {fault.code for fault in found.errors} <= set(FAULT_CODES)
     return found
 
 
