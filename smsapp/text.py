@@ -4,6 +4,7 @@ Word processors, spreadsheets and phones insert no-break spaces, byte order mark
 composed or decomposed form. Nobody sees these, and nobody can fix what they cannot see.
 """
 
+import re
 import unicodedata
 
 _LINE_ENDS = frozenset("\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029")
@@ -28,6 +29,10 @@ BLANK = (
 )
 """What `is_blank` looks for, as the inside of a regular expression's class, for the API document; the few beyond the
 BMP are left out, since not every dialect can name them."""
+
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""What the databases cannot store: NUL, and half of a character outside the BMP."""
 
 
 def normalize(text: str) -> str:

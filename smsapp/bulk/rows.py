@@ -1,7 +1,6 @@
 """Turn an uploaded row into a text that can be sent, or into the reason why it cannot."""
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from smsapp.recipients.identity import identity
 from smsapp.recipients.phone import PHONE_FAULTS, WHATSAPP, InvalidPhoneNumber, Recipient, parse_recipient
 from smsapp.sending.prices import ANYWHERE
 from smsapp.templates.rules import FILLING_FAULTS, MISSING_VALUE, TEXT_TOO_LONG, MissingValue
-from smsapp.text import is_blank
+from smsapp.text import UNSTORABLE, is_blank
 from smsapp.uploads.rows import MAX_ROWS, RawRow, UnreadableUpload
 
 MAX_REFERENCE_CHARS = 255
@@ -24,7 +23,6 @@ TO = "to"
 REFERENCE = "client_reference"
 
 _MAX_SHOWN_CHARS = 64
-_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")  # the databases can store neither NUL nor a lone surrogate
 
 
 class RowState(StrEnum):
@@ -147,7 +145,7 @@ def _check(raw: RawRow, pattern: RowPattern) -> CheckedRow:
 def _well_formed(raw: RawRow, pattern: RowPattern) -> CheckedRow:
     if raw.fault:
         raise _FaultyRow(raw.fault, raw.column)
-    if any(_UNSENDABLE.search(cell) for cell in raw.cells.values()):
+    if any(UNSTORABLE.search(cell) for cell in raw.cells.values()):
         raise _FaultyRow("bad_character")
     recipient = _recipient(raw.cells.get(TO, ""))
     content = pattern.fill(raw.cells)
@@ -187,8 +185,9 @@ def _recipient(cell: str) -> Recipient:
 
 
 def _refused(raw: RawRow, state: RowState, reason: str, column: str | None = None) -> CheckedRow:
-    shown = _UNSENDABLE.sub("", raw.cells.get(TO, ""))[:_MAX_SHOWN_CHARS]
-    reference = _UNSENDABLE.sub("", raw.cells.get(REFERENCE, ""))[:MAX_REFERENCE_CHARS]
+    shown = UNSTORABLE.sub("", raw.cells.get(TO, ""))[:_MAX_SHOWN_CHARS]
+    reference = UNSTORABLE.sub("", raw.cells.get(REFERENCE, ""))[:MAX_REFERENCE_CHARS]
+    column = column and UNSTORABLE.sub("", column)
     return CheckedRow(
         raw.line, state, shown or None, client_reference=reference or None, reason=reason, column=column
     )

@@ -6,7 +6,6 @@ gunicorn's own path, and so do all of them when TLS, the PROXY protocol or a SCR
 imported before gevent patches the standard library: it may import nothing of ours that opens sockets or makes locks.
 """
 
-import logging
 import os
 import time
 import traceback
@@ -63,7 +62,9 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         if plain and not os.environ.get("SCRIPT_NAME"):
             self._handlers = getattr(self.wsgi, "extensions", {}).get(EXTENSION, {})
             gevent.spawn(self._close_those_idle_for_long)
-        self.log.error_log.addFilter(_without_words)
+        from smsapp.logs import leave_words_out  # noqa: PLC0415 - imports what gevent must have patched
+
+        self.log.error_log.addFilter(leave_words_out)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop: let running requests finish, and close idle connections at once."""
@@ -252,19 +253,6 @@ def _place(error: BaseException) -> str:
     """Return where the error was raised, such as `gunicorn/http/message.py:392`."""
     frames = traceback.extract_tb(error.__traceback__)
     return "/".join(frames[-1].filename.split("/")[-3:]) + f":{frames[-1].lineno}" if frames else "?"
-
-
-def _without_words(record: logging.LogRecord) -> bool:
-    """Reduce the exceptions of a line to types and places: their texts may quote the request, or a row."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            type(each).__name__ if isinstance(each, Exception) else each for each in record.args
-        )
-    if record.exc_info and record.exc_info[1]:
-        frames = traceback.format_list(traceback.extract_tb(record.exc_info[2]))
-        record.exc_text = "".join(frames) + type(record.exc_info[1]).__name__
-        record.exc_info = None
-    return True
 
 
 def _close(client: socket) -> None:

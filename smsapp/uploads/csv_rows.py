@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from io import TextIOWrapper
 from typing import IO
 
-from smsapp.text import normalize, normalize_name
+from smsapp.text import UNSTORABLE, normalize, normalize_name
 from smsapp.uploads.rows import MAX_CELL_CHARS, MAX_COLUMNS, RawRow, UnreadableUpload
 from smsapp.uploads.spreadsheets import as_meant
 
@@ -230,6 +230,8 @@ def _names(header: Sequence[str], required: str) -> list[str]:
     if len(names) > MAX_COLUMNS:
         raise UnreadableUpload("too_many_columns", f"A file has at most {MAX_COLUMNS} columns.")
     named = [name for name in names if name]
+    if any(map(UNSTORABLE.search, named)):
+        raise UnreadableUpload("bad_character", "The name of a column contains NUL, or half of a character.")
     if len(set(named)) < len(named):
         raise UnreadableUpload("repeated_column", "Two columns have the same name.")
     return names

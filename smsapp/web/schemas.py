@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from smsapp.web.openapi_parts import RoomDocument
 
 FAULT_CODES = (
+    "bad_character",
     "bad_placeholder",
     "expired",
     "invalid",

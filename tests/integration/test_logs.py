@@ -370,8 +370,32 @@ def test_a_defect_is_told_with_its_trace(written: tuple[io.StringIO, Settings]) 
         structlog.get_logger("smsapp.test").exception("broke")
 
     line = json.loads(stream.getvalue())
-    assert "ZeroDivisionError: division by zero" in line["exception"]
+    assert line["exception"].endswith("ZeroDivisionError")
+    assert "test_a_defect_is_told_with_its_trace" in line["exception"]
     assert line["level"] == "error"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_line_tells_what_an_error_says(written: tuple[io.StringIO, Settings], log_format: str) -> None:
+    """PostgreSQL quotes the row that it refuses, a parser the request."""
+    stream, settings = written
+    logs.configure(settings.model_copy(update={"log_format": log_format}), stream=stream)
+    celerys, gunicorns = logging.getLogger("celery.app.trace"), logging.getLogger("gunicorn.error")
+
+    try:
+        try:
+            _ = {}[TO]
+        except KeyError:
+            int(BODY)
+    except ValueError as error:
+        structlog.get_logger("smsapp.test").exception("broke")
+        celerys.error("Task %(name)s: %(exc)s", {"name": "smsapp.send", "exc": repr(error)}, exc_info=True)
+        gunicorns.error("Closing: %s", error)
+
+    told = stream.getvalue()
+    assert [secret for secret in SECRETS if secret in told] == []
+    for kind in ("KeyError", "ValueError", "Task smsapp.send: ValueError", "Closing: ValueError"):
+        assert kind in told
 
 
 def test_less_is_told_at_a_higher_level(written: tuple[io.StringIO, Settings]) -> None:

@@ -233,6 +233,7 @@ def test_faulty_options_are_named_and_nothing_is_stored(
         ("to,name\n", "text/csv", "no_rows"),
         ("", "text/csv", "missing_column"),
         ("to,nom\n+1,Ann\n", "text/csv", "missing_column"),
+        ("to,name,x\x00\n+1,Ann,\n", "text/csv", "bad_character"),
         ("to,Name\n+1,Ann\n", "text/csv", "missing_column"),  # P06: upper and lower case differ
         (f'to,name\n{NUMBER},Ann\n{NUMBER},"Bob\n', "text/csv", "malformed_csv"),
         (b"to,name\n+14155552671,Zo\xeb\n", "text/csv", "wrong_charset"),
@@ -252,6 +253,15 @@ def test_a_fault_at_the_very_end_leaves_nothing_of_the_rows_before(api: Api) -> 
     problem(upload(api, f'to,name\n{numbers}"', body="Hi {{name}}"), 400, "invalid_upload")
 
     assert stored(api) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["x\x00", "x\ud800"])
+def test_a_faulty_cell_is_told_whatever_its_member_is_called(api: Api, name: str) -> None:
+    document = {"body": "Hi", "rows": [{"to": NUMBER, name: {"a": 1}}, {"to": NUMBER, name: "y" * 20_000}]}
+
+    job = created(upload(api, json.dumps(document), kind="application/json"))
+
+    assert [fault["column"] for fault in job["faults"]] == ["x", "x"]
 
 
 def test_malformed_json_leaves_nothing(api: Api) -> None:

@@ -103,6 +103,7 @@ def test_a_huge_cell_is_a_fault_of_its_row_alone() -> None:
         ("name,number\nAnn,+1\n", "missing_column"),
         ("to,a,a\n", "repeated_column"),
         ("to,TO\n", "repeated_column"),
+        ("to,na\x00me\n", "bad_character"),
         ('to,name\n+1,"Ann\n+2,Bob\n', "malformed_csv"),
         ('to,name\n+1,"Ann" x\n', "malformed_csv"),
         ('to,name\n+1,"' + "x\n" * 70_000 + '"\n', "malformed_csv"),
