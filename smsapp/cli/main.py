@@ -10,7 +10,7 @@ from smsapp.cli.lazy import LazyGroup, Place
 _COMMANDS = {
     "breaker": Place("operate", "List parked scopes of sending, and release them."),
     "db": Place("database", "Prepare the database."),
-    "dead": Place("operate", "List dead letters, and process them again."),
+    "dead": Place("operate", "List and show dead letters, process them again, or close them."),
     "doctor": Place(
         "doctor",
         "Check configuration, database, Redis, Twilio and the public address; exits 1 when a check fails.",
