@@ -85,6 +85,9 @@ _EXPECTATIONS = [b"100-continue", b"100-Continue", b"200-ok", b"", WORDS.encode(
 _CONNECTIONS = [b"close", b"Close", b"keep-alive, upgrade", b"upgrade", b"keep-alive, close", b"", b"x"]
 _UPGRADES = [b"h2c", b"websocket", b"HTTP/2.0", b"TLS/1.0, HTTP/1.1"]
 
+_LARGE = 20_000
+"""Bytes. What is larger was made so by a mutation before: another one would multiply it into gigabytes."""
+
 Mutation = Callable[[random.Random, Request, Names], Request]
 
 
@@ -283,6 +286,8 @@ def _length(rng: random.Random, request: Request, _names: Names) -> Request:
 
 
 def _body(rng: random.Random, request: Request, names: Names) -> Request:
+    if len(request.body) > _LARGE:
+        return request
     kind, form = request.field(b"Content-Type"), form_of(request)
     if form and not request.framed:
         form, body = bodies.spoil_form(rng, form)

@@ -34,12 +34,14 @@ class Report:
     answers: Counter[int] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
     took_s: float = 0.0
+    slowest: tuple[float, int] = (0.0, 0)
+    """Seconds, and the request's number."""
 
     def __str__(self) -> str:
         counts = ", ".join(f"{status}: {count}" for status, count in sorted(self.answers.items()))
         return (
             f"seed {self.seed}: {self.count} requests ({self.plain} begin on the fast path) in {self.took_s:.0f} s, "
-            f"{len(self.findings)} findings; answers {counts}"
+            f"the slowest (number {self.slowest[1]}) {self.slowest[0]:.1f} s, {len(self.findings)} findings; answers {counts}"
         )
 
 
@@ -130,12 +132,15 @@ def run(
             for number in numbers:
                 rng = random.Random(f"{seed}-{number}")
                 sent = mutate(rng, seeds, names)
+                asked = time.monotonic()
                 answer, error = exchange(port, _pieces(rng, sent))
+                took_s = time.monotonic() - asked
                 fault = complaint(sent, answer, error)
                 if not probe.answered():
                     fault = f"{fault or 'no fault'}, and then a valid request is not answered"
                 with lock:
                     report.count += 1
+                    report.slowest = max(report.slowest, (took_s, number))
                     report.plain += parse_head(sent) is not None
                     report.answers.update(int(status) for status in _STATUS.findall(answer))
                     if fault and len(report.findings) < _MOST_FINDINGS:
