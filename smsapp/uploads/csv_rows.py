@@ -18,6 +18,7 @@ CHARSETS = ("utf-8", "utf-16", "utf-16le", "utf-16be", "windows-1252", "iso-8859
 DELIMITERS = ",;\t"
 
 MAX_ROW_CHARS = MAX_COLUMNS * (MAX_CELL_CHARS + len('"",'))
+csv.field_size_limit(MAX_ROW_CHARS)  # else a cell above 128 KiB looks like a wrong quotation mark
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _NUL = b"\0"
 
