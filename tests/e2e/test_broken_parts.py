@@ -78,8 +78,7 @@ def test_processes_that_start_while_redis_takes_no_writes_wait_for_it(stack: Sta
             stack.process("web").wait_until_ready()
             stack.wait_until(
                 lambda: all(
-                    "read only replica" in stack.process(name).log.read_text()
-                    for name in ("worker-1", "beat")
+                    "ReadOnlyError" in stack.process(name).log.read_text() for name in ("worker-1", "beat")
                 )
             )
             sent = stack.send(3)
