@@ -107,6 +107,7 @@ def test_a_worker_killed_while_it_tells_loses_no_event(stack: Stack) -> None:
 
     with Consumer(wait_for_the_kill) as consumer, subscription(stack, consumer, tags=[tag]) as made:
         sent = stack.send(10, tags=[tag])
+        stack.wait_until(lambda: all(row.twilio_sid for row in stack.rows(sent).values()))
         stack.wait_until(lambda: len(consumer.seen) >= 5)
         stack.kill("worker-1")
         killed.set()
