@@ -110,6 +110,12 @@ def postgres_user() -> pwd.struct_passwd | None:
     )
 
 
+def _signal(processes: "list[psutil.Process]", sent: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):  # a backend may end meanwhile
+            os.kill(process.pid, sent)
+
+
 def _open_to_others(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in [path, *path.parents])
 
@@ -213,13 +219,11 @@ class PostgresServer(ServerProcess):
 
     def pause(self) -> None:
         """Freeze the postmaster and every backend."""
-        for process in self._family():
-            process.suspend()
+        _signal(self._family(), signal.SIGSTOP)
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        for process in self._family():
-            process.resume()
+        _signal(self._family(), signal.SIGCONT)
 
     def close(self) -> None:
         """Stop at once and remove the data if it lies outside `dir`."""

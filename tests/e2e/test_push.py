@@ -39,6 +39,7 @@ from tests.support.subscribers import (
 )
 
 MISSED_MESSAGES = 1_700
+CONSUMERS = 20
 AWAY = timedelta(days=3)
 RARE = (EventType.MESSAGE_REVISED, EventType.MESSAGE_DEADLINE_MISSED, EventType.FALLBACK_REQUESTED)
 """What hardly any other test causes: it would all be recovered, too."""
@@ -98,30 +99,39 @@ def test_a_hanging_consumer_keeps_no_event_from_a_healthy_one(stack: Stack) -> N
         assert len({seen.id for seen in healthy.seen}) == len(healthy.seen)
 
 
-def test_a_worker_killed_while_it_tells_loses_no_event(stack: Stack) -> None:
+def test_a_worker_killed_with_a_hundred_requests_under_way_loses_no_event(stack: Stack) -> None:
     tag, killed = uuid4().hex, Event()
 
     def wait_for_the_kill(handler: Any) -> None:
         killed.wait(30)
         accept(handler)
 
-    with Consumer(wait_for_the_kill) as consumer, subscription(stack, consumer, tags=[tag]) as made:
+    with ExitStack() as cleanup:
+        consumers = [cleanup.enter_context(Consumer(wait_for_the_kill)) for _ in range(CONSUMERS)]
+        made = [cleanup.enter_context(subscription(stack, each, tags=[tag])) for each in consumers]
         sent = stack.send(10, tags=[tag])
         stack.wait_until(lambda: all(row.twilio_sid for row in stack.rows(sent).values()))
-        stack.wait_until(lambda: len(consumer.seen) >= 5)
+        stack.wait_until(lambda: sum(len(each.seen) for each in consumers) >= 100)
         stack.kill("worker-1")
         killed.set()
         stack.start("worker-1")
-        stack.wait_until(lambda: set(sent) <= ended(consumer), 60)
-        stack.wait_until(lambda: {each["status"] for each in deliveries(stack, made["id"])} == {"delivered"})
+        stack.wait_until(lambda: all(set(sent) <= ended(each) for each in consumers), 60)
 
-        heard = dict.fromkeys((event["data"]["id"], event["type"]) for event in consumer.events)
-        owed = {(each["message_id"], each["event_type"]) for each in deliveries(stack, made["id"])}
-        assert heard.keys() == owed
-        assert len(consumer.seen) > len(heard), "some were under way when it was killed"
-        for message_id in sent:
-            in_order = [LIFE.index(kind) for about, kind in heard if about == message_id]
-            assert in_order == sorted(in_order)
+        for consumer, each in zip(consumers, made, strict=True):
+            stack.wait_until(lambda each=each: statuses(stack, each) == {"delivered"})
+            heard = dict.fromkeys((event["data"]["id"], event["type"]) for event in consumer.events)
+            owed = {(one["message_id"], one["event_type"]) for one in deliveries(stack, each["id"])}
+            assert heard.keys() == owed
+            for message_id in sent:
+                in_order = [LIFE.index(kind) for about, kind in heard if about == message_id]
+                assert in_order == sorted(in_order)
+        assert sum(len(each.seen) for each in consumers) > sum(
+            len(deliveries(stack, each["id"])) for each in made
+        ), "some were under way when it was killed"
+
+
+def statuses(stack: Stack, made: dict[str, Any]) -> set[str]:
+    return {each["status"] for each in deliveries(stack, made["id"])}
 
 
 def test_a_certificate_counts_when_its_authority_is_trusted(
