@@ -26,8 +26,8 @@ from smsapp.queue.tasks import FLAG_TTL_MS, Task, flag_of
 from smsapp.runtime import Runtime
 from smsapp.twilio.callback import Callback, CallbackKind
 from smsapp.twilio.forms import Form, parse_form
-from smsapp.twilio.signature import SignatureVerifier
-from smsapp.web.plain_http import MAX_BODY_BYTES, Answer, PlainRequest, media_type, problem_answer
+from smsapp.twilio.signature import SignatureVerifier, looks_like_one
+from smsapp.web.plain_http import Answer, PlainRequest, media_type, problem_answer
 from smsapp.web.request_context import raw_target
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ _SPOOL_PATIENCE_S = 1.5
 """With half a second for Redis, less than the 3 s after which Twilio gives up, as our callback address asks it to."""
 
 _FORM = "application/x-www-form-urlencoded"
+MAX_BODY_BYTES = 48 * 1024
+"""A WhatsApp text of 4,096 characters, each of nine bytes when escaped, has 36 KiB; a status has less than one."""
 _MAX_TOGETHER = 500
 _ACCEPTED = {kind: CALLBACKS_RECEIVED.labels(kind, "accepted") for kind in ("status", "inbound")}
 _ANSWERS = {
@@ -124,15 +126,15 @@ class CallbackIntake:
             raise _Refused(
                 HTTPStatus.FORBIDDEN, "signature_missing", "There is no X-Twilio-Signature header."
             )
+        if not looks_like_one(signature):
+            raise _forged()
         if media_type(request.fields.get("content-type", "")) != _FORM:
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", f"Send {_FORM}.")
+        if len(request.body) > MAX_BODY_BYTES:
+            raise _too_large()
         body, form = _form(request.body)
         if not self._verifier.verify(request.raw_target, form, signature):
-            raise _Refused(
-                HTTPStatus.FORBIDDEN,
-                "signature_invalid",
-                "The signature does not fit this address and these parameters.",
-            )
+            raise _forged()
         return body
 
     def _keep(self, callbacks: list[Callback]) -> None:
@@ -188,7 +190,7 @@ def _plain(environ: "WSGIEnvironment") -> PlainRequest:
             "content-type": environ.get("CONTENT_TYPE", ""),
             "i-twilio-idempotency-token": environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", ""),
         },
-        body=_read(environ) if signature else b"",
+        body=_read(environ) if looks_like_one(signature) else b"",
     )
 
 
@@ -210,8 +212,16 @@ def _read(environ: "WSGIEnvironment") -> bytes:
     return body
 
 
+def _forged() -> _Refused:
+    return _Refused(
+        HTTPStatus.FORBIDDEN,
+        "signature_invalid",
+        "The signature does not fit this address and these parameters.",
+    )
+
+
 def _too_large() -> _Refused:
-    return _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than 64 KiB.")
+    return _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is larger than 48 KiB.")
 
 
 def _form(raw: bytes) -> tuple[str, Form]:

@@ -75,15 +75,15 @@ def suppressions_lift(name: str, note: str | None) -> None:
 @suppressions.command("import")
 @click.argument("file", type=click.File("rb"))
 def suppressions_import(file: BinaryIO) -> None:
-    """Suppress every `recipient` in a CSV file; exits 1 if rows are faulty, and lists their lines."""
+    """Suppress every `recipient` in a CSV file; exits 1 if rows are faulty, and lists the first 100."""
     try:
         result = import_suppressions(command_runtime(), CsvRows(file, required=RECIPIENT, exported=EXPORTED))
     except UnreadableUpload as error:
         raise click.ClickException(error.detail) from None
     for fault in result.faults:
         click.echo(f"line {fault.line}: {fault.column or 'row'}: {fault.sentence}", err=True)
-    click.echo(f"{result.added} added, {result.known} known already, {len(result.faults)} faulty")
-    if result.faults:
+    click.echo(f"{result.added} added, {result.known} known already, {result.faulty} faulty")
+    if result.faulty:
         sys.exit(1)
 
 

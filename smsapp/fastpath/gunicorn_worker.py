@@ -9,6 +9,7 @@ imported before gevent patches the standard library: it may import nothing of ou
 import os
 import time
 import traceback
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from errno import ECONNRESET, ENOTCONN, EPIPE
@@ -22,7 +23,15 @@ from gunicorn import http, util
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
+from smsapp.fastpath.timely import TimelySocket
 from smsapp.web.plain_http import EXTENSION, METHOD, Answer, Handler, Head, parse_head, problem_answer
+
+_TURN_S = 0.01
+_PAUSE_S = 0.0005
+"""Not 0: gevent would then run only greenlets that are ready, and never poll the sockets."""
+
+_MAX_REFUSALS = 20
+"""In a row on one connection. Twilio and callers with a key come nowhere near; whoever guesses must connect again."""
 
 _PlainSocket = get_original("socket", "socket")
 _CHUNK_BYTES = 64 * 1024
@@ -53,6 +62,9 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         super().__init__(*args, **kwargs)
         self._handlers: Mapping[str, Handler] = {}
         self._idle: dict[socket, float] = {}
+        self._connections: Counter[str] = Counter()
+        self._turn_began = 0.0
+        self._looked: Any = None
         self._stamp = (0, "")
 
     def load_wsgi(self) -> None:
@@ -62,6 +74,8 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         if plain and not os.environ.get("SCRIPT_NAME"):
             self._handlers = getattr(self.wsgi, "extensions", {}).get(EXTENSION, {})
             gevent.spawn(self._close_those_idle_for_long)
+            self._looked = gevent.get_hub().loop.check()
+            self._looked.start(self._note_turn)
         from smsapp.logs import leave_words_out  # noqa: PLC0415 - imports what gevent must have patched
 
         self.log.error_log.addFilter(leave_words_out)
@@ -72,7 +86,26 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         gevent.spawn(self._close_idle, 0.0)
 
     def handle(self, listener: socket, client: socket, addr: Any) -> None:
-        """Serve one connection until either side ends it."""
+        """Serve one connection until either side ends it; one address has at most a quarter of the places."""
+        address = str(addr[0]) if addr else ""
+        if self._connections[address] >= self._places_of(address):
+            client.close()
+            return
+        self._connections[address] += 1
+        try:
+            self._handle(listener, client, addr)
+        finally:
+            self._connections[address] -= 1
+            if not self._connections[address]:
+                del self._connections[address]
+
+    def _places_of(self, address: str) -> int:
+        """Return how many connections an address may have: all of them if it is a proxy that we trust."""
+        trusted = self.cfg.forwarded_allow_ips
+        everybody_comes_from_it = not address or address in trusted or "*" in trusted
+        return int(self.worker_connections if everybody_comes_from_it else self.worker_connections // 4)
+
+    def _handle(self, listener: socket, client: socket, addr: Any) -> None:
         if not self._handlers:
             self._handle_by_gunicorn(listener, client, addr)
             return
@@ -126,11 +159,16 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             StopIteration: gunicorn wants the connection closed.
         """
         client.setblocking(True)
-        parser = http.get_parser(self.cfg, client, addr)
+        timely = TimelySocket(client)
+        parser = http.get_parser(self.cfg, timely, addr)
         buffer = b""
+        refusals = 0
         while buffer := buffer or self._wait_for_request(client):
-            size, buffer = self._answer_by_handler(client, buffer)
-            if size and not self.alive:
+            self._give_way()
+            timely.begin()
+            size, buffer, refused = self._answer_by_handler(timely, buffer, refusals)
+            refusals = refusals + 1 if refused else 0
+            if size and (not self.alive or refusals >= _MAX_REFUSALS):
                 return
             if size:
                 buffer = buffer[size:]
@@ -148,6 +186,15 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
                 return
             buffer = parser.unreader.take_buffered()
 
+    def _give_way(self) -> None:
+        """Let other connections have their turn: one that always has a next request never waits, so never yields."""
+        if time.monotonic() - self._turn_began > _TURN_S:
+            gevent.sleep(_PAUSE_S)
+
+    def _note_turn(self) -> None:
+        """Remember when the loop last looked at the sockets."""
+        self._turn_began = time.monotonic()
+
     def _wait_for_request(self, client: socket) -> bytes:
         """Return the first bytes of the next request; empty when the client sends no more."""
         if not self.alive:
@@ -159,15 +206,18 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             del self._idle[client]
         return first
 
-    def _answer_by_handler(self, client: socket, buffer: bytes) -> tuple[int, bytes]:
+    def _answer_by_handler(
+        self, client: TimelySocket, buffer: bytes, refusals: int
+    ) -> tuple[int, bytes, bool]:
         """Answer the request at the beginning of the buffer, if a handler does.
 
-        Returns how many bytes were consumed (0: not handled), and the buffer with the bytes read since.
+        Returns how many bytes were consumed (0: not handled), the buffer with the bytes read since, and whether the
+        request was refused.
         """
         head = parse_head(buffer) if buffer.startswith(METHOD) else None
         handler = self._handler_of(head) if head else None
         if not head or not handler:
-            return 0, buffer
+            return 0, buffer, False
         if len(buffer) < head.ends_at:
             try:
                 buffer = self._with_body(client, buffer, head.ends_at)
@@ -176,14 +226,16 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
                 raise StopIteration from None
         answer = handler(head.request._replace(body=buffer[head.body_at : head.ends_at]))
         if answer is None:
-            return 0, buffer
+            return 0, buffer, False
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
-        self._send(client, self._render(answer))
-        return head.ends_at, buffer
+        refused = answer.status.startswith("4")
+        last = refused and refusals + 1 >= _MAX_REFUSALS
+        self._send(client, self._render(answer, last=last))
+        return head.ends_at, buffer, refused
 
-    def _send(self, client: socket, answer: bytes) -> None:
+    def _send(self, client: socket | TimelySocket, answer: bytes) -> None:
         """Send a response; it usually fits the socket's buffer, so the wait is set up only when needed."""
         try:
             sent = client.send(answer, 0, 0.0)
@@ -194,14 +246,12 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
             client.sendall(answer[sent:])
             client.settimeout(None)
 
-    def _with_body(self, client: socket, buffer: bytes, ends_at: int) -> bytes:
-        client.settimeout(self.cfg.keepalive)
+    def _with_body(self, client: TimelySocket, buffer: bytes, ends_at: int) -> bytes:
         while len(buffer) < ends_at:
             more = client.recv(_CHUNK_BYTES)
             if not more:
                 raise errors.NoMoreData
             buffer += more
-        client.settimeout(None)
         return buffer
 
     def _handler_of(self, head: Head) -> Handler | None:

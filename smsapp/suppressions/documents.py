@@ -54,6 +54,7 @@ def import_view(imported: Imported) -> dict[str, Any]:
         "rows": imported.rows,
         "added": imported.added,
         "known": imported.known,
+        "faulty": imported.faulty,
         "faults": [
             {"line": fault.line, "column": fault.column, "code": fault.code, "reason": fault.sentence}
             for fault in imported.faults

@@ -11,16 +11,21 @@ from smsapp.suppressions.rows import RowFault, evidence_of
 from smsapp.suppressions.rules import OptOutEvidence
 from smsapp.uploads.rows import RawRow
 
+MAX_FAULTS_TOLD = 100
 _BATCH = 250
 
 
 @dataclass(slots=True)
 class Imported:
-    """The result of an import: `added` rows were new, `known` ones suppressed already, each other one has a fault."""
+    """The result of an import: `added` rows were new, `known` ones suppressed already, `faulty` ones not taken.
+
+    `faults` says why, of the first hundred: a file of another kind would get an answer larger than itself.
+    """
 
     rows: int = 0
     added: int = 0
     known: int = 0
+    faulty: int = 0
     faults: list[RowFault] = field(default_factory=list)
 
 
@@ -50,7 +55,9 @@ def _read(
         try:
             evidences.append(evidence_of(row, at=rt.clock(), api_key_id=api_key_id))
         except RowFault as fault:
-            result.faults.append(fault)
+            result.faulty += 1
+            if len(result.faults) < MAX_FAULTS_TOLD:
+                result.faults.append(fault)
     return evidences
 
 

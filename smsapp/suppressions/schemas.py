@@ -125,12 +125,13 @@ class ImportFault(BaseModel):
 
 
 class ImportResult(BaseModel):
-    """What an import did: `added` were new, `known` were suppressed already, `faults` names every other row."""
+    """What an import did: `added` were new, `known` were suppressed already, `faulty` could not be taken."""
 
     rows: int
     added: int
     known: int
-    faults: list[ImportFault]
+    faulty: int
+    faults: Annotated[list[ImportFault], Field(description="Of the first 100 faulty rows.")]
 
 
 class SuppressionRow(BaseModel):

@@ -13,6 +13,7 @@ Java's) UTF-16 code units, in which U+1F600 comes before U+FF01. Twilio does not
 
 import base64
 import hmac
+import re
 from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from urllib.parse import urlsplit, urlunsplit
@@ -49,6 +50,10 @@ class _Parameters:
         return self._values[name]
 
 
+_SHAPE = re.compile(r"[A-Za-z0-9+/]{27}=")
+"""SHA-1's 20 bytes in base64."""
+
+
 class SignatureVerifier:
     """Checks callbacks against every currently valid token: token rotation must not lose a single callback."""
 
@@ -67,6 +72,8 @@ class SignatureVerifier:
             form: all parameters, also unknown ones.
             signature: the X-Twilio-Signature header.
         """
+        if not looks_like_one(signature):
+            return False
         url = self._base + raw_target.partition("#")[0]
         fields = dict(form)
         if len(fields) == len(form):
@@ -84,6 +91,11 @@ class SignatureVerifier:
             for validator in self._validators
             for parameters in orders
         )
+
+
+def looks_like_one(signature: str) -> bool:
+    """Return whether a header can be a signature at all, which costs a thousandth of checking it."""
+    return _SHAPE.fullmatch(signature) is not None
 
 
 def _same(expected: str, signature: str) -> bool:

@@ -44,11 +44,12 @@ class Suppression:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did: `added` were new, `known` were suppressed already, `faults` names every other row."""
+    """What an import did: `added` were new, `known` suppressed already, `faulty` not taken, as `faults` says."""
 
     rows: int
     added: int
     known: int
+    faulty: int
     faults: tuple[dict[str, Any], ...]
 
 
@@ -116,7 +117,9 @@ class Suppressions:
         """Suppress everybody of a list, each row with `recipient`, perhaps `sender` and `note`; safe to repeat."""
         document = {"rows": [dict(row) for row in rows]}
         answer = self._transport.request("POST", f"{_PATH}/import", document=document, patience_s=_PATIENCE_S)
-        return Imported(answer["rows"], answer["added"], answer["known"], tuple(answer["faults"]))
+        return Imported(
+            answer["rows"], answer["added"], answer["known"], answer["faulty"], tuple(answer["faults"])
+        )
 
 
 def _address(suppression_id: str) -> str:

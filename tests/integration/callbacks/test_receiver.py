@@ -11,10 +11,10 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from simulator.signature import sign
+from smsapp.callbacks.receiver import MAX_BODY_BYTES
 from smsapp.config import Settings
 from smsapp.runtime import Runtime
 from smsapp.twilio.callback import Callback
-from smsapp.web.plain_http import MAX_BODY_BYTES
 from tests.support.environment import BASE_URL, make_settings
 from tests.support.vectors import (
     CALLBACK_SAMPLES,

@@ -22,6 +22,7 @@ from smsapp.suppressions import schemas as opt_out_schemas
 from smsapp.suppressions.models import Suppression, SuppressionEvent
 from smsapp.suppressions.record import record_opt_outs
 from smsapp.suppressions.rules import OptOutEvidence, OptOutSource
+from smsapp.uploads.rows import MAX_ROWS
 from tests.support.web import Api, problem, serving
 
 SERVICE = "MG" + "2" * 32
@@ -49,7 +50,7 @@ def upload(api: Api, content: str | bytes, kind: str = "text/csv", status: int =
 
 
 def counts(document: dict[str, Any]) -> tuple[int, int, int, int]:
-    return document["rows"], document["added"], document["known"], len(document["faults"])
+    return document["rows"], document["added"], document["known"], document["faulty"]
 
 
 def stored(api: Api) -> set[tuple[str, str, str | None]]:
@@ -90,6 +91,25 @@ def test_a_repeated_import_changes_nothing(api: Api) -> None:
     upload(api, GOOD)
 
     assert counts(upload(api, GOOD)) == (3, 0, 3, 0)
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "application/json"])
+def test_too_many_rows_are_refused_before_one_is_stored(api: Api, kind: str) -> None:
+    rows = ["+14155552671"] * (MAX_ROWS + 1)
+    document = {"rows": [{"recipient": each} for each in rows]}
+    content = json.dumps(document) if kind == "application/json" else "\n".join(["recipient", *rows])
+
+    refused = upload(api, content, kind, status=400)
+
+    assert [fault["code"] for fault in refused["errors"]] == ["too_many_rows"]
+    assert stored(api) == set()
+
+
+def test_of_many_faulty_rows_the_first_hundred_are_told_and_the_others_counted(api: Api) -> None:
+    result = upload(api, "recipient\n" + "x\n" * 1000)
+
+    assert counts(result) == (1000, 0, 0, 1000)
+    assert [fault["line"] for fault in result["faults"]] == list(range(2, 102))
 
 
 def test_every_faulty_row_is_named_with_its_line_and_reason(api: Api) -> None:
