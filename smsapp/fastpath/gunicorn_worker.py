@@ -26,7 +26,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from smsapp.fastpath.timely import TimelySocket
 from smsapp.web.plain_http import EXTENSION, METHOD, Answer, Handler, Head, parse_head, problem_answer
 
-_TURN_S = 0.01
+_TURN_S = 0.02
 _PAUSE_S = 0.0005
 """Not 0: gevent would then run only greenlets that are ready, and never poll the sockets."""
 
