@@ -91,13 +91,20 @@ def trace_of(error: BaseException) -> str:
     return "\n\n".join(traces)
 
 
-class _Lines(structlog.PrintLogger):
-    """Prints lines and never raises: a full disk or a closed pipe loses the line, but fails nothing else."""
+class _Lines:
+    """Prints lines and never raises: a full disk or a closed pipe loses the line, but fails nothing else.
+
+    Each line is one write: the processes of a service share their output, and halves of lines would be mixed.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
 
     def msg(self, message: str) -> None:
         """Print a line."""
         with suppress(OSError):
-            super().msg(message)
+            self._stream.write(f"{message}\n")
+            self._stream.flush()
 
     log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 

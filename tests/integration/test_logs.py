@@ -322,6 +322,29 @@ def written() -> Iterator[tuple[io.StringIO, Settings]]:
         logging.getLogger(name).setLevel(quiet)
 
 
+class Writes(io.StringIO):
+    """Remembers each write of its own: those of processes with one output may end up between two of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.made.append(text)
+        return super().write(text)
+
+
+def test_a_line_is_one_write(written: tuple[io.StringIO, Settings]) -> None:
+    stream = Writes()
+    logs.configure(written[1], stream=stream)
+
+    structlog.get_logger("test").info("one")
+    logging.getLogger("test").warning("two")
+
+    assert [json.loads(each)["event"] for each in stream.made] == ["one", "two"]
+    assert all(each.endswith("\n") for each in stream.made)
+
+
 def test_a_line_is_one_json_object(written: tuple[io.StringIO, Settings]) -> None:
     stream, settings = written
     logs.configure(settings, stream=stream)
