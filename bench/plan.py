@@ -15,6 +15,7 @@ PARTS = (
     "latency",
     "waits",
     "push",
+    "abuse",
     "idle",
     "floor",
     "memory",
@@ -42,6 +43,7 @@ class Plan:
     pace_s: float = 20.0
     open_waits: Sequence[int] = (0, 500)
     crowds: Sequence[int] = (0, 500, 1000)
+    abuse_s: float = 30.0
     idle_s: float = 20.0
     push_events: int = 9000
     push_backlog: int = 50_000
@@ -113,6 +115,7 @@ _QUICK: dict[str, object] = {
     "pace_s": 2.0,
     "open_waits": (0, 20),
     "crowds": (0, 20),
+    "abuse_s": 2.0,
     "idle_s": 2.0,
     "push_events": 600,
     "push_backlog": 1200,
