@@ -12,8 +12,8 @@ COPY requirements.txt .
 RUN /opt/venv/bin/python -m pip install --require-hashes --only-binary :all: -r requirements.txt
 
 FROM ${PYTHON_IMAGE} AS service
-# A fixed number, so that a volume's owner stays the same over rebuilds.
-RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin smsapp
+# Fixed numbers, so that a volume's owner stays the same over rebuilds.
+RUN groupadd --gid 10001 smsapp && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin smsapp
 COPY --from=packages /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -25,7 +25,8 @@ COPY deploy/gunicorn.py deploy/
 COPY migrations migrations
 COPY worker worker
 COPY smsapp smsapp
-USER smsapp
+# By number: Kubernetes can tell only of a number that it is not root (runAsNonRoot).
+USER 10001:10001
 EXPOSE 8000
 CMD ["python", "-m", "gunicorn", "-c", "deploy/gunicorn.py", "wsgi:app"]
 

@@ -28,6 +28,7 @@ from dev.tour import RECIPIENT, Service, TourError, send_and_follow, wait_for
 from dev.var_folder import ROOT, VAR
 from smsapp.cli import demo as beside
 from smsapp.config import Settings
+from smsapp.servers.secret_files import FILED
 
 SECRETS = VAR / "dev.env"
 LOGS = VAR / "log"
@@ -148,6 +149,7 @@ def demo_settings(ports: Mapping[str, int], credentials: Mapping[str, str], redi
         "PUSH_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
         **ours,
         **{name: value for name, value in credentials.items() if name.startswith("TWILIO_")},
+        "ENV": "development",  # the simulator's token is public
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "DATABASE_URL": "sqlite:///var/smsapp.db",  # relative: a folder's name may hold characters that a URL may not
@@ -168,7 +170,9 @@ def demo_settings(ports: Mapping[str, int], credentials: Mapping[str, str], redi
 
 def make_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of all processes."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("TWILIO_")}
+    files = {f"{name.upper()}_FILE" for name in FILED}  # what they name is set below
+    others = os.environ.keys() - files
+    bare = {name: os.environ[name] for name in others if not name.startswith("TWILIO_")}
     return {
         "LOG_FORMAT": "console",
         **bare,

@@ -1,6 +1,8 @@
 """Configuration from the environment (and a `.env` file in development), checked once at start-up.
 
-Every field is one environment variable of the same name in capitals; `.env.example` explains each.
+Every field is one environment variable of the same name in capitals; `.env.example` explains each. A secret may
+also be in a file, named by that variable with `_FILE` behind it. What production must not run with:
+`servers/production.py`.
 """
 
 import re
@@ -20,11 +22,13 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from smsapp.limits import Caps, Paces
+from smsapp.servers import production
 from smsapp.servers.database_url import parse_database_url
 from smsapp.servers.redis_address import RedisAddress, parse_redis_url
+from smsapp.servers.secret_files import FILED, FileFault, SecretFiles
 from smsapp.servers.urls import split_url
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -137,6 +141,9 @@ class Settings(BaseSettings):
         validate_default=True,  # one of two contradicting settings may be a default
     )
 
+    env: Literal["development", "production"] = (
+        "development"  # first: it says how strictly others are checked
+    )
     database_url: str = "sqlite:///var/smsapp.db"
     redis_url: str = "redis://127.0.0.1:6379/0"
     app_base_url: str
@@ -155,6 +162,10 @@ class Settings(BaseSettings):
 
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_in_capitals)] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
+
+    security_contact: Annotated[str | None, Field(pattern=r"^(mailto:|https://|tel:)[!-~]+$"), Optional] = (
+        None
+    )
 
     send_concurrency: Annotated[int, Field(ge=1, le=512)] = 32
     send_lease: Span = timedelta(seconds=60)
@@ -203,6 +214,26 @@ class Settings(BaseSettings):
     max_event_streams: Annotated[int, Field(ge=1, le=900)] = 100
     keep_events: Span = timedelta(days=30)
     keep_inbound: Annotated[Span | None, Optional] = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read secrets from their files first: a variable that is set beside its file is a fault."""
+        files = SecretFiles(settings_cls, env_settings, dotenv_settings)
+        return init_settings, files, env_settings, dotenv_settings
+
+    @field_validator(*FILED, mode="before")
+    @classmethod
+    def _from_file(cls, value: object) -> object:
+        if isinstance(value, FileFault):
+            raise ValueError(value.text)  # noqa: TRY004 - pydantic reports only this kind
+        return value
 
     @field_validator("app_base_url", "twilio_api_base_url")
     @classmethod
@@ -284,6 +315,15 @@ class Settings(BaseSettings):
             raise ValueError("must be longer than TWILIO_CONNECT_TIMEOUT and TWILIO_READ_TIMEOUT together")
         return value
 
+    @field_validator(*production.CHECKS)
+    @classmethod
+    def _fit_for_production(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse what production must not run with; the last of each field's checks, so the value is a valid one."""
+        check = production.CHECKS[str(info.field_name)]
+        if info.data.get("env") == "production" and (fault := check(value, info.data)):
+            raise ValueError(fault)
+        return value
+
     @property
     def auth_tokens(self) -> tuple[str, ...]:
         """Tokens that may have signed a callback; the first authenticates our own requests."""
@@ -325,7 +365,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        raise _configuration_error(
+        raise configuration_error(
             f"{_variable(fault['loc'])}: {_reason(fault['type'], fault['msg'])}" for fault in error.errors()
         ) from None
     if settings.is_sqlite:
@@ -333,11 +373,12 @@ def load_settings() -> Settings:
             Path(settings.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             fault = f"DATABASE_URL: its folder cannot be made ({error.strerror})"
-            raise _configuration_error([fault]) from None
+            raise configuration_error([fault]) from None
     return settings
 
 
-def _configuration_error(faults: Iterable[str]) -> ConfigurationError:
+def configuration_error(faults: Iterable[str]) -> ConfigurationError:
+    """Return the error that tells these faults, one a line."""
     lines = [f"  {fault}" for fault in dict.fromkeys(faults)]
     return ConfigurationError("\n".join(["smsapp cannot start; fix these settings:", *lines]))
 

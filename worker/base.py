@@ -10,8 +10,14 @@ from celery.signals import setup_logging
 
 from celeryconfig import celery_settings
 from smsapp import logs
-from smsapp.config import ConfigurationError, Settings, load_settings
+from smsapp.config import ConfigurationError, Settings, configuration_error, load_settings
+from smsapp.queue.eviction import forgetful_redis_fault
 from worker import broker
+
+FLOWER = {"FLOWER_READ_ONLY": "true"}
+FLOWER_UNLESS_SET = {"FLOWER_ADDRESS": "127.0.0.1"}
+"""Flower's own variables, read after this module: with a password alone its API could stop workers and run tasks, and
+without an address it listens on all of them (https://flower.readthedocs.io/en/latest/config.html)."""
 
 
 def make_app(*, include: Sequence[str] = ()) -> tuple[Celery, Settings]:
@@ -21,6 +27,8 @@ def make_app(*, include: Sequence[str] = ()) -> tuple[Celery, Settings]:
     """
     try:
         settings = load_settings()
+        if fault := forgetful_redis_fault(settings):
+            raise configuration_error([fault])
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(os.EX_CONFIG)
@@ -28,6 +36,9 @@ def make_app(*, include: Sequence[str] = ()) -> tuple[Celery, Settings]:
     def configure_logging(**_: Any) -> None:
         logs.configure(settings)
 
+    os.environ.update(FLOWER)
+    for name, value in FLOWER_UNLESS_SET.items():
+        os.environ[name] = os.environ.get(name) or value
     setup_logging.connect(configure_logging, weak=False)
     broker.install()
     app = Celery("smsapp", set_as_current=True, include=list(include), amqp=broker.Amqp)

@@ -19,6 +19,7 @@ from smsapp.cli.database import alembic_config
 from smsapp.cli.runtime import command_runtime
 from smsapp.db.sessions import reading
 from smsapp.health.checks import OK, check_database, check_redis
+from smsapp.queue.eviction import KEEPS_ALL, REMEDY, eviction_policy
 from smsapp.queue.tasks import make_publisher
 from smsapp.runtime import Runtime
 
@@ -89,6 +90,9 @@ def _database(rt: Runtime) -> Finding:
 def _redis(rt: Runtime) -> Finding:
     state = check_redis(rt)
     if state == OK:
+        policy = eviction_policy(rt.settings)
+        if policy not in {None, KEEPS_ALL}:
+            return Finding("redis", f"it evicts what it holds (maxmemory-policy {policy})", REMEDY)
         return Finding("redis")
     if state == "certificate_refused":
         remedy = (

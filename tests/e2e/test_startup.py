@@ -6,6 +6,7 @@ import time
 import pytest
 
 from dev.ports import free_port
+from tests.support.environment import AUTH_TOKEN
 from tests.support.on_database import on_sqlite
 from tests.support.stack import Stack
 
@@ -19,6 +20,7 @@ FAULTS = {
 }
 SECRET = "a-secret-that-nobody-may-read"
 QUICKLY_S = 40.0
+WEAK = "postgresql://smsapp:smsapp@127.0.0.1:5432/smsapp"
 
 pytestmark = on_sqlite  # the database does not matter
 
@@ -47,6 +49,18 @@ def test_a_misconfigured_command_lists_every_fault_and_ends(stack: Stack) -> Non
     done = stack.cli("db", "upgrade", check=False, TWILIO_AUTH_TOKEN=SECRET, **FAULTS)
 
     check_refusal(done, time.monotonic() - began)
+
+
+@pytest.mark.parametrize("name", ["web", "worker-1", "beat", "flower"])
+def test_in_production_a_process_lists_everything_that_is_unsafe_and_ends(stack: Stack, name: str) -> None:
+    done = stack.run(name, PORT=str(free_port()), ENV="production", LOG_LEVEL="debug", DATABASE_URL=WEAK)
+
+    said = done.stdout + done.stderr
+    unsafe = {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "DATABASE_URL", "REDIS_URL", "APP_BASE_URL",
+              "TWILIO_API_BASE_URL", "LOG_LEVEL"}  # fmt: skip
+    assert done.returncode not in {0, -9, -15}
+    assert {variable for variable in unsafe if f"  {variable}: " not in said} == set()
+    assert AUTH_TOKEN not in said
 
 
 def test_a_misconfigured_simulator_names_its_fault_and_ends(stack: Stack) -> None:

@@ -100,6 +100,6 @@ def test_every_base_image_is_named_by_digest() -> None:
 
     assert set(bases) - stages == {"${PYTHON_IMAGE}"}
     assert re.search(r"(?m)^ARG PYTHON_IMAGE=python:\S+@sha256:[0-9a-f]{64}$", dockerfile)
-    assert len(images) == 2
+    assert len(images) == 3
     for image in images:
         assert re.fullmatch(r'"\$\{\w+_IMAGE:-\w+:\S+@sha256:[0-9a-f]{64}\}"', image)
