@@ -100,6 +100,7 @@ def create_app(settings: Settings) -> APIFlask:
         instance_path=str(Path.cwd()),
     )
     app.config.update(
+        DEBUG=False,  # whatever FLASK_DEBUG says: it shows tracebacks to callers
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url, pool_size=CONNECTIONS),
@@ -135,7 +136,7 @@ def _register(app: APIFlask, rt: Runtime) -> None:
     problems.init_app(app)
     auth.init_app(app, rt)
     openapi.init_app(app, [room.DOCUMENT for room in _DOCUMENTED])
-    docs.init_app(app)
+    docs.init_app(app, rt.settings, rt.clock)
     for views in _VIEWS:
         app.register_blueprint(views.bp)
     app.before_request(_begin)

@@ -1,10 +1,17 @@
-"""The API document, and a Swagger UI that works offline and under a strict Content-Security-Policy."""
+"""What anybody may read: the API document, a Swagger UI that works offline and under a strict Content-Security-Policy,
+and whom to tell about a vulnerability (RFC 9116).
+"""
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import cache
 
 import orjson
 from apiflask import APIFlask
-from flask import Response, render_template
+from flask import Response, abort, render_template
+
+from smsapp.config import Settings
+from smsapp.times import rfc3339
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -12,8 +19,12 @@ _CSP = (
 )
 
 
-def init_app(app: APIFlask) -> None:
-    """Serve `/openapi.json` and `/docs`."""
+_VALID_FOR = timedelta(days=90)
+"""Counted from each reading: whoever can read it sees that it is kept up. RFC 9116 advises less than a year."""
+
+
+def init_app(app: APIFlask, settings: Settings, clock: Callable[[], datetime]) -> None:
+    """Serve `/openapi.json`, `/docs`, and `/.well-known/security.txt` if there is a contact."""
     document = cache(lambda: orjson.dumps(app.spec))
 
     @app.get("/openapi.json")
@@ -29,3 +40,16 @@ def init_app(app: APIFlask) -> None:
         response = Response(render_template("docs.html"))
         response.headers["Content-Security-Policy"] = _CSP
         return response
+
+    @app.get("/.well-known/security.txt")
+    @app.doc(hide=True)
+    def security_txt() -> Response:
+        """Return whom to tell about a vulnerability."""
+        if settings.security_contact is None:
+            abort(404)
+        lines = [
+            f"Contact: {settings.security_contact}",
+            f"Expires: {rfc3339(clock() + _VALID_FOR)}",
+            f"Canonical: {settings.app_base_url}/.well-known/security.txt",
+        ]
+        return Response("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")

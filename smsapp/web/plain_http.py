@@ -18,6 +18,19 @@ _MAX_FIELDS = 100
 JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 
+SECURITY_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",  # numbers and texts are personal data
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every answer but the empty ones to callbacks, as OWASP has it for APIs
+(https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers). Only the proxy
+knows of TLS, so Strict-Transport-Security is its own (deploy/Caddyfile).
+"""
+
 METHOD = b"POST "
 """The beginning of every request that is parsed here."""
 
@@ -133,7 +146,12 @@ def problem_answer(
 ) -> Answer:
     """Return a response with a problem document."""
     body = json.dumps(problem_document(status, code, detail, request_id=request_id)).encode()
-    fields = {"Content-Type": PROBLEM_TYPE, "Content-Length": str(len(body)), **(headers or {})}
+    fields = {
+        "Content-Type": PROBLEM_TYPE,
+        "Content-Length": str(len(body)),
+        **SECURITY_HEADERS,
+        **(headers or {}),
+    }
     return Answer(f"{status} {HTTPStatus(status).phrase}", list(fields.items()), body)
 
 

@@ -17,7 +17,7 @@ from smsapp.db.idempotency import IdempotentRequest
 from smsapp.ids import new_id
 from smsapp.metrics import REQUESTS
 from smsapp.web.auth import Caller
-from smsapp.web.plain_http import MalformedTargetError, parse_target, problem_answer
+from smsapp.web.plain_http import SECURITY_HEADERS, MalformedTargetError, parse_target, problem_answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -67,11 +67,7 @@ def end(
         ms=round(elapsed_s * 1000, 1),
         message_id=message_id,
     )
-    return {
-        "X-Request-Id": request_id,
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",  # numbers and texts are personal data
-    }
+    return {"X-Request-Id": request_id, **SECURITY_HEADERS}
 
 
 class Front:

@@ -32,7 +32,9 @@ NEEDED = {
     "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
     "TWILIO_PHONE_NUMBER": SENDER,
 }
-OPEN_TO_ALL = {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/static/<path:filename>"}
+OPEN_TO_ALL = {
+    "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/static/<path:filename>", "/.well-known/security.txt",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from smsapp.config import Settings
 from smsapp.health import schemas as health_schemas
 from smsapp.messages import schemas
 from smsapp.web import schemas as web_schemas
+from smsapp.web.plain_http import SECURITY_HEADERS
 from tests.support.web import TO, Api, serving
 
 Document = dict[str, Any]
-UNSAID = {"Content-Type", "Content-Length", "Cache-Control", "X-Content-Type-Options", "Allow"}
+UNSAID = {"Content-Type", "Content-Length", "Allow", *SECURITY_HEADERS}
 """Headers that HTTP has everywhere."""
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -124,7 +125,7 @@ def test_schemas_have_names_that_every_language_can_use(document: Document) -> N
 
 
 def test_it_has_every_address_and_no_other(api: Api, document: Document) -> None:
-    hidden = {"static", "openapi", "docs"}
+    hidden = {"static", "openapi", "docs", "security_txt"}
     served = {
         (re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in api.app.url_map.iter_rules()
