@@ -22,9 +22,8 @@ _HEAD: Table = OutboxHead.__table__  # type: ignore[assignment]
 
 _ENDS = frozenset({*OF_OUTCOME.values(), EventType.MESSAGE_REVISED})
 
-_LOOK_EVERY_S = 5.0
-"""How long a process may miss that there is a first consumer; until it notices, the sweep wakes the pushing in its
-place."""
+_LOOK_AGAIN_S = {True: 5.0, False: 0.1}
+"""For how long an answer counts. Who has just subscribed, perhaps with the very message, waits for its first events."""
 
 
 class DatabaseOutbox:
@@ -32,7 +31,7 @@ class DatabaseOutbox:
 
     def __init__(self, anyone_listens: Callable[[Session], bool]) -> None:
         self._anyone_listens = anyone_listens
-        self._looked_at = -_LOOK_EVERY_S
+        self._look_at = 0.0
         self._wanted = False
 
     def write(self, session: Session, events: Sequence[PendingEvent]) -> Written:
@@ -43,9 +42,9 @@ class DatabaseOutbox:
         told = without_taken_back(events)
         if not told:
             return Written(None, has_consumers=False)
-        if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
-            self._looked_at = time.monotonic()
+        if time.monotonic() >= self._look_at:
             self._wanted = self._anyone_listens(session)
+            self._look_at = time.monotonic() + _LOOK_AGAIN_S[self._wanted]
         session.flush()
         last = bulk_writes.insert_numbered(session, _OUTBOX, _HEAD, _rows(told))
         return Written(last, self._wanted)

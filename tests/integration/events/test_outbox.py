@@ -3,8 +3,10 @@
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
+import pytest
 from sqlalchemy import select
 
 from smsapp.events.models import OutboxEvent, OutboxHead
@@ -64,6 +66,28 @@ def test_pushers_are_woken_before_anything_else_follows_the_commit(rt: Runtime, 
 
     assert woken_within == []
     assert woken_by_then == [Task.PUSH_EVENTS]
+
+
+def test_a_first_consumer_is_noticed_at_once(
+    rt: Runtime, tasks: FakeTaskQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, listens = [100.0], [False]
+    monkeypatch.setattr("smsapp.events.outbox.time", SimpleNamespace(monotonic=lambda: now[0]))
+    counting = replace(rt, outbox=DatabaseOutbox(lambda _session: listens[0]))
+
+    def woken() -> bool:
+        tasks.woken.clear()
+        with counting.transaction() as tx:
+            tx.emit(*some(1))
+        return (Task.PUSH_EVENTS, 0) in tasks.woken
+
+    assert not woken()
+    listens[0] = True
+    now[0] += 0.15
+    assert woken()
+    listens[0] = False
+    now[0] += 1.0
+    assert woken(), "one wake-up in vain now and then costs less than a query each time"
 
 
 def test_what_follows_the_commit_does_not_follow_a_rollback(rt: Runtime, tasks: FakeTaskQueue) -> None:
