@@ -37,6 +37,7 @@ from smsapp.messages.wait_for_outcome import OutcomeWaits
 from smsapp.news.channel import Subscription
 from smsapp.news.desk import NewsDesk
 from smsapp.queue.tasks import REDIS_TIMEOUT_S, make_publisher
+from smsapp.retention import views as retention
 from smsapp.runtime import Runtime
 from smsapp.sending import endpoint as send_endpoint
 from smsapp.sending import schemas as sending_schemas
@@ -62,6 +63,7 @@ CONNECTIONS = 10
 _VIEWS = (
     sending,
     messages,
+    retention,
     events,
     jobs,
     text_templates,

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from smsapp.limits import Caps, Paces
+from smsapp.limits import BY_KIND, Caps, Paces, parse_caps, parse_paces, split_list
 from smsapp.servers import production
 from smsapp.servers.database_url import parse_database_url
 from smsapp.servers.redis_address import RedisAddress, parse_redis_url
@@ -36,8 +36,7 @@ _COUNTRY = re.compile(r"[A-Z]{2}|\*")
 _PRICE = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _MESSAGING_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 _TOKEN = re.compile(r"[!#-&(-~]+")
-_BY_KIND = "auto"
-_CAPPED = re.compile(r"[A-Z]{2}|\+\d{3}|\*")
+_FOREVER = "forever"
 _SPAN_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -58,12 +57,18 @@ def _parse_span(value: object) -> object:
         raise ValueError("is longer than anybody will wait") from None
 
 
-def _parts(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
+def _parse_kept(value: object) -> object:
+    """Read a span, or `forever`, which no span says by accident."""
+    if value == _FOREVER:
+        return None
+    try:
+        return _parse_span(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or `{_FOREVER}`") from None
 
 
 def _split(value: object) -> object:
-    return _parts(value) if isinstance(value, str) else value
+    return split_list(value) if isinstance(value, str) else value
 
 
 def _parse_prices(value: object) -> object:
@@ -71,41 +76,12 @@ def _parse_prices(value: object) -> object:
     if not isinstance(value, str):
         return value
     prices = {}
-    for part in _parts(value):
+    for part in split_list(value):
         country, _, price = (piece.strip() for piece in part.partition("="))
         if not _COUNTRY.fullmatch(country) or not _PRICE.fullmatch(price):
             raise ValueError("must be prices by country such as US=0.0083,DE=0.0895,*=0.10")
         prices[country] = Decimal(price)
     return prices
-
-
-def _parse_paces(value: object) -> object:
-    """Read `auto,+15005550006=10,MG…=40`; `auto` is stored as a sender without a pace."""
-    if not isinstance(value, str):
-        return value
-    paces = {}
-    for part in _parts(value):
-        name, equals, rate = part.rpartition("=")
-        if part == _BY_KIND:
-            paces[part] = "0"
-        elif equals:
-            paces[name.strip()] = rate.strip()
-        else:
-            raise ValueError("must be `auto`, or senders with their pace such as +15005550006=10, or both")
-    return paces
-
-
-def _parse_caps(value: object) -> object:
-    """Read `US=10000,+883=0,*=500`."""
-    if not isinstance(value, str):
-        return value
-    caps = {}
-    for part in _parts(value):
-        country, _, cap = (piece.strip() for piece in part.partition("="))
-        if not _CAPPED.fullmatch(country) or not cap.isdecimal():
-            raise ValueError("must be messages per day by country such as US=10000,+883=0,*=500")
-        caps[country] = int(cap)
-    return caps
 
 
 def _parse_sender(value: str) -> str:
@@ -127,6 +103,8 @@ def _in_capitals(value: object) -> object:
 
 Span = Annotated[timedelta, BeforeValidator(_parse_span), Field(gt=timedelta(0))]
 Optional = BeforeValidator(_blank_is_unset)
+Kept = Annotated[Annotated[timedelta, Field(gt=timedelta(0))] | None, BeforeValidator(_parse_kept)]
+"""For how long personal data are kept, None (written `forever`) for ever."""
 
 
 class Settings(BaseSettings):
@@ -170,10 +148,10 @@ class Settings(BaseSettings):
     send_concurrency: Annotated[int, Field(ge=1, le=512)] = 32
     send_lease: Span = timedelta(seconds=60)
     send_max_age: Span = timedelta(hours=24)
-    sender_pace: Annotated[dict[str, float], NoDecode, BeforeValidator(_parse_paces)] = {}
+    sender_pace: Annotated[dict[str, float], NoDecode, BeforeValidator(parse_paces)] = {}
     daily_cap: Annotated[int | None, Field(ge=0), Optional] = None
     country_caps: Annotated[
-        dict[str, Annotated[int, Field(ge=0)]], NoDecode, BeforeValidator(_parse_caps)
+        dict[str, Annotated[int, Field(ge=0)]], NoDecode, BeforeValidator(parse_caps)
     ] = {}
     min_delivery_ratio: Annotated[float | None, Field(gt=0, lt=1), Optional] = None
     delivery_sample: Annotated[int, Field(ge=1)] = 100
@@ -213,7 +191,9 @@ class Settings(BaseSettings):
     max_waits_per_key: Annotated[int, Field(ge=1, le=8000)] = 2000
     max_event_streams: Annotated[int, Field(ge=1, le=900)] = 100
     keep_events: Span = timedelta(days=30)
-    keep_inbound: Annotated[Span | None, Optional] = None
+    keep_texts: Kept = timedelta(days=30)
+    keep_inbound: Kept = timedelta(days=30)
+    keep_numbers: Kept = timedelta(days=396)
 
     @classmethod
     def settings_customise_sources(
@@ -291,9 +271,9 @@ class Settings(BaseSettings):
         """Bring senders to the form in which messages name them."""
         paces = {}
         for name, rate in value.items():
-            if not 0 <= rate < float("inf") or (rate == 0) != (name == _BY_KIND):
+            if not 0 <= rate < float("inf") or (rate == 0) != (name == BY_KIND):
                 raise ValueError("a pace must be a number of segments per second above 0")
-            known = name == _BY_KIND or _MESSAGING_SERVICE.fullmatch(name)
+            known = name == BY_KIND or _MESSAGING_SERVICE.fullmatch(name)
             paces[name if known else _parse_sender(name)] = rate
         return paces
 
@@ -337,8 +317,8 @@ class Settings(BaseSettings):
     @cached_property
     def paces(self) -> Paces:
         """How fast each sender may submit messages."""
-        named = {name: rate for name, rate in self.sender_pace.items() if name != _BY_KIND}
-        return Paces(named, by_kind=_BY_KIND in self.sender_pace)
+        named = {name: rate for name, rate in self.sender_pace.items() if name != BY_KIND}
+        return Paces(named, by_kind=BY_KIND in self.sender_pace)
 
     @cached_property
     def caps(self) -> Caps:

@@ -1,6 +1,7 @@
 """Public forms of identifiers, and the URL at which Twilio reports on one attempt of one message."""
 
 import re
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -24,6 +25,11 @@ _PREFIXED = re.compile(r"([a-z]+)_([0-9a-f]{32})", re.ASCII)
 def new_id() -> UUID:
     """Return a UUIDv7: unique and ordered by time, so that sorting by id sorts by age."""
     return uuid7()
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """Return an id that is smaller than every UUIDv7 made at that time or later."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def public_id(message_id: UUID) -> str:

@@ -11,6 +11,9 @@ _NORTH_AMERICA = re.compile(r"\+1\d{10}")
 
 
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
+_CAPPED = re.compile(r"[A-Z]{2}|\+\d{3}|\*")
+BY_KIND = "auto"
+"""Stands among paces for those of each kind of sender."""
 
 
 def is_toll_free(number: str) -> bool:
@@ -74,3 +77,37 @@ class Caps:
         own = caps.get(country, caps.get(_OTHERS))
         found = {} if own is None or not country else {country: own}
         return found if self.daily is None else found | {ALL: self.daily}
+
+
+def parse_paces(value: object) -> object:
+    """Read `auto,+15005550006=10,MG…=40`; `auto` is stored as a sender without a pace."""
+    if not isinstance(value, str):
+        return value
+    paces = {}
+    for part in split_list(value):
+        name, equals, rate = part.rpartition("=")
+        if part == BY_KIND:
+            paces[part] = "0"
+        elif equals:
+            paces[name.strip()] = rate.strip()
+        else:
+            raise ValueError("must be `auto`, or senders with their pace such as +15005550006=10, or both")
+    return paces
+
+
+def parse_caps(value: object) -> object:
+    """Read `US=10000,+883=0,*=500`."""
+    if not isinstance(value, str):
+        return value
+    caps = {}
+    for part in split_list(value):
+        country, _, cap = (piece.strip() for piece in part.partition("="))
+        if not _CAPPED.fullmatch(country) or not cap.isdecimal():
+            raise ValueError("must be messages per day by country such as US=10000,+883=0,*=500")
+        caps[country] = int(cap)
+    return caps
+
+
+def split_list(value: str) -> list[str]:
+    """Return the parts of a setting that is a list."""
+    return [part.strip() for part in value.split(",") if part.strip()]

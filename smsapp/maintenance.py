@@ -15,6 +15,14 @@ from smsapp.messages.queries import StaleMessageError
 from smsapp.pacing.wake_senders import wake_senders
 from smsapp.queue.drain import singleton_lock
 from smsapp.queue.tasks import Task
+from smsapp.retention.erase import erase_requested
+from smsapp.retention.expire import (
+    expire_dead_letters,
+    expire_job_rows,
+    expire_job_texts,
+    expire_numbers,
+    expire_texts,
+)
 from smsapp.retention.purge import (
     forget_deliveries,
     forget_events,
@@ -69,4 +77,10 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     forget_inbound,
     forget_deliveries,
     forget_orphans,
+    erase_requested,
+    expire_texts,
+    expire_numbers,
+    expire_job_texts,
+    expire_job_rows,
+    expire_dead_letters,
 )

@@ -11,6 +11,7 @@ from smsapp.inbound import models as _inbound
 from smsapp.keys import models as _keys
 from smsapp.messages import models as _messages
 from smsapp.pacing import models as _pacing
+from smsapp.retention import models as _retention
 from smsapp.suppressions import models as _suppressions
 from smsapp.templates import models as _templates
 from smsapp.webhooks import models as _webhooks
@@ -26,6 +27,7 @@ ROOMS = (
     _keys,
     _messages,
     _pacing,
+    _retention,
     _suppressions,
     _templates,
     _webhooks,

@@ -141,6 +141,17 @@ def abandoned(session: Session, *, before: datetime) -> Sequence[UUID]:
     return session.scalars(query).all()
 
 
+def with_text(session: Session, *, before: datetime, limit: int) -> Sequence[UUID]:
+    """Return jobs that ended before that time and still have their text."""
+    query = select(BulkJob.id).where(BulkJob.finished_at < before, BulkJob.body != "").limit(limit)
+    return session.scalars(query).all()
+
+
+def empty(session: Session, ids: Sequence[UUID]) -> None:
+    """Remove the texts of these jobs, which have ended."""
+    session.execute(update(_JOBS).where(_JOBS.c.id.in_(ids)).values(body=""))
+
+
 def remove(session: Session, job_id: UUID) -> None:
     """Remove a job whose rows are gone already."""
     session.execute(_JOBS.delete().where(_JOBS.c.id == job_id))

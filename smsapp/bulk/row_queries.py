@@ -66,6 +66,18 @@ def remove(session: Session, job_id: UUID) -> None:
     session.execute(delete(BulkRow).where(BulkRow.job_id == job_id))
 
 
+def oldest_job(session: Session) -> UUID | None:
+    """Return the oldest job that has rows, None without any."""
+    return session.scalar(select(BulkRow.job_id).order_by(BulkRow.job_id).limit(1))
+
+
+def remove_some(session: Session, job_id: UUID, *, limit: int) -> int:
+    """Remove the first rows of a job; return how many."""
+    first = select(_ROWS.c.number).where(_ROWS.c.job_id == job_id).order_by(_ROWS.c.number).limit(limit)
+    gone = delete(_ROWS).where(_ROWS.c.job_id == job_id, _ROWS.c.number.in_(first))
+    return int(session.connection().execute(gone).rowcount)
+
+
 def next_waiting(session: Session, job_id: UUID, *, limit: int) -> list[BulkRow]:
     """Return the first rows that are not messages yet."""
     query = (

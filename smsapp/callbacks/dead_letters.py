@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.callbacks.models import DeadLetter
@@ -45,6 +45,19 @@ def count(session: Session) -> int:
         session.scalar(select(func.count()).select_from(DeadLetter).where(DeadLetter.replayed_at.is_(None)))
         or 0
     )
+
+
+def any_before(session: Session, letter_id: UUID) -> bool:
+    """Return whether there is a dead letter with a smaller id."""
+    return session.scalar(select(DeadLetter.id).where(DeadLetter.id < letter_id).limit(1)) is not None
+
+
+def forget(session: Session, *, before: UUID, limit: int) -> tuple[int, int]:
+    """Remove dead letters with smaller ids, oldest first; return how many, and how many of them still waited."""
+    query = select(DeadLetter.id, DeadLetter.replayed_at).where(DeadLetter.id < before)
+    found = session.execute(query.order_by(DeadLetter.id).limit(limit)).all()
+    session.execute(delete(DeadLetter).where(DeadLetter.id.in_([row.id for row in found])))
+    return len(found), sum(row.replayed_at is None for row in found)
 
 
 def mark_replayed(session: Session, letter_id: UUID, *, now: datetime) -> None:

@@ -15,6 +15,10 @@ _COMMANDS = {
         "doctor",
         "Check configuration, database, Redis, Twilio and the public address; exits 1 when a check fails.",
     ),
+    "erase": Place(
+        "people",
+        "Erase everything about a number: messages, inbound texts, callbacks. What must not be texted stays known.",
+    ),
     "held": Place("operate", "Count and release messages that caps and parked countries hold back."),
     "jobs": Place("jobs", "Send many texts from one file, and follow their progress."),
     "keys": Place("keys", "Manage API keys."),
@@ -26,6 +30,7 @@ _COMMANDS = {
         "openapi",
         "Write openapi.json exactly as the service serves it; needs no configuration and no database.",
     ),
+    "person": Place("people", "Show what is stored about one person."),
     "refold": Place(
         "operate", "Recompute every status from its events and report differences; changes nothing."
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from smsapp.breakers import queries as breakers
 from smsapp.breakers.queries import ParkedScope
-from smsapp.content.rules import shown_options
+from smsapp.content.rules import is_removed, shown_options
 from smsapp.ids import public_id, public_job_id
 from smsapp.messages.carrier_time import latency_s
 from smsapp.messages.error_document import error_document, failure_of
@@ -53,7 +53,7 @@ def message_view(
         "to": message.to,
         "from": message.sender or message.actual_sender,
         "messaging_service_sid": message.messaging_service_sid,
-        "body": None if message.sensitive else message.body,
+        "body": None if message.sensitive or _is_gone(message) else message.body,
         "sensitive": message.sensitive,
         "redacted_at": optional_rfc3339(message.redacted_at),
         "media_urls": message.media_urls,
@@ -93,6 +93,11 @@ def _waits_for(message: Message | NewMessage, parked: Mapping[str, ParkedScope])
     keys = (breakers.ACCOUNT, message.sender or message.messaging_service_sid or "")
     scope = next((parked[key] for key in keys if key in parked), None)
     return scope if scope and message.due_at <= scope.until else None
+
+
+def _is_gone(message: Message | NewMessage) -> bool:
+    """Return whether the text was removed; one of media alone never had any."""
+    return not message.body and is_removed(message.body, message.media_urls, message.options)
 
 
 def event_view(event: MessageEvent) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, or_, select
 from sqlalchemy.orm import Session
 
 from smsapp.db.pages import Page, page_after, page_before
@@ -67,8 +67,10 @@ def histories(session: Session, ids: Sequence[UUID]) -> dict[UUID, list[MessageE
 
 
 def page_by_id(session: Session, *, after: UUID | None, limit: int) -> list[MessageState]:
-    """Return messages in the order of their ids, starting behind `after`."""
-    query = select(*STATE_COLUMNS).order_by(_MESSAGES.c.id).limit(limit)
+    """Return messages in the order of their ids, starting behind `after`, without those whose history is gone."""
+    has_history = select(MessageEvent.seq).where(MessageEvent.message_id == _MESSAGES.c.id).exists()
+    kept = or_(_MESSAGES.c.to != "", has_history)
+    query = select(*STATE_COLUMNS).where(kept).order_by(_MESSAGES.c.id).limit(limit)
     if after is not None:
         query = query.where(_MESSAGES.c.id > after)
     return [state_of(row) for row in session.execute(query)]

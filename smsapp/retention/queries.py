@@ -24,8 +24,8 @@ def due(session: Session, *, now: datetime, limit: int) -> Sequence[UUID]:
     return session.scalars(query).all()
 
 
-def empty(session: Session, ids: Sequence[UUID]) -> None:
-    """Empty these messages' bodies and remove the variables of their Content templates, once."""
+def empty(session: Session, ids: Sequence[UUID]) -> int:
+    """Empty these messages' bodies and remove the variables of their Content templates, once; return of how many."""
     columns = (_MESSAGES.c.id, _MESSAGES.c.body, _MESSAGES.c.media_urls, _MESSAGES.c.options)
     found = session.execute(select(*columns).where(_MESSAGES.c.id.in_(ids))).all() if ids else ()
     rows = [
@@ -36,6 +36,7 @@ def empty(session: Session, ids: Sequence[UUID]) -> None:
     if rows:
         statement = update(_MESSAGES).where(_MESSAGES.c.id == bindparam("b_id"))
         session.connection().execute(statement.values(body="", options=bindparam("b_options")), rows)
+    return len(rows)
 
 
 def sids(session: Session, current: Mapping[UUID, str | None]) -> dict[str, UUID]:

@@ -26,6 +26,11 @@ def is_spent(message: MessageState) -> bool:
     )
 
 
+def is_erasable(message: MessageState) -> bool:
+    """Return whether a message needs its recipient no more: it has an outcome, and will not be looked up by number."""
+    return message.outcome is not None and message.status not in OURS
+
+
 def is_settled_at_twilio(message: MessageState, now: datetime) -> bool:
     """Return whether Twilio may be asked to remove its copies: all are known, and none is in flight.
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
 from smsapp.db.pages import Page, page_before
-from smsapp.ids import new_id
+from smsapp.ids import first_id_at, new_id
 from smsapp.keys.models import ApiKey
 from smsapp.webhooks.models import Subscription, WebhookAttempt, WebhookDelivery
 from smsapp.webhooks.rules import (
@@ -290,7 +290,7 @@ def any_older(session: Session, before: datetime) -> bool:
     """Return whether there are deliveries made before then."""
     return (
         session.execute(
-            select(WebhookDelivery.id).where(WebhookDelivery.id < _id_at(before)).limit(1)
+            select(WebhookDelivery.id).where(WebhookDelivery.id < first_id_at(before)).limit(1)
         ).first()
         is not None
     )
@@ -304,7 +304,7 @@ def forget(session: Session, *, before: datetime, limit: int) -> int:
             select(WebhookDelivery.id)
             .join(Subscription, Subscription.id == WebhookDelivery.subscription_id)
             .where(
-                WebhookDelivery.id < _id_at(before),
+                WebhookDelivery.id < first_id_at(before),
                 or_(~_IS_PENDING, Subscription.deleted_at.is_not(None)),
             )
             .order_by(WebhookDelivery.id)
@@ -318,11 +318,6 @@ def forget(session: Session, *, before: datetime, limit: int) -> int:
 
 def _fresh(now: datetime) -> dict[str, Any]:
     return {"status": DeliveryStatus.PENDING, "step": 0, "due_at": now, "finished_at": None}
-
-
-def _id_at(moment: datetime) -> UUID:
-    """Return an id that is smaller than every UUIDv7 made at that time or later."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def _consumer(row: Subscription, digest: str, now: datetime) -> Consumer:

@@ -74,6 +74,10 @@ class Api:
             path, query_string=query or None, headers={"Authorization": f"Bearer {self.key}"}
         )
 
+    def delete(self, path: str) -> TestResponse:
+        """Ask for something to be removed."""
+        return self.client.delete(path, headers={"Authorization": f"Bearer {self.key}"})
+
     def stored(self, public_id: str) -> Message:
         """Return the row behind an id, which must be there."""
         message_id = parse_public_id(public_id)

@@ -92,6 +92,8 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "MAX_DUE_MESSAGES": "many",
         "KEEP_EVENTS": "for ever",
         "KEEP_INBOUND": "for ever",
+        "KEEP_NUMBERS": "0d",
+        "KEEP_TEXTS": "always",
         "MAX_EVENT_STREAMS": "1000",
         "MAX_STREAM_LENGTH": "-1",
         "MAX_WAITS": "0",
