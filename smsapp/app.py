@@ -37,6 +37,9 @@ from smsapp.messages.wait_for_outcome import OutcomeWaits
 from smsapp.news.channel import Subscription
 from smsapp.news.desk import NewsDesk
 from smsapp.queue.tasks import REDIS_TIMEOUT_S, make_publisher
+from smsapp.refusals import schemas as refusal_schemas
+from smsapp.refusals import views as refusals
+from smsapp.refusals.note import RefusedCallbacks
 from smsapp.retention import views as retention
 from smsapp.runtime import Runtime
 from smsapp.sending import endpoint as send_endpoint
@@ -73,6 +76,7 @@ _VIEWS = (
     subscriptions,
     deliveries,
     twilio,
+    refusals,
     health,
 )
 _DOCUMENTED = (
@@ -87,6 +91,7 @@ _DOCUMENTED = (
     suppression_schemas,
     webhook_schemas,
     lifecycle_schemas,
+    refusal_schemas,
 )
 
 
@@ -115,10 +120,11 @@ def create_app(settings: Settings) -> APIFlask:
     rt = build_runtime(settings, sessions=sessions, celery=make_publisher(settings.redis), patient=False)
     endpoint = SendEndpoint(rt)
     desk = _open_desk(rt)
-    for part in (rt, endpoint, desk, OutcomeWaits(rt, desk), FeedLimits(settings)):
+    refused = RefusedCallbacks(rt)
+    for part in (rt, endpoint, desk, OutcomeWaits(rt, desk), FeedLimits(settings), refused):
         provide(app, part)
     _register(app, rt)
-    intake = CallbackIntake(app.wsgi_app, rt)
+    intake = CallbackIntake(app.wsgi_app, rt, refused)
     app.wsgi_app = Front(intake)  # type: ignore[method-assign]
     sends = FastPathSends(app, provided(KeyCache, app), endpoint)
     app.extensions[EXTENSION] = {callbacks.PREFIX: intake.take, send_endpoint.PATH: sends.answer}

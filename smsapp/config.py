@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     twilio_auth_token: Annotated[
         tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)
     ]
+    twilio_subaccount_sids: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")], ...], NoDecode, BeforeValidator(_split)
+    ] = ()
     twilio_phone_number: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     twilio_messaging_service_sid: Annotated[str | None, Field(pattern=r"^MG[0-9a-fA-F]{32}$"), Optional] = (
         None
@@ -308,6 +311,11 @@ class Settings(BaseSettings):
     def auth_tokens(self) -> tuple[str, ...]:
         """Tokens that may have signed a callback; the first authenticates our own requests."""
         return tuple(token.get_secret_value() for token in self.twilio_auth_token)
+
+    @property
+    def account_sids(self) -> frozenset[str]:
+        """Accounts whose callbacks are taken, in lower case."""
+        return frozenset(sid.lower() for sid in (self.twilio_account_sid, *self.twilio_subaccount_sids))
 
     @cached_property
     def redis(self) -> RedisAddress:

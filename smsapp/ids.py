@@ -7,7 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-Prefix = Literal["msg", "job", "in", "sup", "sub", "dlv"]
+Prefix = Literal["msg", "job", "in", "sup", "sub", "dlv", "ref"]
 
 CONNECTION_OVERRIDES = "#rc=2&rp=ct,rt,5xx&ct=1500&rt=3000"
 """Asks Twilio to retry a callback that failed: (2 + 1) x (1.5 s + 3 s) stays within its limit of 15 s in total.
@@ -53,8 +53,8 @@ def suppression_id(own_id: UUID) -> str:
     return f"sup_{own_id.hex}"
 
 
-def prefixed_id(prefix: Literal["sub", "dlv"], own_id: UUID) -> str:
-    """Return the id of a subscription or delivery as callers see it, `sub_…` or `dlv_…`."""
+def prefixed_id(prefix: Literal["sub", "dlv", "ref"], own_id: UUID) -> str:
+    """Return the id of a subscription, delivery or refused callback as callers see it: `sub_…`, `dlv_…`, `ref_…`."""
     return f"{prefix}_{own_id.hex}"
 
 

@@ -29,6 +29,7 @@ from smsapp.retention.purge import (
     forget_idempotency_keys,
     forget_inbound,
     forget_orphans,
+    forget_refusals,
 )
 from smsapp.retention.redact import redact_messages
 from smsapp.runtime import Runtime
@@ -83,4 +84,5 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     expire_job_texts,
     expire_job_rows,
     expire_dead_letters,
+    forget_refusals,
 )

@@ -11,6 +11,7 @@ from smsapp.inbound import models as _inbound
 from smsapp.keys import models as _keys
 from smsapp.messages import models as _messages
 from smsapp.pacing import models as _pacing
+from smsapp.refusals import models as _refusals
 from smsapp.retention import models as _retention
 from smsapp.suppressions import models as _suppressions
 from smsapp.templates import models as _templates
@@ -28,6 +29,7 @@ ROOMS = (
     _messages,
     _pacing,
     _retention,
+    _refusals,
     _suppressions,
     _templates,
     _webhooks,

@@ -10,7 +10,7 @@ the callback.
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 from uuid import UUID
 
 import structlog
@@ -23,6 +23,7 @@ from smsapp.metrics import CALLBACKS_RECEIVED
 from smsapp.ports import StreamUnavailableError
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.tasks import FLAG_TTL_MS, Task, flag_of
+from smsapp.refusals.note import RefusedCallbacks
 from smsapp.runtime import Runtime
 from smsapp.twilio.callback import Callback, CallbackKind
 from smsapp.twilio.forms import Form, parse_form
@@ -42,11 +43,27 @@ _SPOOL_PATIENCE_S = 1.5
 """With half a second for Redis, less than the 3 s after which Twilio gives up, as our callback address asks it to."""
 
 _FORM = "application/x-www-form-urlencoded"
+_FIELDS = (
+    ("x-twilio-signature", "HTTP_X_TWILIO_SIGNATURE"),
+    ("content-type", "CONTENT_TYPE"),
+    ("i-twilio-idempotency-token", "HTTP_I_TWILIO_IDEMPOTENCY_TOKEN"),
+    ("host", "HTTP_HOST"),
+    ("x-forwarded-proto", "HTTP_X_FORWARDED_PROTO"),
+    ("x-forwarded-host", "HTTP_X_FORWARDED_HOST"),
+    ("x-forwarded-port", "HTTP_X_FORWARDED_PORT"),
+    ("x-forwarded-prefix", "HTTP_X_FORWARDED_PREFIX"),
+)
+"""The last five choose nothing: they help to explain a refusal."""
+
 MAX_BODY_BYTES = 48 * 1024
 """A WhatsApp text of 4,096 characters, each of nine bytes when escaped, has 36 KiB; a status has less than one."""
 _MAX_TOGETHER = 500
-_ACCEPTED = {kind: CALLBACKS_RECEIVED.labels(kind, "accepted") for kind in ("status", "inbound")}
+_Kind = CallbackKind | Literal["check"]
+"""A check is signed like a callback and has no effect: `python -m smsapp doctor` sends it to our public address."""
+
+_ACCEPTED = {kind: CALLBACKS_RECEIVED.labels(kind, "accepted") for kind in ("status", "inbound", "check")}
 _ANSWERS = {
+    "check": Answer("204 No Content", [], b""),
     "status": Answer("204 No Content", [], b""),
     "inbound": Answer(
         "200 OK",
@@ -69,10 +86,12 @@ class _Refused(Exception):
 class CallbackIntake:
     """Answers Twilio's requests; everything else goes to the wrapped application."""
 
-    def __init__(self, app: "WSGIApplication", rt: Runtime) -> None:
+    def __init__(self, app: "WSGIApplication", rt: Runtime, refused: RefusedCallbacks) -> None:
         self._app = app
         self._rt = rt
+        self._refused = refused
         self._verifier = SignatureVerifier(rt.settings.app_base_url, rt.settings.auth_tokens)
+        self._accounts = rt.settings.account_sids
         self._redis_paused_until = 0.0
         self._somebody_must_wake = False
         self._keeping = GroupCommit(self._keep, limit=_MAX_TOGETHER)
@@ -85,11 +104,14 @@ class CallbackIntake:
         kind, _ = _route(path)
         if kind is None:
             return self._app(environ, start_response)
+        request = _plain(environ)
         try:
-            answer = self.take(_plain(environ))
-            assert answer is not None  # the path is a callback address
+            if looks_like_one(request.fields["x-twilio-signature"]):
+                request = request._replace(body=_read(environ))
         except _Refused as refused:
-            answer = _refusal(kind, refused, new_id())
+            answer = self._refusal(kind, refused, new_id(), request)
+        else:
+            answer = cast("Answer", self.take(request))  # the path is a callback address
         start_response(answer.status, answer.headers)
         return [answer.body] if answer.body else []
 
@@ -101,23 +123,36 @@ class CallbackIntake:
         receipt_id = new_id()
         try:
             body = self._verified(request)
-            self._keeping.add(
-                Callback(
-                    receipt_id=receipt_id,
-                    kind=kind,
-                    target=target,
-                    body=body,
-                    idempotency_token=request.fields.get("i-twilio-idempotency-token", "")[:64] or None,
-                    received_at=self._rt.clock(),
+            if kind != "check":
+                self._keeping.add(
+                    Callback(
+                        receipt_id=receipt_id,
+                        kind=kind,
+                        target=target,
+                        body=body,
+                        idempotency_token=request.fields.get("i-twilio-idempotency-token", "")[:64] or None,
+                        received_at=self._rt.clock(),
+                    )
                 )
-            )
         except _Refused as refused:
-            return _refusal(kind, refused, receipt_id)
+            return self._refusal(kind, refused, receipt_id, request)
         if self._somebody_must_wake:
             self._somebody_must_wake = False
             self._rt.tasks.publish(Task.TRACK_CALLBACKS)
         _ACCEPTED[kind].inc()
         return _ANSWERS[kind]
+
+    def _refusal(self, kind: _Kind, refused: _Refused, request_id: UUID, request: PlainRequest) -> Answer:
+        CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
+        if refused.status is not HTTPStatus.SERVICE_UNAVAILABLE:
+            self._refused.note(kind, refused.code, request)
+        if refused.code == "signature_invalid":
+            # Not the address: whoever sends this may have put anything into it.
+            log.warning("callback_refused", kind=kind, request_id=str(request_id))
+        headers = {"Retry-After": "2"} if refused.status is HTTPStatus.SERVICE_UNAVAILABLE else None
+        return problem_answer(
+            refused.status, refused.code, refused.detail, request_id=str(request_id), headers=headers
+        )
 
     def _verified(self, request: PlainRequest) -> str:
         """Return the raw form after checking that Twilio signed it."""
@@ -135,6 +170,12 @@ class CallbackIntake:
         body, form = _form(request.body)
         if not self._verifier.verify(request.raw_target, form, signature):
             raise _forged()
+        if any(name == "AccountSid" and value.lower() not in self._accounts for name, value in form):
+            raise _Refused(
+                HTTPStatus.FORBIDDEN,
+                "account_unknown",
+                "The signature is right, but AccountSid is neither our account nor a sub-account that we listed.",
+            )
         return body
 
     def _keep(self, callbacks: list[Callback]) -> None:
@@ -167,13 +208,15 @@ class CallbackIntake:
             ) from None
 
 
-def _route(path: str) -> tuple[CallbackKind | None, str | None]:
+def _route(path: str) -> tuple[_Kind | None, str | None]:
     """Return the kind of callback and the last part of its path, which names a message."""
     rest = path[len(PREFIX) :]
     if rest == "status":
         return "status", None
     if rest == "inbound":
         return "inbound", None
+    if rest == "check":
+        return "check", None
     head, _, target = rest.partition("/")
     if head == "status" and target and "/" not in target:
         return "status", target[:64]
@@ -181,16 +224,12 @@ def _route(path: str) -> tuple[CallbackKind | None, str | None]:
 
 
 def _plain(environ: "WSGIEnvironment") -> PlainRequest:
-    signature = environ.get("HTTP_X_TWILIO_SIGNATURE", "")
+    """Return the request without its body."""
     return PlainRequest(
         path=environ["PATH_INFO"],
         raw_target=raw_target(environ) or environ["PATH_INFO"],
-        fields={
-            "x-twilio-signature": signature,
-            "content-type": environ.get("CONTENT_TYPE", ""),
-            "i-twilio-idempotency-token": environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", ""),
-        },
-        body=_read(environ) if looks_like_one(signature) else b"",
+        fields={name: environ.get(variable, "") for name, variable in _FIELDS},
+        body=b"",
     )
 
 
@@ -231,14 +270,3 @@ def _form(raw: bytes) -> tuple[str, Form]:
         return body, parse_form(body)
     except ValueError:
         raise _Refused(HTTPStatus.BAD_REQUEST, "malformed_form", "The body is not a form.") from None
-
-
-def _refusal(kind: CallbackKind, refused: _Refused, request_id: UUID) -> Answer:
-    CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
-    if refused.code == "signature_invalid":
-        # Not the address: whoever sends this may have put anything into it.
-        log.warning("callback_refused", kind=kind, request_id=str(request_id))
-    headers = {"Retry-After": "2"} if refused.status is HTTPStatus.SERVICE_UNAVAILABLE else None
-    return problem_answer(
-        refused.status, refused.code, refused.detail, request_id=str(request_id), headers=headers
-    )

@@ -27,3 +27,11 @@ class InboundForm(BaseModel):
     From: str
     To: str
     Body: str
+
+
+class CheckForm(BaseModel):
+    """What `python -m smsapp doctor` posts to see whether callbacks arrive; it has no effect."""
+
+    model_config = ConfigDict(extra="allow")
+
+    AccountSid: str = ""

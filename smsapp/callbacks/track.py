@@ -140,14 +140,9 @@ def store_callbacks(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback])
     Those about messages that we do not know (yet) wait in the spool.
     """
     reports: list[TargetedReport] = []
-    texts: list[tuple[InboundText, Callback]] = []
     origin: dict[Any, Callback] = {}
     for callback in callbacks:
         if callback.kind == "inbound":
-            text = inbound_from(callback.body)
-            if inbound.add(tx.session, text, receipt=callback):
-                texts.append((text, callback))
-                tx.emit(_received(callback))
             continue
         message_id, report = report_from(
             callback.body,
@@ -159,7 +154,7 @@ def store_callbacks(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback])
         origin[callback.receipt_id] = callback
         reports.append(TargetedReport(message_id, report))
     _, unknown = record_reports(rt, tx, reports) if reports else ([], [])
-    record_keywords(rt, tx, texts)
+    record_keywords(rt, tx, _new_texts(tx, callbacks))
     for item in unknown:
         spool.add(
             tx.session,
@@ -167,6 +162,20 @@ def store_callbacks(rt: Runtime, tx: Transaction, callbacks: Sequence[Callback])
             reason=spool.UNKNOWN_MESSAGE,
             twilio_sid=item.report.twilio_sid,
         )
+
+
+def _new_texts(tx: Transaction, callbacks: Sequence[Callback]) -> list[tuple[InboundText, Callback]]:
+    """Store the inbound texts that have not come before, and return them."""
+    texts = [(inbound_from(each.body), each) for each in callbacks if each.kind == "inbound"]
+    came_before = inbound.forgotten(tx.session, [text.twilio_sid for text, _ in texts])
+    new = [
+        (text, callback)
+        for text, callback in texts
+        if text.twilio_sid not in came_before and inbound.add(tx.session, text, receipt=callback)
+    ]
+    for _, callback in new:
+        tx.emit(_received(callback))
+    return new
 
 
 def _received(callback: Callback) -> PendingEvent:

@@ -58,3 +58,11 @@ _document(
     summary="Take an inbound text",
     description="Called by Twilio. Answered with empty TwiML, so nothing is replied.",
 )
+_document(
+    "/check",
+    "takeCheck",
+    schemas.CheckForm,
+    answer(204, "The signature is right."),
+    summary="Check that callbacks arrive",
+    description="Called by `python -m smsapp doctor`, with a signature as Twilio makes it. It has no effect.",
+)

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import click
-import urllib3
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from kombu.exceptions import OperationalError
@@ -16,14 +16,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
 from smsapp.cli.database import alembic_config
+from smsapp.cli.public_address import check_callbacks
 from smsapp.cli.runtime import command_runtime
 from smsapp.db.sessions import reading
 from smsapp.health.checks import OK, check_database, check_redis
 from smsapp.queue.eviction import KEEPS_ALL, REMEDY, eviction_policy
 from smsapp.queue.tasks import make_publisher
+from smsapp.refusals import queries as refusals
+from smsapp.refusals.rules import advice
 from smsapp.runtime import Runtime
+from smsapp.times import rfc3339
 
-_TIMEOUT_S = 5.0
+_RECENT = timedelta(hours=1)
 _PING_S = 2.0
 _REFUSED_BY_REDIS: Mapping[str, str] = {
     "read_only": "REDIS_URL leads to a replica: name the primary, or promote it (`REPLICAOF NO ONE`).",
@@ -120,19 +124,23 @@ def _public_address(rt: Runtime) -> Finding:
         return Finding(
             "public address", f"Twilio cannot reach {url}", "Set APP_BASE_URL to an address on the internet."
         )
+    fault = check_callbacks(rt)
+    return Finding("public address", *fault) if fault else Finding("public address")
+
+
+def _refused(rt: Runtime) -> Finding:
+    """Look at callbacks that Twilio signed and we refused: others are anybody's, and no fault of ours."""
     try:
-        answer = urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False).request("GET", f"{url}/livez")
-    except urllib3.exceptions.HTTPError as error:
-        return Finding(
-            "public address",
-            f"{url} does not answer ({type(error).__name__})",
-            "Is the web process up, and APP_BASE_URL right?",
-        )
-    if answer.status != 200:
-        return Finding(
-            "public address", f"{url}/livez answers {answer.status}", "APP_BASE_URL leads somewhere else."
-        )
-    return Finding("public address")
+        with reading(rt.sessions) as session:
+            recent = refusals.since(session, rt.clock() - _RECENT)
+    except SQLAlchemyError:
+        return Finding("refused callbacks")  # the check of the database reports the fault
+    for each in recent:
+        if each.signed_url or each.reason == "account_unknown":
+            told = f"{each.count} signed by Twilio were refused ({each.reason}), the last {rfc3339(each.last_at)}"
+            remedy = advice(each.reason, each.account, each.signed_url, each.differs or ())
+            return Finding("refused callbacks", told, remedy)
+    return Finding("refused callbacks")
 
 
 def _workers(rt: Runtime) -> Finding:
@@ -164,5 +172,6 @@ CHECKS: tuple[Callable[[Runtime], Finding], ...] = (
     _workers,
     _twilio,
     _public_address,
+    _refused,
     _sending,
 )

@@ -12,6 +12,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from smsapp.db.base import Base
 
 
+class ForgottenText(Base):
+    """The SID of a text that is not kept any more: Twilio's signature of it never expires, so it could come again."""
+
+    __tablename__ = "forgotten_texts"
+
+    twilio_sid: Mapped[str] = mapped_column(String(34), primary_key=True)
+
+
 class InboundMessage(Base):
     """A text that somebody sent to us."""
 

@@ -1,17 +1,21 @@
 """Texts that people sent to us."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from smsapp.db import bulk_writes as bulk
 from smsapp.db.pages import Page, page_before
-from smsapp.inbound.models import InboundMessage
+from smsapp.inbound.models import ForgottenText, InboundMessage
 from smsapp.inbound.rules import InboundText
 from smsapp.recipients.identity import spellings
 from smsapp.twilio.callback import Callback
+
+_FORGOTTEN: Table = ForgottenText.__table__  # type: ignore[assignment]
 
 
 def add(session: Session, message: InboundText, *, receipt: Callback) -> bool:
@@ -34,6 +38,17 @@ def add(session: Session, message: InboundText, *, receipt: Callback) -> bool:
         .returning(InboundMessage.id)
     ).first()
     return stored is not None
+
+
+def forgotten(session: Session, sids: Sequence[str]) -> set[str]:
+    """Return which of these SIDs are of texts that came before and are not kept any more.
+
+    Whoever has seen a request of Twilio's can repeat it with its signature, which does not expire: an old START must
+    not undo a later STOP.
+    """
+    if not sids:
+        return set()
+    return set(session.scalars(select(ForgottenText.twilio_sid).where(ForgottenText.twilio_sid.in_(sids))))
 
 
 def get(session: Session, text_id: UUID) -> InboundMessage | None:
@@ -74,7 +89,7 @@ def oldest(session: Session) -> datetime | None:
 
 
 def forget(session: Session, *, before: datetime, limit: int) -> int:
-    """Remove texts that arrived before this time, oldest first, at most `limit`; return how many.
+    """Remove texts that arrived before this time, oldest first, at most `limit`, but not their SIDs; return how many.
 
     Ids are in order of arrival, so the oldest are found without an index on the time.
     """
@@ -85,6 +100,12 @@ def forget(session: Session, *, before: datetime, limit: int) -> int:
         .subquery()
     )
     old = select(oldest.c.id).where(oldest.c.received_at < before)
-    return int(
-        session.connection().execute(delete(InboundMessage).where(InboundMessage.id.in_(old))).rowcount
-    )
+    return remove(session, InboundMessage.id.in_(old))
+
+
+def remove(session: Session, condition: ColumnElement[bool]) -> int:
+    """Remove the texts that meet this condition, but not their SIDs; return how many."""
+    query = delete(InboundMessage).where(condition).returning(InboundMessage.twilio_sid)
+    gone = session.scalars(query).all()
+    bulk.insert_new(session, _FORGOTTEN, ("twilio_sid",), [{"twilio_sid": sid} for sid in gone])
+    return len(gone)

@@ -15,6 +15,7 @@ from smsapp.bulk.rows import RowState
 from smsapp.callbacks.models import DeadLetter, SpooledCallback
 from smsapp.db.models import IdempotencyKey
 from smsapp.events.models import OutboxEvent
+from smsapp.inbound import queries as inbound
 from smsapp.inbound.models import InboundMessage
 from smsapp.messages.models import Message
 from smsapp.recipients.identity import spellings
@@ -89,9 +90,11 @@ def rows_to(session: Session, phone: Phone) -> list[BulkRow]:
 
 
 def forget_inbound(session: Session, phone: Phone) -> int:
-    """Remove the texts from this phone; return how many."""
-    gone = delete(InboundMessage).where(InboundMessage.sender.in_(phone.addresses))
-    return int(session.connection().execute(gone).rowcount)
+    """Remove the texts from this phone, but not their SIDs, without which a replay would bring them back.
+
+    Returns how many.
+    """
+    return inbound.remove(session, InboundMessage.sender.in_(phone.addresses))
 
 
 def forget_row(session: Session, row: BulkRow) -> None:

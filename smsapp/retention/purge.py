@@ -8,10 +8,12 @@ from smsapp.db import idempotency
 from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
 from smsapp.inbound import queries as inbound
+from smsapp.refusals import queries as refusals
 from smsapp.runtime import Runtime
 from smsapp.webhooks import queries as deliveries
 
 KEEP_DELIVERIES = timedelta(days=30)
+KEEP_REFUSALS = timedelta(days=7)
 KEEP_IDEMPOTENCY_KEYS = timedelta(hours=48)
 _FORGET_BATCHES = 20
 
@@ -73,3 +75,12 @@ def forget_orphans(rt: Runtime, *, batch: int = _BATCH) -> int:
     """Remove callbacks whose message has not appeared within `ORPHAN_AGE`: they hold phone numbers."""
     with rt.transaction() as tx:
         return spool.forget_orphans(tx.session, before=rt.clock() - ORPHAN_AGE, limit=batch)
+
+
+def forget_refusals(rt: Runtime) -> int:
+    """Remove refused callbacks that have not come for `KEEP_REFUSALS`."""
+    with reading(rt.sessions) as session:
+        if not refusals.count(session):
+            return 0
+    with rt.transaction() as tx:
+        return refusals.forget(tx.session, before=rt.clock() - KEEP_REFUSALS)

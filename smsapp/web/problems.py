@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import structlog
@@ -70,6 +71,7 @@ def init_app(app: Flask) -> None:
     """Answer every error with a problem document."""
     for kind, handler in _HANDLERS.items():
         app.register_error_handler(kind, handler)
+    app.after_request(_stay_on_this_host)
 
 
 def _problem(error: ProblemError) -> Response:
@@ -81,9 +83,28 @@ def _problem(error: ProblemError) -> Response:
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
     code, detail = _HTTP.get(status, ("http_error", HTTPStatus(status).description))
-    kept = ("Allow", "Retry-After", "Location")
+    kept = ("Allow", "Retry-After")
     headers = {name: value for name, value in error.get_headers() if name in kept}
     return problem_response(status, code, detail, headers=headers)
+
+
+def _stay_on_this_host(response: Response) -> Response:
+    """Redirect to path and query alone.
+
+    werkzeug redirects to the host that the request names, by its header and its text, and whoever makes the request may
+    name any. We redirect nowhere else.
+    """
+    if 300 <= response.status_code < 400 and "Location" in response.headers:
+        response.headers["Location"] = _path_and_query(response.headers["Location"])
+        response.data = b""
+    return response
+
+
+def _path_and_query(url: str) -> str:
+    """Return an address without its host; a path that begins with two slashes would name one again."""
+    parts = urlsplit(url)
+    path = "/" + parts.path.lstrip("/\\")
+    return f"{path}?{parts.query}" if parts.query else path
 
 
 def _key_reused(_error: IdempotencyKeyReusedError) -> Response:

@@ -18,6 +18,7 @@ from smsapp.ids import parse_public_id
 from smsapp.messages import reads
 from smsapp.messages.models import Message
 from smsapp.news.desk import NewsDesk
+from smsapp.refusals.note import RefusedCallbacks
 from smsapp.runtime import Runtime
 from smsapp.web.schemas import FAULT_CODES, Problem
 from smsapp.web.wiring import provided
@@ -108,6 +109,7 @@ def serving(settings: Settings, key: str = "") -> Iterator[Api]:
     try:
         yield api
     finally:
+        provided(RefusedCallbacks, api.app).close()
         provided(NewsDesk, api.app).close()  # a look at the database may be under way
         api.rt.sessions.kw["bind"].dispose()
 

@@ -291,7 +291,7 @@ def test_a_body_of_64_kib_is_taken_and_a_larger_one_is_not(api: Api, rt: Runtime
     "body", [b"\xff=1", b"a=%FF", b"&".join([b"a=1"] * 1001)], ids=["raw", "escaped", "long"]
 )
 def test_what_is_no_form_is_refused(api: Api, body: bytes) -> None:
-    problem(post(api, body=body, signature="x"), 400, "malformed_form")
+    problem(post(api, body=body, signature="x" * 27 + "="), 400, "malformed_form")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
@@ -308,3 +308,31 @@ def test_only_post_is_taken(api: Api, method: str, path: str) -> None:
 )
 def test_other_addresses_are_not_there_signed_or_not(api: Api, path: str) -> None:
     problem(post_signed(api, path), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/twilio/status", f"/twilio/status/{MESSAGE}", "/twilio/inbound"])
+def test_a_signed_callback_of_another_account_is_refused(api: Api, rt: Runtime, path: str) -> None:
+    ours, listed, other = (f"AC{digit * 32}" for digit in "0ab")
+    changed = api.rt.settings.model_copy(update={"twilio_subaccount_sids": (listed,)})
+
+    with serving(changed) as listing:
+        for account in (ours, listed, f"AC{listed[2:].upper()}"):
+            assert post_signed(listing, path, [*FORM, ("AccountSid", account)]).status_code in {200, 204}
+        for account in (other, "", f"{ours} "):
+            answer = post_signed(listing, path, [*FORM, ("AccountSid", account)])
+            problem(answer, 403, "account_unknown")
+        twice = [*FORM, ("AccountSid", ours), ("AccountSid", other)]
+        problem(post_signed(listing, path, twice), 403, "account_unknown")
+
+    problem(post_signed(api, path, [*FORM, ("AccountSid", listed)]), 403, "account_unknown")
+    assert len(taken(rt)) == 3
+
+
+def test_a_signed_callback_that_names_no_account_is_taken(api: Api) -> None:
+    assert post_signed(api).status_code == 204
+
+
+def test_an_unsigned_callback_does_not_tell_which_account_is_ours(api: Api) -> None:
+    for account in ("AC" + "0" * 32, "AC" + "b" * 32):
+        answer = post_signed(api, form=[*FORM, ("AccountSid", account)], token="1" * 32)
+        problem(answer, 403, "signature_invalid")

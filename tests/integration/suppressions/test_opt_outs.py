@@ -17,6 +17,8 @@ from smsapp.callbacks.drain_spool import drain_spool
 from smsapp.config import Settings
 from smsapp.events.models import OutboxEvent
 from smsapp.ids import inbound_id, public_id
+from smsapp.inbound.models import InboundMessage
+from smsapp.retention.purge import forget_inbound
 from smsapp.runtime import RecentAnswer, Runtime
 from smsapp.submission.send import send_messages
 from smsapp.suppressions.check import RecipientOptedOutError
@@ -221,6 +223,29 @@ def test_a_stop_that_is_delivered_twice_does_not_undo_a_start(rt: Runtime, clock
     text(rt, "STOP", sid="SM" + "1" * 32)
 
     assert suppressed(rt) == set()
+
+
+def test_a_start_that_is_replayed_after_its_text_was_forgotten_does_not_undo_a_stop(
+    rt: Runtime, clock: FakeClock
+) -> None:
+    start, hello = "SM" + "1" * 32, "SM" + "2" * 32
+    text(rt, "START", sid=start)
+    text(rt, "hello", sid=hello)
+    clock.advance(MINUTE)
+    text(rt, "STOP")
+    clock.advance(timedelta(days=31))
+    keeping = replace(rt, settings=rt.settings.model_copy(update={"keep_inbound": timedelta(days=30)}))
+    assert forget_inbound(keeping) == 3
+
+    for sid, body in (
+        (start, "START"),
+        (hello, "START"),
+    ):  # whoever replays it cannot change it, but who knows
+        text(rt, body, sid=sid)
+
+    assert suppressed(rt) == {(PHONE, SENDER)}
+    with rt.sessions() as session:
+        assert session.scalars(select(InboundMessage.id)).all() == []
 
 
 @pytest.mark.parametrize("known_before", [True, False])
