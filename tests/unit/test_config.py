@@ -78,6 +78,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "APP_BASE_URL": "sms.example.com",
         "CALLBACK_BATCH": "0",
         "SENDER_PACE": "fast",
+        "TWILIO_SUBACCOUNT_SIDS": "AC1, SK2",
         "CONFIRM_WITHIN": "soon",
         "COUNTRY_CAPS": "America=1",
         "DAILY_CAP": "-1",
