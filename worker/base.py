@@ -41,6 +41,12 @@ def make_app(*, include: Sequence[str] = ()) -> tuple[Celery, Settings]:
         os.environ[name] = os.environ.get(name) or value
     setup_logging.connect(configure_logging, weak=False)
     broker.install()
-    app = Celery("smsapp", set_as_current=True, include=list(include), amqp=broker.Amqp)
+    app = Celery(
+        "smsapp",
+        set_as_current=True,
+        include=list(include),
+        amqp=broker.Amqp,
+        task_cls="worker.quiet:QuietTask",  # by name: only a worker needs to import it
+    )
     app.conf.update(celery_settings(settings))
     return app, settings
