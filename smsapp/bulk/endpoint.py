@@ -21,10 +21,15 @@ from smsapp.web.uploads import in_turns
 PATH = "/sms/jobs"
 
 
-def identify_upload(caller: Caller, key: str | None, upload: Upload) -> IdempotentRequest | None:
+def identify_upload(rt: Runtime, caller: Caller, key: str | None, upload: Upload) -> IdempotentRequest | None:
     """Return the fingerprint by which a repeated upload is recognized, or None without an Idempotency-Key."""
     return identify(
-        caller.key_id, key, PATH, meaning(upload.options) + b"\n" + upload.rows_digest, raw=upload.raw
+        caller.key_id,
+        key,
+        PATH,
+        meaning(upload.options) + b"\n" + upload.rows_digest,
+        secrets=rt.settings.auth_tokens,
+        raw=upload.raw,
     )
 
 

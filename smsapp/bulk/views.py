@@ -57,7 +57,7 @@ def create(headers_data: SendHeaders) -> Response:
     """
     with spool_file() as spool:
         upload = read_upload(incoming_upload(), spool)
-        idempotent = identify_upload(g.caller, headers_data.idempotency_key, upload)
+        idempotent = identify_upload(runtime(), g.caller, headers_data.idempotency_key, upload)
         made = make_job(runtime(), upload, RequestContext(g.caller, g.request_id, idempotent))
     location = f"{request.script_root}/sms/jobs/{made.answer['id']}"
     return json_response(made.answer, 201, answer_headers(made, location))

@@ -9,6 +9,27 @@ from smsapp.inbound.rules import InboundText
 from smsapp.messages.fold import Report, Source
 from smsapp.twilio.forms import parse_form
 
+_PERSONAL = frozenset(
+    {
+        "To",
+        "Body",
+        "ProfileName",
+        "WaId",
+        "ChannelToAddress",
+        "ButtonText",
+        "ButtonPayload",
+        "Latitude",
+        "Longitude",
+        "Address",
+        "Label",
+        *(f"{end}{part}" for end in ("From", "To") for part in ("City", "State", "Zip")),
+    }
+)
+"""Parameters about a person (https://www.twilio.com/docs/messaging/guides/webhook-request); countries may stay."""
+
+_FEWEST_DIGITS = 6
+"""Shorter numbers are short codes, and turn up in what is no number."""
+
 _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 
 
@@ -32,7 +53,7 @@ def report_from(
     if not raw_status:
         raise InvalidCallbackError("a status callback without MessageStatus")
     message_id, attempt = (parse_target(target) if target else None) or (None, None)
-    payload: dict[str, object] = dict(form)
+    payload = _without_person(form, form.get("To", ""))
     if idempotency_token:
         payload["I-Twilio-Idempotency-Token"] = idempotency_token
     report = Report(
@@ -67,8 +88,19 @@ def inbound_from(body: str) -> InboundText:
         messaging_service_sid=_sid(form.get("MessagingServiceSid")),
         body=form.get("Body", ""),
         opt_out_type=form.get("OptOutType", "")[:8] or None,
-        payload=dict(form),
+        payload=_without_person(form, form["From"]),
     )
+
+
+def _without_person(form: dict[str, str], person: str) -> dict[str, object]:
+    """Return what is worth keeping of a form: neither who was texted or texted us, nor what was said.
+
+    The message has both, for as long as they are kept. `From` of a status callback is a sender of ours, which events
+    name; whatever else contains the person's number goes, too.
+    """
+    digits = person.rpartition("+")[2]
+    told = digits if len(digits) >= _FEWEST_DIGITS and digits.isdigit() else person or "\0"
+    return {name: value for name, value in form.items() if name not in _PERSONAL and told not in value}
 
 
 def _form(body: str) -> dict[str, str]:

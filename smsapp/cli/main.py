@@ -16,7 +16,7 @@ _COMMANDS = {
         "Check configuration, database, Redis, Twilio and the public address; exits 1 when a check fails.",
     ),
     "erase": Place(
-        "people",
+        "operate",
         "Erase everything about a number: messages, inbound texts, callbacks. What must not be texted stays known.",
     ),
     "held": Place("operate", "Count and release messages that caps and parked countries hold back."),
@@ -30,7 +30,7 @@ _COMMANDS = {
         "openapi",
         "Write openapi.json exactly as the service serves it; needs no configuration and no database.",
     ),
-    "person": Place("people", "Show what is stored about one person."),
+    "person": Place("operate", "Show what is stored about one person."),
     "refold": Place(
         "operate", "Recompute every status from its events and report differences; changes nothing."
     ),

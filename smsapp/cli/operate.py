@@ -1,10 +1,11 @@
-"""Commands for operators: the ledger, dead letters, breakers, held messages and unconfirmed ones."""
+"""Commands for operators: the ledger, dead letters, breakers, held and unconfirmed messages, and personal data."""
 
 import sys
 from collections.abc import Collection
 from uuid import UUID
 
 import click
+import orjson
 
 from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
@@ -15,8 +16,12 @@ from smsapp.ids import parse_public_id, public_id
 from smsapp.messages import reads
 from smsapp.pacing import tallies
 from smsapp.pacing.wake_senders import wake_senders
+from smsapp.recipients.phone import InvalidPhoneNumber
 from smsapp.reconciliation import check_ledger as ledger_checks
 from smsapp.reconciliation.settle import Decision, decide_unconfirmed
+from smsapp.retention.erase import erase_person
+from smsapp.retention.export import export_person
+from smsapp.retention.person_queries import Phone
 from smsapp.submission.guard import open_country, release_held
 from smsapp.times import rfc3339
 from smsapp.twilio.error_codes import OwnCode
@@ -239,3 +244,44 @@ def unconfirmed_decide(decision: str, message_ids: tuple[UUID, ...]) -> None:
         click.echo(f"{public_id(message_id)}: {sentence}", err=not done)
     if not all(decided):
         sys.exit(1)
+
+
+def _phone(_context: click.Context, _parameter: click.Parameter, text: str) -> Phone:
+    try:
+        return Phone(text)
+    except InvalidPhoneNumber:
+        raise click.BadParameter(f"{text} is not a phone number such as +14155552671") from None
+
+
+@click.command()
+@click.argument("number", callback=_phone)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(number: Phone, yes: bool) -> None:
+    """Erase everything about a number: messages, inbound texts, callbacks. What must not be texted stays known."""
+    if not yes:
+        click.confirm("This cannot be undone, and cancels what waits to be sent. Erase?", abort=True)
+    report = erase_person(command_runtime(), number)
+    click.echo(
+        f"{report.messages} messages, {report.inbound} inbound texts, {report.rows} rows of jobs erased"
+    )
+    if report.callbacks:
+        click.echo(f"{report.callbacks} waiting callbacks and dead letters removed")
+    if report.later:
+        click.echo(f"{report.later} messages have no outcome yet; the service erases them when they do")
+    if report.suppressions:
+        click.echo(
+            f"{report.suppressions} suppressions stay, without notes: they keep the number from being texted"
+        )
+
+
+@click.group()
+def person() -> None:
+    """Show what is stored about one person."""
+
+
+@person.command("export")
+@click.argument("number", callback=_phone)
+def person_export(number: Phone) -> None:
+    """Write everything that is stored about a number as JSON to standard output."""
+    document = export_person(command_runtime(), number)
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())

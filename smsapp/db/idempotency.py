@@ -4,6 +4,7 @@ The answer is stored in the transaction of the request's effect, so neither exis
 """
 
 import hashlib
+import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,25 +34,28 @@ class IdempotencyKeyReusedError(Exception):
 class IdempotentRequest:
     """A request that may be retried: its API key, the Idempotency-Key, and a digest of what it means.
 
-    `raw` is what earlier versions made the digest of, the bytes of the request; None for requests that they did not
-    have. They are needed until the last digest of that kind has expired, 48 hours after the update.
+    The digest is keyed with the first of `secrets`: from a plain one, whoever reads the database could confirm a guess
+    of a short code. `former` is what earlier versions made plain digests of, and the request as it came; they are
+    needed until the last digest of that kind has expired, 48 hours after the update.
     """
 
     api_key_id: UUID
     key: str
-    request_sha256: str
-    raw: bytes | None = field(default=None, repr=False)
+    digest: str
+    secrets: Sequence[str] = field(default=(), repr=False)
+    meant: bytes = field(default=b"", repr=False)
+    former: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def identity(self) -> Identity:
         """Return what must be unique."""
         return self.api_key_id, self.key
 
-    def repeats(self, request_sha256: str) -> bool:
-        """Return whether this digest is of the same request."""
-        if request_sha256 == self.request_sha256:
+    def repeats(self, digest: str) -> bool:
+        """Return whether this digest is of the same request, also one made before a secret was rotated."""
+        if digest == self.digest or any(digest == _keyed(each, self.meant) for each in self.secrets[1:]):
             return True
-        return self.raw is not None and request_sha256 == hashlib.sha256(self.raw).hexdigest()
+        return any(digest == hashlib.sha256(each).hexdigest() for each in self.former)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +67,29 @@ class Answered:
 
 
 def identify(
-    api_key_id: UUID, key: str | None, path: str, meaning: bytes, *, raw: bytes | None = None
+    api_key_id: UUID,
+    key: str | None,
+    path: str,
+    meaning: bytes,
+    *,
+    secrets: Sequence[str],
+    raw: bytes | None = None,
 ) -> IdempotentRequest | None:
     """Return what identifies a retry of a request; None when it has no key.
 
-    `meaning` is the same for all requests that mean the same; `raw` is the request as it came.
+    `meaning` is the same for all requests that mean the same; `raw` is the request as it came. `secrets` are the
+    current one and those that are being rotated out.
     """
     if key is None:
         return None
     start = path.encode() + b"\n"
-    digest = hashlib.sha256(start + meaning).hexdigest()
-    return IdempotentRequest(api_key_id, key, digest, None if raw is None else start + raw)
+    meant = start + meaning
+    former = (meant,) if raw is None else (meant, start + raw)
+    return IdempotentRequest(api_key_id, key, _keyed(secrets[0], meant), secrets, meant, former)
+
+
+def _keyed(secret: str, meant: bytes) -> str:
+    return hmac.digest(secret.encode(), b"idempotency\n" + meant, "sha256").hex()
 
 
 def answer_once(
@@ -124,7 +140,7 @@ def remember(
         {
             "api_key_id": request.api_key_id,
             "key": request.key,
-            "request_sha256": request.request_sha256,
+            "request_sha256": request.digest,
             "answer": answer,
             "created_at": now,
         }

@@ -14,7 +14,7 @@ from flask import g
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from smsapp.sending.endpoint import PATH, SendEndpoint, Sent, identify_text
+from smsapp.sending.endpoint import PATH, SendEndpoint, Sent
 from smsapp.sending.schemas import SendRequest
 from smsapp.web.auth import Caller, KeyCache
 from smsapp.web.plain_http import JSON_TYPE, Answer, PlainRequest, media_type
@@ -54,7 +54,7 @@ class FastPathSends:
             return None
         request_id = begin(request.fields.get("x-request-id", ""))
         try:
-            idempotent = identify_text(caller, key, data, request.body)
+            idempotent = self._endpoint.identify(caller, key, data, request.body)
             sent = self._endpoint.take(data, RequestContext(caller, request_id, idempotent))
         except Exception as error:  # noqa: BLE001 - Flask's handlers map each one, and log unexpected ones
             return self._failed(error, caller, request_id, began)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from smsapp.db import idempotency
 from smsapp.db.idempotency import Answered, IdempotencyKeyReusedError, IdempotentRequest, Identity
+from smsapp.db.sessions import reading
 from smsapp.events.types import EventType
 from smsapp.ids import new_id
 from smsapp.lifecycle.failure_plan import parse_plan
@@ -24,6 +25,7 @@ from smsapp.queue.tasks import SENDING
 from smsapp.recipients.quiet_hours import QUIET_HOURS
 from smsapp.runtime import Runtime
 from smsapp.sending.draft import Draft, TimeFault, time_fault
+from smsapp.sending.kept_answers import recall, without_person
 from smsapp.suppressions.check import RecipientOptedOutError, opted_out
 from smsapp.suppressions.rules import Route
 from smsapp.twilio.error_codes import OwnCode
@@ -82,7 +84,7 @@ def accept_message(
     """
     now = rt.clock()
     if fault := time_fault(draft.send_at, draft.deliver_by, now):
-        if before := idempotency.find_answer(rt.sessions, request):
+        if before := find_sent(rt, request):
             return before
         raise UntimelyError(fault)
     message = _message(draft, now)
@@ -94,6 +96,18 @@ def accept_message(
     if pending.error:
         raise pending.error
     return pending.replayed or Answered(pending.answer, replayed=False)
+
+
+def find_sent(rt: Runtime, request: IdempotentRequest | None) -> Answered | None:
+    """Return the answer to a request that was sent before; None when it is new or has no key.
+
+    Raises:
+        IdempotencyKeyReusedError: the key stands for another request.
+    """
+    if request is None:
+        return None
+    with reading(rt.sessions) as session:
+        return recall(session, request)
 
 
 def store_together(
@@ -121,9 +135,8 @@ def _store(rt: Runtime, inserts: list[PendingInsert], alongside: WriteAlongside 
     with rt.transaction() as tx:
         wanted = _wanted(rt, tx.session, inserts)
         first_of_key = {p.request.identity: p for p in reversed(wanted) if p.request}
-        won = idempotency.remember(
-            tx.session, [(p.request, p.answer) for p in first_of_key.values() if p.request], now=rt.clock()
-        )
+        kept = [(p.request, without_person(p.answer)) for p in first_of_key.values() if p.request]
+        won = idempotency.remember(tx.session, kept, now=rt.clock())
         new = [p for p in wanted if p.request is None or _is_first(p, first_of_key, won)]
         messages.insert(tx.session, [(p.message, p.event) for p in new])
         tx.emit_all(_accepted_event(p) for p in new)
@@ -166,7 +179,7 @@ def _replay(session: Session, pending: PendingInsert) -> bool:
     if pending.request is None:
         return False
     try:
-        pending.replayed = idempotency.recall(session, pending.request)
+        pending.replayed = recall(session, pending.request)
     except IdempotencyKeyReusedError as error:
         pending.error = error
     return pending.replayed is not None or pending.error is not None

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from smsapp.content.rules import compose
-from smsapp.db.idempotency import Answered, IdempotentRequest, find_answer, identify
+from smsapp.db.idempotency import Answered, IdempotentRequest, identify
 from smsapp.messages.documents import message_view
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.lanes import Lane
@@ -14,6 +14,7 @@ from smsapp.runtime import Runtime
 from smsapp.sending.accept import (
     UntimelyError,
     accept_message,
+    find_sent,
     store_together,
 )
 from smsapp.sending.backpressure import Backpressure
@@ -43,13 +44,6 @@ class Sent:
     headers: Mapping[str, str]
 
 
-def identify_text(
-    caller: Caller, key: str | None, data: SendRequest, body: bytes
-) -> IdempotentRequest | None:
-    """Return what identifies a retry of a send request, None without a key. `body` is the raw request body."""
-    return identify(caller.key_id, key, PATH, meaning(data), raw=body) if key else None
-
-
 class SendEndpoint:
     """Accepts texts; concurrent requests share a transaction."""
 
@@ -57,6 +51,15 @@ class SendEndpoint:
         self._rt = rt
         self._backpressure = Backpressure(rt)
         self._accepting = GroupCommit(partial(store_together, rt), limit=_MAX_TOGETHER)
+
+    def identify(
+        self, caller: Caller, key: str | None, data: SendRequest, body: bytes
+    ) -> IdempotentRequest | None:
+        """Return what identifies a retry of a request, or None without a key. `body` is the raw request body."""
+        if key is None:
+            return None
+        secrets = self._rt.settings.auth_tokens
+        return identify(caller.key_id, key, PATH, meaning(data), secrets=secrets, raw=body)
 
     def preview(self, data: SendRequest, context: RequestContext) -> dict[str, Any]:
         """Return the dry run of a text; nothing is stored."""
@@ -73,7 +76,7 @@ class SendEndpoint:
         self._backpressure.check()
         try:
             # The template may have changed by the time a request is retried, so look for the stored answer first.
-            before = find_answer(self._rt.sessions, context.idempotent) if data.template else None
+            before = find_sent(self._rt, context.idempotent) if data.template else None
             accepted = before or self._accept(self._draft(data, context), context.idempotent)
         except RecipientOptedOutError:
             detail = "The recipient has opted out of messages from this sender."

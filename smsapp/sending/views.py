@@ -10,7 +10,7 @@ from smsapp.messages.schemas import Message
 from smsapp.messages.views import NO_SUCH_MESSAGE, named_message, no_such_message
 from smsapp.sending import schemas
 from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
-from smsapp.sending.endpoint import SendEndpoint, identify_text
+from smsapp.sending.endpoint import SendEndpoint
 from smsapp.twilio.gateway import TwilioUnavailableError
 from smsapp.web.auth import auth
 from smsapp.web.openapi import answer, problems
@@ -48,7 +48,7 @@ def send(headers_data: SendHeaders, json_data: schemas.SendRequest) -> Response:
     repeated safely, for at least 24 hours.
     """
     endpoint = provided(SendEndpoint)
-    idempotent = identify_text(g.caller, headers_data.idempotency_key, json_data, request.get_data())
+    idempotent = endpoint.identify(g.caller, headers_data.idempotency_key, json_data, request.get_data())
     context = RequestContext(g.caller, g.request_id, idempotent)
     if json_data.dry_run:
         return json_response(endpoint.preview(json_data, context))

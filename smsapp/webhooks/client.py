@@ -3,6 +3,7 @@
 Where they may lead, and which connections are kept, is decided in `smsapp/consumers/`.
 """
 
+import re
 import socket
 import ssl
 import time
@@ -26,10 +27,16 @@ from smsapp.ports import ConsumerReply
 MAX_ANSWER_BYTES = 1_048_576
 """Bytes; no consumer has a reason to send more, and a longer response counts as a failure."""
 
-KEPT_ANSWER_BYTES = 4_096
+KEPT_ANSWER_BYTES = 1_024
+"""Enough for an error's message; consumers echo what they got."""
 
 _USER_AGENT = f"smsapp/{__version__} (+https://www.standardwebhooks.com)"
 _READ_BYTES = 16_384
+
+
+_NUMBER = re.compile(r"(?<![\w-])(?:\+|%2B|00)?[0-9](?:[ ().\-]{0,2}[0-9]){6,}(?!\w)", re.IGNORECASE)
+"""A phone number, or as many digits; neither a time of RFC 3339 nor a part of an id."""
+_MASK = "[phone]"
 
 
 def signed_headers(event_id: str, body: bytes, secrets: Sequence[str], *, now: datetime) -> dict[str, str]:
@@ -108,8 +115,9 @@ def _read(answer: Answer) -> tuple[bytes, str | None]:
 
 
 def _readable(answer: bytes) -> str:
-    """Return the response body as text that any database can store."""
-    return answer.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    """Return the response body as text that any database can store, without numbers, which consumers echo."""
+    text = answer.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return _NUMBER.sub(_MASK, text)
 
 
 def _cause(error: BaseException) -> str:

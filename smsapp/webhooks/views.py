@@ -61,6 +61,7 @@ def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) ->
             headers_data.idempotency_key,
             request.path,
             meaning(json_data),
+            secrets=runtime().settings.auth_tokens,
             raw=request.get_data(),
         ),
     )

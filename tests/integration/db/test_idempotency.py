@@ -1,14 +1,15 @@
 """One transaction for an effect and its answer: who repeats a request gets the answer, and nothing happens again."""
 
+import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.db.idempotency import (
@@ -20,6 +21,7 @@ from smsapp.db.idempotency import (
     forget,
     identify,
 )
+from smsapp.db.models import IdempotencyKey
 from smsapp.keys.models import ApiKey
 from smsapp.templates import queries as templates
 from smsapp.templates.models import Template
@@ -36,8 +38,8 @@ def key_id(api_key: str, sessions: sessionmaker[Session]) -> UUID:
         return session.scalars(select(ApiKey.id)).one()
 
 
-def request(key_id: UUID, content: bytes = b"hello") -> IdempotentRequest:
-    found = identify(key_id, "k", "/sms/things", content)
+def request(key_id: UUID, content: bytes = b"hello", secrets: Sequence[str] = ("s",)) -> IdempotentRequest:
+    found = identify(key_id, "k", "/sms/things", content, secrets=secrets)
     assert found
     return found
 
@@ -124,3 +126,29 @@ def test_an_answer_that_was_removed_lets_the_key_be_used_again(
         assert forget(session, before=datetime(2026, 11, 21, tzinfo=UTC)) == 1
 
     assert answer_once(sessions, request(key_id, b"other"), adding("second"), now=NOW).replayed is False
+
+
+def test_a_digest_cannot_be_made_without_the_secret_and_outlives_its_rotation(
+    sessions: sessionmaker[Session], key_id: UUID
+) -> None:
+    answer_once(sessions, request(key_id, secrets=["old"]), adding("first"), now=NOW)
+
+    with sessions() as session:
+        digest = session.scalars(select(IdempotencyKey.request_sha256)).one()
+    assert digest != hashlib.sha256(b"/sms/things\nhello").hexdigest()
+    assert find_answer(sessions, request(key_id, secrets=["new", "old"])) == Answered({"name": "first"}, True)
+    with pytest.raises(IdempotencyKeyReusedError):
+        find_answer(sessions, request(key_id, secrets=["new"]))
+
+
+def test_a_digest_of_the_previous_version_is_still_recognized(
+    sessions: sessionmaker[Session], key_id: UUID
+) -> None:
+    answer_once(sessions, request(key_id), adding("first"), now=NOW)
+    plain = hashlib.sha256(b"/sms/things\nhello").hexdigest()
+    with sessions.begin() as session:
+        session.execute(update(IdempotencyKey).values(request_sha256=plain))
+
+    assert find_answer(sessions, request(key_id)) == Answered({"name": "first"}, replayed=True)
+    with pytest.raises(IdempotencyKeyReusedError):
+        find_answer(sessions, request(key_id, b"other"))

@@ -127,7 +127,7 @@ def test_after_an_erasure_no_table_and_no_key_has_the_number_in_any_spelling_or_
     with rt.transaction() as tx:
         letter = {"body": urlencode({"To": NUMBER, "Body": TEXT})}
         dead_letters.add(tx.session, id=new_id(), kind="callback", payload=letter, cause="?", now=clock())
-        request = idempotency.identify(key_id, "key-1", "/sms/send", b"x")
+        request = idempotency.identify(key_id, "key-1", "/sms/send", b"x", secrets=["s"])
         assert request
         idempotency.remember(
             tx.session, [(request, {"id": "msg_1", "to": NUMBER, "body": TEXT})], now=clock()
@@ -233,7 +233,7 @@ def test_an_export_has_everything_and_an_erased_person_has_nothing(
 
 
 def _run(rt: Runtime, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    monkeypatch.setattr("smsapp.cli.people.command_runtime", lambda: rt)
+    monkeypatch.setattr("smsapp.cli.operate.command_runtime", lambda: rt)
     return CliRunner().invoke(main, arguments)
 
 

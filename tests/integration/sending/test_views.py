@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.config import Settings
 from smsapp.content.segments import MAX_BODY_CHARS
+from smsapp.db.models import IdempotencyKey
 from smsapp.keys import queries as api_keys
 from smsapp.messages import reads, schemas
 from smsapp.messages.models import Message, MessageEvent
@@ -372,3 +373,25 @@ def test_when_too_much_waits_nothing_new_is_promised(settings: Settings, api_key
         problem(response, 503, "overloaded")
         assert int(response.headers["Retry-After"]) > 0
         assert count(api) == 2
+
+
+def test_an_answer_is_repeated_whole_and_stored_without_number_and_text(api: Api) -> None:
+    wanted = {"to": TO, "body": "Your code is 918273", "client_reference": "order-4711", "tags": ["fall"]}
+    first, second = (api.post(wanted, headers={"Idempotency-Key": "k-1"}) for _ in range(2))
+
+    assert second.json == first.json
+    assert second.headers["Idempotent-Replayed"] == "true"
+    with api.rt.sessions() as session:
+        answer = str(session.scalars(select(IdempotencyKey.answer)).one())
+    assert not [word for word in (TO[1:], "918273", "order-4711", "fall") if word in answer]
+
+
+def test_an_answer_that_the_previous_version_stored_is_repeated(api: Api) -> None:
+    first, _ = (api.post({"to": TO, "body": "hello"}, headers={"Idempotency-Key": "k-1"}) for _ in range(2))
+    with api.rt.sessions.begin() as session:
+        session.execute(update(IdempotencyKey).values(answer=first.json))
+        session.execute(update(Message).values(body="changed"))
+
+    second = api.post({"to": TO, "body": "hello"}, headers={"Idempotency-Key": "k-1"})
+
+    assert second.json == first.json

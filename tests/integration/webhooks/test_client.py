@@ -55,6 +55,16 @@ def test_a_long_answer_is_cut(consumer: Consumer) -> None:
     assert reply.response == "x" * KEPT_ANSWER_BYTES
 
 
+def test_numbers_that_a_consumer_echoes_are_not_kept(consumer: Consumer) -> None:
+    told = (
+        b'{"to":"+14155552671","or":"(415) 555-2671","at":"2026-11-28T08:24:56Z","id":"01a22141-e3db-738c"}'
+    )
+
+    kept = ask(consumer, refuse(400, told)).response or ""
+
+    assert kept == '{"to":"[phone]","or":"([phone]","at":"2026-11-28T08:24:56Z","id":"01a22141-e3db-738c"}'
+
+
 @pytest.mark.parametrize(
     ("behave", "error"),
     [

@@ -185,3 +185,27 @@ def test_overlong_fields_of_an_inbound_text_fit_their_columns() -> None:
     inbound = inbound_from(urlencode(INBOUND | {"From": "9" * 99, "To": "9" * 99, "OptOutType": "S" * 99}))
 
     assert (len(inbound.sender), len(inbound.to), inbound.opt_out_type) == (64, 64, "S" * 8)
+
+
+PERSON = {"To": "+14155552671", "Body": "Your code is 918273", "ToCity": "NOVATO", "ToCountry": "US"}
+
+
+def test_of_a_status_callback_neither_the_recipient_nor_the_text_is_kept() -> None:
+    added = {"ChannelToAddress": "+1415XXX2671", "Odd": "for 14155552671", "From": "+15005550006"}
+
+    _, report = read(form(**PERSON, **added))
+
+    payload = report.payload or {}
+    assert (payload["From"], payload["ToCountry"], payload["MessageSid"]) == ("+15005550006", "US", SID)
+    assert not {"To", "Body", "ToCity", "ChannelToAddress", "Odd"} & payload.keys()
+
+
+def test_of_an_inbound_text_neither_the_person_nor_the_text_is_kept_twice() -> None:
+    media = {"NumMedia": "1", "MediaUrl0": "https://api.twilio.com/x"}
+    body = urlencode(INBOUND | media | {"WaId": "14155552671", "ProfileName": "Anna", "FromZip": "94941"})
+
+    assert inbound_from(body).payload == {"MessageSid": SID, **media}
+
+
+def test_a_callback_without_a_recipient_keeps_its_empty_parameters() -> None:
+    assert read("MessageStatus=sent&Empty=")[1].payload == {"MessageStatus": "sent", "Empty": ""}
