@@ -116,7 +116,8 @@ class PendingEvent:
     """An event that consumers get once its transaction has committed.
 
     The payload is rendered when it is read, from the message and the history entry that `event_seq` names; `data` is
-    the payload of events that have neither. `reopens` means that it revokes an outcome that was emitted before.
+    the payload of events that have neither. `api_key_id` is the key whose application an event without a message is
+    for; None for an event that all applications get. `reopens` means that it revokes an outcome that was emitted.
     """
 
     type: str
@@ -124,6 +125,7 @@ class PendingEvent:
     occurred_at: datetime
     message_id: UUID | None = None
     event_seq: int | None = None
+    api_key_id: UUID | None = None
     data: dict[str, Any] | None = None
     reopens: bool = False
 

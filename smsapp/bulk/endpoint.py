@@ -62,7 +62,13 @@ def _draft(rt: Runtime, upload: Upload, context: RequestContext) -> JobDraft:
     settings = rt.settings
     body, version = options.body or "", None
     if options.template is not None:
-        stored = stored_text(rt, options.template, options.template_version, upload.pointer("template"))
+        stored = stored_text(
+            rt,
+            context.caller.application_id,
+            options.template,
+            options.template_version,
+            upload.pointer("template"),
+        )
         body, version = stored.body, stored.version
     pattern = RowPattern(
         _parsed(body, upload.pointer("body")) if body else None,

@@ -223,4 +223,4 @@ def _completed(session: Session, job: BulkJob, state: JobState, now: datetime) -
         "counts": {row_state.value: getattr(job, row_state) for row_state in RowState},
         "outcomes": sms_jobs.progress(session, job.id).outcomes,
     }
-    return PendingEvent(EventType.JOB_COMPLETED, new_id(), now, data=data)
+    return PendingEvent(EventType.JOB_COMPLETED, new_id(), now, api_key_id=job.api_key_id, data=data)

@@ -15,6 +15,7 @@ from smsapp.bulk.models import BulkJob
 from smsapp.bulk.rows import RowState, RowTotals
 from smsapp.content.rules import without_variables
 from smsapp.db.pages import Page, page_before
+from smsapp.keys.ownership import belongs_to
 from smsapp.messages.models import Message
 from smsapp.messages.status import Status
 
@@ -105,8 +106,18 @@ def count(session: Session, job_id: UUID, *, now: datetime, **added: int) -> Non
 
 
 def get(session: Session, job_id: UUID) -> BulkJob | None:
-    """Return the job, or None when there is none or it is still being uploaded."""
+    """Return the job, whoever made it, or None when there is none or it is still being uploaded."""
     query = select(BulkJob).where(BulkJob.id == job_id, BulkJob.state != JobState.UPLOADING)
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+
+
+def get_owned(session: Session, job_id: UUID, application_id: UUID) -> BulkJob | None:
+    """Return the job, or None when there is none, it is still being uploaded, or another application made it."""
+    query = select(BulkJob).where(
+        BulkJob.id == job_id,
+        BulkJob.state != JobState.UPLOADING,
+        belongs_to(application_id, BulkJob.api_key_id),
+    )
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
@@ -116,9 +127,13 @@ def lock(session: Session, job_id: UUID) -> BulkJob | None:
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
-def find(session: Session, *, limit: int, before: UUID | None, state: str | None) -> Page[BulkJob]:
-    """Return jobs, newest first; `before` is the last id of the previous page."""
-    query = select(BulkJob).where(BulkJob.state != JobState.UPLOADING)
+def find(
+    session: Session, application_id: UUID, *, limit: int, before: UUID | None, state: str | None
+) -> Page[BulkJob]:
+    """Return jobs of an application, newest first; `before` is the last id of the previous page."""
+    query = select(BulkJob).where(
+        BulkJob.state != JobState.UPLOADING, belongs_to(application_id, BulkJob.api_key_id)
+    )
     if state is not None:
         query = query.where(BulkJob.state == state)
     return page_before(session, query, BulkJob.id, before=before, limit=limit)

@@ -7,6 +7,7 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from flask import Response, g, request
 from sqlalchemy import Row
+from sqlalchemy.orm import Session
 
 from smsapp.bulk import queries as sms_jobs
 from smsapp.bulk import row_queries as job_rows
@@ -15,6 +16,7 @@ from smsapp.bulk.control import Command, JobNotFoundError, WrongJobStateError, c
 from smsapp.bulk.create import MAX_FAULTS
 from smsapp.bulk.documents import job_summary, job_view, results_csv
 from smsapp.bulk.endpoint import identify_upload, make_job
+from smsapp.bulk.models import BulkJob
 from smsapp.bulk.queries import Progress
 from smsapp.bulk.uploads import read_upload
 from smsapp.db.sessions import reading
@@ -76,7 +78,11 @@ def index(query_data: schemas.JobListQuery) -> Response:
     """Return jobs, newest first."""
     with reading(runtime().sessions) as session:
         page = sms_jobs.find(
-            session, limit=query_data.limit, before=query_data.cursor, state=query_data.state
+            session,
+            g.caller.application_id,
+            limit=query_data.limit,
+            before=query_data.cursor,
+            state=query_data.state,
         )
     return page_response(page, job_summary)
 
@@ -153,8 +159,7 @@ def results(job_id: str) -> Response:
     """Return every row with its reason when it was not sent, else with its message's id, status and outcome, as CSV."""
     wanted = _id(job_id)
     with reading(runtime().sessions) as session:
-        if sms_jobs.get(session, wanted) is None:
-            raise _no_such_job()
+        _owned(session, wanted)
     return Response(
         results_csv(_result_pages(runtime(), wanted)),
         content_type="text/csv; charset=utf-8",
@@ -177,6 +182,8 @@ def _result_pages(rt: Runtime, job_id: UUID) -> Iterator[Sequence[tuple[Row[Any]
 
 def _control(job_id: str, command: Command) -> Response:
     wanted = _id(job_id)
+    with reading(runtime().sessions) as session:
+        _owned(session, wanted)  # a job never changes its owner
     try:
         control_job(runtime(), wanted, command)
     except JobNotFoundError:
@@ -189,12 +196,22 @@ def _control(job_id: str, command: Command) -> Response:
 
 def _view(job_id: UUID) -> dict[str, object]:
     with reading(runtime().sessions) as session:
-        job = sms_jobs.get(session, job_id)
-        if job is None:
-            raise _no_such_job()
+        job = _owned(session, job_id)
         progress = sms_jobs.progress(session, job_id) if job.stored else Progress()
         faulty = job_rows.faulty(session, job_id, limit=MAX_FAULTS) if job.faulty else []
         return job_view(job, progress, faulty, runtime().settings)
+
+
+def _owned(session: Session, job_id: UUID) -> BulkJob:
+    """Return a job of the caller's application.
+
+    Raises:
+        ProblemError: it has no such job.
+    """
+    job = sms_jobs.get_owned(session, job_id, g.caller.application_id)
+    if job is None:
+        raise _no_such_job()
+    return job
 
 
 def _id(text: str) -> UUID:

@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 import click
 
+from smsapp.cli.applications import application_id
 from smsapp.cli.settings import settings_or_exit
 from smsapp.db.engine import make_sessions
 from smsapp.db.sessions import reading
+from smsapp.keys import application_queries as stored
 from smsapp.keys import queries as api_keys
 from smsapp.recipients.quiet_hours import InvalidQuietHours, QuietHours
 
@@ -31,13 +33,28 @@ def keys() -> None:
 @click.argument("name")
 @click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
 @click.option(
+    "--application",
+    default=stored.DEFAULT_NAME,
+    show_default=True,
+    help="The application that the key is of; it sees what that one's keys made.",
+)
+@click.option(
     "--quiet-hours", callback=_check_quiet_hours, help="Quiet hours of its messages, such as 21:00-08:00."
 )
-def keys_create(name: str, mode: api_keys.Mode, quiet_hours: str | None) -> None:
+def keys_create(name: str, mode: api_keys.Mode, application: str, quiet_hours: str | None) -> None:
     """Create an API key; its last line of output is the key, which is never shown again."""
     with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
-        secret = api_keys.issue(session, name, mode=mode, quiet_hours=quiet_hours, now=datetime.now(UTC))
-    click.echo(f"API key {name!r} ({mode}); keep it now, only its digest is stored:", err=True)
+        secret = api_keys.issue(
+            session,
+            name,
+            mode=mode,
+            quiet_hours=quiet_hours,
+            application_id=application_id(session, application),
+            now=datetime.now(UTC),
+        )
+    click.echo(
+        f"API key {name!r} ({mode}) of {application}; keep it now, only its digest is stored:", err=True
+    )
     click.echo(secret)
 
 
@@ -45,11 +62,14 @@ def keys_create(name: str, mode: api_keys.Mode, quiet_hours: str | None) -> None
 def keys_list() -> None:
     """List API keys."""
     with reading(make_sessions(settings_or_exit().database_url, pool_size=1)) as session:
+        names = stored.names(session)
         for key in api_keys.all_of(session):
             state = "revoked" if key.revoked_at else "active"
             used = f"{key.last_used_at:%Y-%m-%d %H:%MZ}" if key.last_used_at else "never used"
             quiet = f"  (quiet {key.quiet_hours})" if key.quiet_hours else ""
-            click.echo(f"{key.prefix}…  {key.mode}  {state:8}  {used:17}  {key.name}{quiet}")
+            click.echo(
+                f"{key.prefix}…  {key.mode}  {state:8}  {used:17}  {names[key.application_id]}  {key.name}{quiet}"
+            )
 
 
 @keys.command("quiet")

@@ -8,6 +8,7 @@ from smsapp.cli.demo import join_demo
 from smsapp.cli.lazy import LazyGroup, Place
 
 _COMMANDS = {
+    "applications": Place("applications", "Manage applications, each of which sees only what its keys made."),
     "breaker": Place("operate", "List parked scopes of sending, and release them."),
     "db": Place("database", "Prepare the database."),
     "dead": Place("operate", "List and show dead letters, process them again, or close them."),

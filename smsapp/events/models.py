@@ -20,7 +20,8 @@ class OutboxEvent(Base):
 
     The payload is rendered when it is read, from the message and the history entry that `event_seq` names (`data` where
     there is none). There is no foreign key: an event outlives its message. `written_at` is the database's clock;
-    `occurred_at` is the time of the evidence, which may be days older.
+    `occurred_at` is the time of the evidence, which may be days older. `api_key_id` is the owner of events that have no
+    message: `smsapp.events.audience` says whom an event is for.
     """
 
     __tablename__ = "outbox"
@@ -30,6 +31,7 @@ class OutboxEvent(Base):
     type: Mapped[str] = mapped_column(String(32))
     message_id: Mapped[UUID | None]
     event_seq: Mapped[int | None]
+    api_key_id: Mapped[UUID | None]
     data: Mapped[dict[str, Any] | None]
     occurred_at: Mapped[datetime]
     written_at: Mapped[datetime] = mapped_column(server_default=func.now())

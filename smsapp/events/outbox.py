@@ -82,6 +82,9 @@ def _rows(events: Sequence[PendingEvent]) -> list[dict[str, Any]]:
         }
         for position, each in enumerate(events, start=1)
     ]
-    if any(each.data is not None for each in events):  # rare: leaving the column out saves a quarter
-        rows = [row | {"data": each.data} for row, each in zip(rows, events, strict=True)]
+    if any(each.data is not None for each in events):  # rare: leaving the columns out saves a quarter
+        rows = [
+            row | {"data": each.data, "api_key_id": each.api_key_id}
+            for row, each in zip(rows, events, strict=True)
+        ]
     return rows

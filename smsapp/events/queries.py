@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Column, ColumnElement, Row, Select, Text, and_, de
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
+from smsapp.events.audience import is_for
 from smsapp.events.models import OutboxEvent, OutboxHead
 from smsapp.events.types import EventType
 from smsapp.inbound.models import InboundMessage
@@ -109,6 +110,7 @@ def oldest(session: Session) -> int | None:
 
 def between(
     session: Session,
+    application_id: UUID,
     *,
     after: int,
     until: int,
@@ -116,16 +118,16 @@ def between(
     types: Collection[str] | None = None,
     tags: Collection[str] | None = None,
 ) -> list[FeedEvent]:
-    """Return up to `limit` events with numbers above `after` and up to `until`, in order.
+    """Return up to `limit` events for an application with numbers above `after` and up to `until`, in order.
 
     Only events of these types, about messages with at least one of these tags; None for any.
     """
-    query = _joined().where(OutboxEvent.seq > after, OutboxEvent.seq <= until).limit(limit)
+    query = _joined().where(OutboxEvent.seq > after, OutboxEvent.seq <= until, is_for(application_id))
     if types is not None:
         query = query.where(OutboxEvent.type.in_(types))
     if tags is not None:
         query = query.where(_has_any(session, tags))
-    return [_feed_event(row) for row in session.execute(query)]
+    return [_feed_event(row) for row in session.execute(query.limit(limit))]
 
 
 def numbered(session: Session, seqs: Sequence[int]) -> list[FeedEvent]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from smsapp.db.sessions import reading
 from smsapp.events import queries as feed
@@ -15,8 +16,12 @@ STRETCH = 10_000
 
 @dataclass(frozen=True, slots=True)
 class FeedFilter:
-    """Which events a consumer wants: those of these types, about messages with one of these tags; None for any."""
+    """Which events a consumer wants: those for its application, of these types, about messages with one of these tags.
 
+    None stands for any type, and for any tag or none.
+    """
+
+    application_id: UUID
     limit: int
     types: Collection[str] | None = None
     tags: Collection[str] | None = None
@@ -62,7 +67,13 @@ def read_feed(rt: Runtime, after: int | None, wanted: FeedFilter, *, stretch: in
             raise CursorUnknownError
         until = min(latest, begin + stretch)
         found = feed.between(
-            session, after=begin, until=until, limit=wanted.limit, types=wanted.types, tags=wanted.tags
+            session,
+            wanted.application_id,
+            after=begin,
+            until=until,
+            limit=wanted.limit,
+            types=wanted.types,
+            tags=wanted.tags,
         )
         # Read after the events, so that a removal before or in between is noticed.
         kept_after = _before(feed.oldest(session), latest)

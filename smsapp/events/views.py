@@ -54,7 +54,7 @@ def feed(headers_data: schemas.FeedHeaders, query_data: schemas.FeedQuery) -> Re
     With `wait` the answer comes as soon as there is an event. As a stream, each event has its number as `id`; after a
     lost connection, `Last-Event-ID` takes it up where it ended.
     """
-    wanted = FeedFilter(query_data.limit, query_data.types, query_data.tags)
+    wanted = FeedFilter(g.caller.application_id, query_data.limit, query_data.types, query_data.tags)
     if request.accept_mimetypes.best_match(["application/json", EVENT_STREAM]) == EVENT_STREAM:
         last = headers_data.last_event_id
         return _stream(query_data.after if last is None else last, wanted)

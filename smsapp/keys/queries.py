@@ -11,16 +11,25 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from smsapp.ids import new_id
-from smsapp.keys.models import ApiKey
+from smsapp.keys.models import DEFAULT_APPLICATION, ApiKey
 
 Mode = Literal["live", "test"]
 
 
-def issue(session: Session, name: str, *, mode: Mode, now: datetime, quiet_hours: str | None = None) -> str:
+def issue(
+    session: Session,
+    name: str,
+    *,
+    mode: Mode,
+    now: datetime,
+    quiet_hours: str | None = None,
+    application_id: UUID = DEFAULT_APPLICATION,
+) -> str:
     """Create a key and return its secret, which is not stored and cannot be shown again."""
     secret = f"sms_{mode}_{secrets.token_urlsafe(32)}"
     key = ApiKey(
         id=new_id(),
+        application_id=application_id,
         name=name,
         mode=mode,
         prefix=secret[:14],
@@ -62,11 +71,14 @@ def all_of(session: Session) -> Sequence[ApiKey]:
     return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
 
 
-def prefixes(session: Session, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return the prefixes of keys by their ids."""
+def prefixes(session: Session, ids: Collection[UUID], *, application_id: UUID) -> dict[UUID, str]:
+    """Return the prefixes of those of the keys that belong to the application, by their ids."""
     if not ids:
         return {}
-    return dict(session.execute(select(ApiKey.id, ApiKey.prefix).where(ApiKey.id.in_(ids))).all())
+    query = select(ApiKey.id, ApiKey.prefix).where(
+        ApiKey.id.in_(ids), ApiKey.application_id == application_id
+    )
+    return dict(session.execute(query).all())
 
 
 def digest(secret: str) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import Table, or_, select
 from sqlalchemy.orm import Session
 
 from smsapp.db.pages import Page, page_after, page_before
+from smsapp.keys.ownership import belongs_to
 from smsapp.messages.fold import MessageState
 from smsapp.messages.models import Message, MessageEvent
 from smsapp.messages.queries import STATE_COLUMNS, state_of
@@ -18,14 +19,21 @@ _MESSAGES: Table = Message.__table__  # type: ignore[assignment]
 
 
 def get(session: Session, message_id: UUID) -> Message | None:
-    """Return the message, or None."""
+    """Return the message, whoever sent it, or None."""
     return session.get(Message, message_id, populate_existing=True)
+
+
+def get_owned(session: Session, message_id: UUID, application_id: UUID) -> Message | None:
+    """Return the message, or None when there is none or another application sent it."""
+    query = select(Message).where(Message.id == message_id, belongs_to(application_id, Message.api_key_id))
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
 def find(
     session: Session,
     *,
     limit: int,
+    application_id: UUID | None = None,
     before: UUID | None = None,
     status: str | None = None,
     to: str | None = None,
@@ -34,8 +42,13 @@ def find(
     created_from: datetime | None = None,
     created_until: datetime | None = None,
 ) -> Page[Message]:
-    """Return matching messages, newest first; `before` is the last id of the previous page."""
+    """Return matching messages, newest first; `before` is the last id of the previous page.
+
+    Without `application_id`, which no caller's query may lack, those of all applications.
+    """
     query = select(Message)
+    if application_id is not None:
+        query = query.where(belongs_to(application_id, Message.api_key_id))
     if created_from is not None:
         query = query.where(Message.created_at >= created_from)
     if created_until is not None:

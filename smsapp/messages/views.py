@@ -40,7 +40,7 @@ def show(message_id: str, query_data: schemas.WaitQuery) -> Response:
     """Return a message; with `wait`, as soon as its outcome is known or the seconds are over."""
     message = provided(OutcomeWaits).find(
         named_message(message_id),
-        g.caller.key_id,
+        g.caller,
         seconds=query_data.wait,
         client=request.environ.get("gunicorn.socket"),
     )
@@ -62,7 +62,7 @@ def events(message_id: str, query_data: schemas.EventQuery) -> Response:
     """Return everything that is known of a message, also what changed nothing, in the order of recording."""
     wanted = named_message(message_id)
     with reading(runtime().sessions) as session:
-        if reads.get(session, wanted) is None:
+        if reads.get_owned(session, wanted, g.caller.application_id) is None:
             raise no_such_message()
         page = reads.history(session, wanted, after=query_data.after, limit=query_data.limit)
     return page_response(page, event_view, parameter="after", key="seq")
@@ -83,6 +83,7 @@ def index(query_data: schemas.ListQuery) -> Response:
         page = reads.find(
             session,
             limit=query_data.limit,
+            application_id=g.caller.application_id,
             before=query_data.cursor,
             status=query_data.status,
             to=query_data.to,
@@ -117,6 +118,19 @@ def named_message(text: str) -> UUID:
     if message_id is None:
         raise no_such_message()
     g.message_id = public_id(message_id)
+    return message_id
+
+
+def owned_message(text: str) -> UUID:
+    """Return the id that an address names, of a message of the caller's application; the owner never changes.
+
+    Raises:
+        ProblemError: the application has no such message.
+    """
+    message_id = named_message(text)
+    with reading(runtime().sessions) as session:
+        if reads.get_owned(session, message_id, g.caller.application_id) is None:
+            raise no_such_message()
     return message_id
 
 

@@ -11,6 +11,7 @@ from smsapp.news.desk import NewsDesk
 from smsapp.news.hang_ups import on_hang_up
 from smsapp.news.places import Places
 from smsapp.runtime import Runtime
+from smsapp.web.auth import Caller
 
 
 class OutcomeWaits:
@@ -23,8 +24,8 @@ class OutcomeWaits:
             "outcomes", most=rt.settings.max_waits, most_per_key=rt.settings.max_waits_per_key
         )
 
-    def find(self, message_id: UUID, key_id: UUID, *, seconds: float, client: Any) -> Message | None:
-        """Return a message once it has an outcome or the seconds are over; None when there is no such message.
+    def find(self, message_id: UUID, caller: Caller, *, seconds: float, client: Any) -> Message | None:
+        """Return a message of the caller's application once it has an outcome or the seconds are over, or None.
 
         `client` is the socket of the caller, if it is known: whoever hangs up is waited for no longer.
 
@@ -35,20 +36,20 @@ class OutcomeWaits:
         with self._desk.for_outcome(
             message_id
         ) as wait:  # before reading, so that no outcome comes in between
-            message = self._read(message_id)
+            message = self._read(message_id, caller)
             if message is None or message.outcome or not seconds:
                 return message
-            with self._places.taken(key_id), on_hang_up(client, wait.abandon):
+            with self._places.taken(caller.key_id), on_hang_up(client, wait.abandon):
                 while wait.goes_on and time.monotonic() < until:
                     wait.sleep(until - time.monotonic())
                     if wait.abandoned:
                         break
                     with self._desk.answering():
-                        message = self._read(message_id)
+                        message = self._read(message_id, caller)
                     if message is None or message.outcome:
                         break
         return message
 
-    def _read(self, message_id: UUID) -> Message | None:
+    def _read(self, message_id: UUID, caller: Caller) -> Message | None:
         with reading(self._rt.sessions) as session:
-            return reads.get(session, message_id)
+            return reads.get_owned(session, message_id, caller.application_id)

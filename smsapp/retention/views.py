@@ -3,7 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response
 
-from smsapp.messages.views import named_message, no_such_message
+from smsapp.messages.views import no_such_message, owned_message
 from smsapp.retention.erase import MessageInFlightError, erase_message
 from smsapp.sending.cancel import MessageNotFoundError
 from smsapp.web.auth import auth
@@ -29,7 +29,7 @@ def erase(message_id: str) -> Response:
     that was done. 409 says that the message has no outcome yet: cancel it, or wait for its outcome.
     """
     try:
-        erase_message(runtime(), named_message(message_id))
+        erase_message(runtime(), owned_message(message_id))
     except MessageNotFoundError:
         raise no_such_message() from None
     except MessageInFlightError:

@@ -102,15 +102,16 @@ class SendEndpoint:
             group=self._accepting,
         )
 
-    def _text(self, data: SendRequest) -> str:
+    def _text(self, data: SendRequest, caller: Caller) -> str:
         if data.template is None:
             return data.body or ""
-        return filled_text(self._rt, data.template, data.template_version, data.values or {})
+        owner = caller.application_id
+        return filled_text(self._rt, owner, data.template, data.template_version, data.values or {})
 
     def _draft(self, data: SendRequest, context: RequestContext) -> Draft:
         settings = self._rt.settings
         sender, service = sender_for(settings, data.to.e164, data.sender, data.messaging_service_sid)
-        content = compose(self._text(data), data.media_urls, data.options)
+        content = compose(self._text(data, context.caller), data.media_urls, data.options)
         fault = content_fault(content, sender, service, data.to.e164, data.plan)
         if fault:
             raise invalid_request(Fault(f"/{fault.field}", fault.code, fault.sentence))

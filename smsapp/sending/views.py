@@ -7,7 +7,7 @@ from smsapp.db.sessions import reading
 from smsapp.messages import reads
 from smsapp.messages.documents import message_view
 from smsapp.messages.schemas import Message
-from smsapp.messages.views import NO_SUCH_MESSAGE, named_message, no_such_message
+from smsapp.messages.views import NO_SUCH_MESSAGE, no_such_message, owned_message
 from smsapp.sending import schemas
 from smsapp.sending.cancel import MessageNotFoundError, TooLateToCancelError, cancel_message
 from smsapp.sending.endpoint import SendEndpoint
@@ -70,7 +70,7 @@ def cancel(message_id: str) -> Response:
 
     409 says that it is too late: the message is on its way or has ended otherwise.
     """
-    wanted = named_message(message_id)
+    wanted = owned_message(message_id)
     cancel_message(runtime(), wanted, request_id=g.request_id)
     with reading(runtime().sessions) as session:
         message = reads.get(session, wanted)

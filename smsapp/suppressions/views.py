@@ -145,7 +145,11 @@ def _detail(wanted: UUID, status: int = 200, headers: dict[str, str] | None = No
         if found is None:
             raise _no_such_suppression()
         history = suppressions.history(session, wanted, limit=_HISTORY)
-        keys = api_keys.prefixes(session, {line.api_key_id for line in history if line.api_key_id})
+        keys = api_keys.prefixes(
+            session,
+            {line.api_key_id for line in history if line.api_key_id},
+            application_id=g.caller.application_id,
+        )
         document = detail_view(found, history, keys)
     return json_response(document, status, headers)
 

@@ -1,7 +1,7 @@
 """Stored texts with placeholders, for jobs and single texts."""
 
 from apiflask import APIBlueprint
-from flask import Response, request
+from flask import Response, g, request
 
 from smsapp.db.sessions import reading
 from smsapp.templates import queries as templates
@@ -37,7 +37,7 @@ bp = APIBlueprint("templates", __name__, url_prefix="/sms/templates", tag="Templ
 def create(json_data: schemas.TemplateRequest) -> Response:
     """Store a text with placeholders under a new name."""
     try:
-        added = add_template(runtime(), json_data.name, json_data.body)
+        added = add_template(runtime(), g.caller.application_id, json_data.name, json_data.body)
     except MalformedTemplate as error:
         raise _malformed(error) from None
     except TemplateExistsError:
@@ -60,7 +60,9 @@ def create(json_data: schemas.TemplateRequest) -> Response:
 def index(query_data: schemas.TemplateListQuery) -> Response:
     """Return the newest version of each template, in the order of their names."""
     with reading(runtime().sessions) as session:
-        page = templates.newest(session, after=query_data.cursor, limit=query_data.limit)
+        page = templates.newest(
+            session, g.caller.application_id, after=query_data.cursor, limit=query_data.limit
+        )
     return page_response(page, template_view, key="name")
 
 
@@ -75,7 +77,11 @@ def index(query_data: schemas.TemplateListQuery) -> Response:
 def show(template_name: str, query_data: schemas.TemplateQuery) -> Response:
     """Return the newest version of a template, or the one that is asked for."""
     try:
-        return json_response(template_view(find_template(runtime(), template_name, query_data.version)))
+        return json_response(
+            template_view(
+                find_template(runtime(), g.caller.application_id, template_name, query_data.version)
+            )
+        )
     except TemplateNotFoundError:
         raise _no_such_template() from None
 
@@ -93,7 +99,9 @@ def versions(template_name: str, query_data: schemas.VersionListQuery) -> Respon
     """Return everything that a template has said, newest first."""
     before = int(query_data.cursor) if query_data.cursor else None
     with reading(runtime().sessions) as session:
-        page = templates.versions(session, template_name, before=before, limit=query_data.limit)
+        page = templates.versions(
+            session, g.caller.application_id, template_name, before=before, limit=query_data.limit
+        )
     if not page.items and before is None:
         raise _no_such_template()
     return page_response(page, template_view, key="version")
@@ -111,7 +119,7 @@ def versions(template_name: str, query_data: schemas.VersionListQuery) -> Respon
 def change(template_name: str, json_data: schemas.TemplateVersionRequest) -> Response:
     """Store the next version of a template; what was made of earlier ones stays as it is."""
     try:
-        added = change_template(runtime(), template_name, json_data.body)
+        added = change_template(runtime(), g.caller.application_id, template_name, json_data.body)
     except MalformedTemplate as error:
         raise _malformed(error) from None
     except TemplateNotFoundError:
@@ -129,7 +137,7 @@ def change(template_name: str, json_data: schemas.TemplateVersionRequest) -> Res
 def remove(template_name: str) -> Response:
     """Remove a template with all its versions; jobs and texts that were made of it keep theirs."""
     try:
-        remove_template(runtime(), template_name)
+        remove_template(runtime(), g.caller.application_id, template_name)
     except TemplateNotFoundError:
         raise _no_such_template() from None
     return Response(status=204)

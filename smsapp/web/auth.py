@@ -41,9 +41,10 @@ auth = _BearerAuth(scheme="Bearer", description="An API key, from `python -m sms
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes the request."""
+    """Who makes the request. `application_id` says what it may see: that is in every query for a caller."""
 
     key_id: UUID
+    application_id: UUID
     mode: str
     quiet_hours: str | None = None
 
@@ -90,7 +91,7 @@ class KeyCache:
             return None
         if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
             self._touch(key.id, now)
-        return Caller(key.id, key.mode, key.quiet_hours)
+        return Caller(key.id, key.application_id, key.mode, key.quiet_hours)
 
     def _touch(self, key_id: UUID, now: datetime) -> None:
         """Note the use of a key, if the database takes it at once: the request may only want to read."""

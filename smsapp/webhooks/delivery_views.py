@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response
+from flask import Response, g
 
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_id, parse_public_id
@@ -41,7 +41,7 @@ def index(subscription_id: str, query_data: schemas.DeliveryQuery) -> Response:
     """Return what a consumer was told or is owed, newest first, for 30 days."""
     wanted = parse_subscription(subscription_id)
     with reading(runtime().sessions) as session:
-        if subscriptions.get(session, wanted) is None:
+        if subscriptions.get(session, g.caller.application_id, wanted) is None:
             raise SubscriptionNotFoundError
     return _page(query_data, subscription_id=wanted)
 
@@ -59,7 +59,7 @@ def of_message(message_id: str, query_data: schemas.DeliveryQuery) -> Response:
     """Return the deliveries of a message's events to every consumer, newest first."""
     wanted = parse_public_id(message_id)
     with reading(runtime().sessions) as session:
-        if wanted is None or reads.get(session, wanted) is None:
+        if wanted is None or reads.get_owned(session, wanted, g.caller.application_id) is None:
             raise no_such_message()
     return _page(query_data, message_id=wanted)
 
@@ -76,7 +76,7 @@ def show(delivery_id: str) -> Response:
     """Return a delivery with every request that was made for it, and what came of each."""
     wanted = _id(delivery_id)
     with reading(runtime().sessions) as session:
-        found = deliveries.get(session, wanted)
+        found = deliveries.get(session, g.caller.application_id, wanted)
         if found is None:
             raise DeliveryNotFoundError
         view = delivery_detail(found, deliveries.attempts(session, wanted, limit=_MAX_ATTEMPTS))
@@ -92,7 +92,9 @@ def show(delivery_id: str) -> Response:
 )
 def resend(delivery_id: str) -> Response:
     """Deliver one event again, with the same `webhook-id`, also when the consumer said that it has it."""
-    return json_response(delivery_view(resend_delivery(runtime(), _id(delivery_id))), 202)
+    return json_response(
+        delivery_view(resend_delivery(runtime(), g.caller.application_id, _id(delivery_id))), 202
+    )
 
 
 @bp.app_errorhandler(DeliveryNotFoundError)
@@ -103,7 +105,12 @@ def _not_found(_error: Exception) -> Response:
 def _page(query: schemas.DeliveryQuery, **filters: Any) -> Response:
     with reading(runtime().sessions) as session:
         page = deliveries.find(
-            session, status=query.status, before=query.cursor, limit=query.limit, **filters
+            session,
+            g.caller.application_id,
+            status=query.status,
+            before=query.cursor,
+            limit=query.limit,
+            **filters,
         )
     return page_response(page, delivery_view)
 

@@ -8,7 +8,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from smsapp.db.models import Counter
+from smsapp.events.audience import OWNER, hears
 from smsapp.events.models import OutboxEvent, OutboxHead
+from smsapp.keys.models import ApiKey
 from smsapp.messages.models import Message
 from smsapp.webhooks.models import Subscription
 
@@ -17,11 +19,12 @@ CURSOR = "events_fanned_out"
 
 @dataclass(frozen=True, slots=True)
 class RoutingInfo:
-    """The facts that decide who is sent an event; the last three are its message's."""
+    """The facts that decide who is sent an event; all after `application_id`, its owner's, are its message's."""
 
     seq: int
     type: str
     message_id: UUID | None
+    application_id: UUID | None
     tags: Sequence[str] | None
     callback_url: str | None
     api_key_id: UUID | None
@@ -56,11 +59,13 @@ def routing_info(session: Session, first: int, last: int, *, only_callbacks: boo
             OutboxEvent.seq,
             OutboxEvent.type,
             OutboxEvent.message_id,
+            ApiKey.application_id,
             Message.tags,
             Message.callback_url,
             Message.api_key_id,
         )
         .outerjoin(Message, Message.id == OutboxEvent.message_id)
+        .outerjoin(ApiKey, ApiKey.id == OWNER)
         .where(OutboxEvent.seq.between(first, last))
         .order_by(OutboxEvent.seq)
     )
@@ -70,7 +75,9 @@ def routing_info(session: Session, first: int, last: int, *, only_callbacks: boo
 
 
 def concerns(subscription: Subscription, event: RoutingInfo) -> bool:
-    """Return whether the subscription asks for this event."""
+    """Return whether the event is for the subscription's application, and the subscription asks for it."""
+    if not hears(subscription.application_id, event.type, event.application_id):
+        return False
     if subscription.event_types is not None and event.type not in subscription.event_types:
         return False
     return subscription.tags is None or not set(subscription.tags).isdisjoint(event.tags or ())

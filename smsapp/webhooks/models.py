@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, Index, String, select, text
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from smsapp.db.base import Base
+from smsapp.keys.models import ApiKey
 
 
 class Subscription(Base):
@@ -26,6 +27,12 @@ class Subscription(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(12))
     api_key_id: Mapped[UUID] = mapped_column(ForeignKey("api_keys.id"))
+    application_id: Mapped[UUID] = column_property(
+        select(ApiKey.application_id)
+        .where(ApiKey.id == api_key_id)
+        .correlate_except(ApiKey)  # also in a query that joins the keys itself
+        .scalar_subquery()
+    )
     url: Mapped[str]
     description: Mapped[str | None]
     event_types: Mapped[list[str] | None]

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
 from smsapp.db.pages import Page, page_before
 from smsapp.ids import first_id_at, new_id
 from smsapp.keys.models import ApiKey
+from smsapp.keys.ownership import belongs_to
 from smsapp.webhooks.models import Subscription, WebhookAttempt, WebhookDelivery
 from smsapp.webhooks.rules import (
     Consumer,
@@ -249,13 +250,15 @@ def revive_range(session: Session, subscription_id: UUID, first: int, last: int,
     return int(session.connection().execute(statement.values(_fresh(now))).rowcount)
 
 
-def get(session: Session, delivery_id: UUID) -> WebhookDelivery | None:
-    """Return the delivery, or None."""
-    return session.get(WebhookDelivery, delivery_id, populate_existing=True)
+def get(session: Session, application_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
+    """Return a delivery to a consumer of the application, or None."""
+    query = select(WebhookDelivery).where(WebhookDelivery.id == delivery_id, _is_of(application_id))
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
 def find(
     session: Session,
+    application_id: UUID,
     *,
     subscription_id: UUID | None = None,
     message_id: UUID | None = None,
@@ -263,14 +266,15 @@ def find(
     before: UUID | None = None,
     limit: int,
 ) -> Page[WebhookDelivery]:
-    """Return deliveries that match, newest first."""
+    """Return deliveries to the application's consumers that match, newest first."""
     exact = {
         WebhookDelivery.subscription_id: subscription_id,
         WebhookDelivery.message_id: message_id,
         WebhookDelivery.status: status,
     }
     query = select(WebhookDelivery).where(
-        *(column == value for column, value in exact.items() if value is not None)
+        _is_of(application_id),
+        *(column == value for column, value in exact.items() if value is not None),
     )
     return page_before(session, query, WebhookDelivery.id, before=before, limit=limit)
 
@@ -314,6 +318,11 @@ def forget(session: Session, *, before: datetime, limit: int) -> int:
     session.execute(delete(WebhookAttempt).where(WebhookAttempt.delivery_id.in_(chosen)))
     session.execute(delete(WebhookDelivery).where(WebhookDelivery.id.in_(chosen)))
     return len(chosen)
+
+
+def _is_of(application_id: UUID) -> ColumnElement[bool]:
+    consumers = select(Subscription.id).where(belongs_to(application_id, Subscription.api_key_id))
+    return WebhookDelivery.subscription_id.in_(consumers)
 
 
 def _fresh(now: datetime) -> dict[str, Any]:

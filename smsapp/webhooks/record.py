@@ -112,12 +112,13 @@ def _judge(
 
 
 def disable(tx: Transaction, subscription_id: UUID, url: str, reason: str, *, now: datetime) -> None:
-    """Disable this consumer, emit an event for the other consumers, and log it."""
+    """Disable this consumer, emit an event for the other consumers of its application, and log it."""
     values = {"enabled": False, "disabled_at": now, "disabled_reason": reason}
     subscriptions.change(tx.session, subscription_id, values, now=now)
     about = {"subscription_id": prefixed_id("sub", subscription_id), "url": url, "reason": reason}
     told = about | {"disabled_at": rfc3339(now)}
-    tx.emit(PendingEvent(EventType.ENDPOINT_DISABLED, new_id(), now, data=told))
+    owner = subscriptions.key_of(tx.session, subscription_id)
+    tx.emit(PendingEvent(EventType.ENDPOINT_DISABLED, new_id(), now, api_key_id=owner, data=told))
     log.error("endpoint_disabled", subscription_id=subscription_id.hex, reason=reason)
 
 

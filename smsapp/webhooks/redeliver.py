@@ -32,33 +32,35 @@ class DeliveryNotFoundError(Exception):
     """There is no such delivery."""
 
 
-def resend_delivery(rt: Runtime, delivery_id: UUID) -> WebhookDelivery:
+def resend_delivery(rt: Runtime, application_id: UUID, delivery_id: UUID) -> WebhookDelivery:
     """Make a delivery pending again, from the start of the retry schedule, even if it was acknowledged.
 
     Raises:
-        DeliveryNotFoundError: there is none.
+        DeliveryNotFoundError: the application has none of this id.
         SubscriptionDisabledError: its subscription is disabled.
     """
     with rt.transaction() as tx:
-        found = deliveries.get(tx.session, delivery_id)
+        found = deliveries.get(tx.session, application_id, delivery_id)
         if found is None:
             raise DeliveryNotFoundError
-        _active(tx.session, found.subscription_id)
+        _active(tx.session, application_id, found.subscription_id)
         deliveries.requeue(tx.session, found, now=rt.clock())
         tx.session.refresh(found)
     rt.tasks.wake(Task.PUSH_EVENTS)
     return found
 
 
-def recover_events(rt: Runtime, subscription_id: UUID, *, since: datetime) -> Subscription:
+def recover_events(
+    rt: Runtime, application_id: UUID, subscription_id: UUID, *, since: datetime
+) -> Subscription:
     """Redeliver every subscribed event since then that the consumer does not have; workers do it in the background.
 
     Raises:
-        SubscriptionNotFoundError: there is none.
+        SubscriptionNotFoundError: the application has none of this id.
         SubscriptionDisabledError: it is disabled.
     """
     with rt.transaction() as tx:
-        found = _active(tx.session, subscription_id)
+        found = _active(tx.session, application_id, subscription_id)
         first, last = subscriptions.first_since(tx.session, since), fan_out.cursor(tx.session)
         if found.recover_next is not None:
             first = min(first, found.recover_next)
@@ -70,27 +72,29 @@ def recover_events(rt: Runtime, subscription_id: UUID, *, since: datetime) -> Su
     return found
 
 
-def send_example(rt: Runtime, subscription_id: UUID, event_type: EventType) -> WebhookDelivery:
+def send_example(
+    rt: Runtime, application_id: UUID, subscription_id: UUID, event_type: EventType
+) -> WebhookDelivery:
     """Queue an example event for a consumer; it is signed and retried like any other, but is in no feed.
 
     Raises:
-        SubscriptionNotFoundError: there is none.
+        SubscriptionNotFoundError: the application has none of this id.
         SubscriptionDisabledError: it is disabled.
     """
     now = rt.clock()
     document = example_of(event_type, id=new_id(), now=now)
     with rt.transaction() as tx:
-        _active(tx.session, subscription_id)
+        _active(tx.session, application_id, subscription_id)
         row = deliveries.pending_delivery(subscription_id, event_type, now=now, payload=document)
         deliveries.insert(tx.session, [row])
-        found = deliveries.get(tx.session, row["id"])
+        found = deliveries.get(tx.session, application_id, row["id"])
         assert found is not None
     rt.tasks.wake(Task.PUSH_EVENTS)
     return found
 
 
-def _active(session: Session, subscription_id: UUID) -> Subscription:
-    found = subscriptions.get(session, subscription_id, lock=True)
+def _active(session: Session, application_id: UUID, subscription_id: UUID) -> Subscription:
+    found = subscriptions.get(session, application_id, subscription_id, lock=True)
     if found is None:
         raise SubscriptionNotFoundError
     if not found.enabled:

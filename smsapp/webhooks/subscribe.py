@@ -12,7 +12,7 @@ from smsapp.db.idempotency import Answered, IdempotentRequest, answer_once
 from smsapp.runtime import Runtime
 from smsapp.webhooks import subscription_queries as subscriptions
 from smsapp.webhooks.models import Subscription
-from smsapp.webhooks.rules import SubscriptionDraft, written_secret
+from smsapp.webhooks.rules import SubscriptionDraft, origin_of, written_secret
 
 _KEY_BYTES = 32
 """Bytes, within the 24 to 64 that Standard Webhooks asks for."""
@@ -47,16 +47,16 @@ def subscribe(
 
 
 def rotate_secret(
-    rt: Runtime, subscription_id: UUID, *, overlap: timedelta, render: Render
+    rt: Runtime, application_id: UUID, subscription_id: UUID, *, overlap: timedelta, render: Render
 ) -> dict[str, Any]:
     """Give a subscription a new secret; until the overlap ends, the former one signs as well.
 
     Raises:
-        SubscriptionNotFoundError: there is none.
+        SubscriptionNotFoundError: the application has none of this id.
     """
     now = rt.clock()
     with rt.transaction() as tx:
-        found = subscriptions.subscribed(tx.session, subscription_id)
+        found = subscriptions.subscribed(tx.session, application_id, subscription_id)
         if found is None:
             raise SubscriptionNotFoundError
         found.former_secret, found.former_secret_until = found.secret, now + overlap
@@ -66,18 +66,27 @@ def rotate_secret(
 
 
 def change_subscription(
-    rt: Runtime, subscription_id: UUID, values: Mapping[str, Any], *, render: Render
+    rt: Runtime, application_id: UUID, subscription_id: UUID, values: Mapping[str, Any], *, render: Render
 ) -> dict[str, Any]:
-    """Change a subscription; re-enabling one resets its health.
+    """Change a subscription; re-enabling one resets its health, and another origin gets none of its stored headers.
+
+    Headers and secrets can be written and never be read; whoever could send them to an address of its own would read
+    them. So headers are kept only while the origin stays, unless the change brings its own.
 
     Raises:
-        SubscriptionNotFoundError: there is none.
+        SubscriptionNotFoundError: the application has none of this id.
     """
     with rt.transaction() as tx:
-        found = subscriptions.subscribed(tx.session, subscription_id)
+        found = subscriptions.subscribed(tx.session, application_id, subscription_id)
         if found is None:
             raise SubscriptionNotFoundError
         changes = dict(values)
+        if (
+            "url" in changes
+            and "headers" not in changes
+            and origin_of(changes["url"]) != origin_of(found.url)
+        ):
+            changes["headers"] = None
         if changes.get("enabled") and not found.enabled:
             changes |= {**subscriptions.HEALTHY, "disabled_at": None, "disabled_reason": None}
         elif changes.get("enabled") is False and found.enabled:
@@ -88,14 +97,14 @@ def change_subscription(
         return render(found)
 
 
-def unsubscribe(rt: Runtime, subscription_id: UUID) -> None:
+def unsubscribe(rt: Runtime, application_id: UUID, subscription_id: UUID) -> None:
     """Delete a subscription: its pending deliveries are dropped and its secrets erased.
 
     Raises:
-        SubscriptionNotFoundError: there is none.
+        SubscriptionNotFoundError: the application has none of this id.
     """
     with rt.transaction() as tx:
-        found = subscriptions.subscribed(tx.session, subscription_id)
+        found = subscriptions.subscribed(tx.session, application_id, subscription_id)
         if found is None:
             raise SubscriptionNotFoundError
         found.enabled, found.deleted_at = False, rt.clock()

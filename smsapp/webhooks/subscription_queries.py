@@ -14,6 +14,7 @@ from smsapp.db import bulk_writes as bulk
 from smsapp.db.pages import Page, page_after
 from smsapp.events.models import OutboxEvent, OutboxHead
 from smsapp.ids import new_id
+from smsapp.keys.ownership import belongs_to
 from smsapp.webhooks.models import Subscription
 from smsapp.webhooks.rules import SubscriptionDraft, SubscriptionKind
 
@@ -60,21 +61,38 @@ def ensure_callbacks(
     return {(row.api_key_id, row.url): row.id for row in session.execute(query)}
 
 
-def get(session: Session, subscription_id: UUID, *, lock: bool = False) -> Subscription | None:
-    """Return the subscription, or None when there is none or it was deleted."""
-    found = session.get(Subscription, subscription_id, populate_existing=True, with_for_update=lock)
-    return None if found is None or found.deleted_at else found
+def get(
+    session: Session, application_id: UUID, subscription_id: UUID, *, lock: bool = False
+) -> Subscription | None:
+    """Return the application's subscription, or None when it has none of this id or it was deleted."""
+    query = select(Subscription).where(
+        Subscription.id == subscription_id,
+        Subscription.deleted_at.is_(None),
+        belongs_to(application_id, Subscription.api_key_id),
+    )
+    if lock:
+        query = query.with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
-def subscribed(session: Session, subscription_id: UUID) -> Subscription | None:
-    """Return a subscription that a caller made, or None; those of the kind `callback` do not count."""
-    found = get(session, subscription_id, lock=True)
+def subscribed(session: Session, application_id: UUID, subscription_id: UUID) -> Subscription | None:
+    """Return, locked, a subscription that a caller made, or None; those of the kind `callback` do not count."""
+    found = get(session, application_id, subscription_id, lock=True)
     return found if found and found.kind == SubscriptionKind.SUBSCRIPTION else None
 
 
-def find(session: Session, *, limit: int, after: UUID | None = None) -> Page[Subscription]:
-    """Return subscriptions, oldest first."""
-    query = select(Subscription).where(Subscription.deleted_at.is_(None))
+def key_of(session: Session, subscription_id: UUID) -> UUID | None:
+    """Return the API key that made a subscription, or None."""
+    return session.scalar(select(_TABLE.c.api_key_id).where(_TABLE.c.id == subscription_id))
+
+
+def find(
+    session: Session, application_id: UUID, *, limit: int, after: UUID | None = None
+) -> Page[Subscription]:
+    """Return subscriptions of an application, oldest first."""
+    query = select(Subscription).where(
+        Subscription.deleted_at.is_(None), belongs_to(application_id, Subscription.api_key_id)
+    )
     return page_after(session, query, Subscription.id, after=after, limit=limit)
 
 

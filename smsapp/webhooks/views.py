@@ -81,7 +81,9 @@ def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) ->
 def index(query_data: schemas.SubscriptionQuery) -> Response:
     """Return subscriptions, oldest first; those of the kind `callback` came of messages' `callback_url`s."""
     with reading(runtime().sessions) as session:
-        page = subscriptions.find(session, limit=query_data.limit, after=query_data.cursor)
+        page = subscriptions.find(
+            session, g.caller.application_id, limit=query_data.limit, after=query_data.cursor
+        )
     return page_response(page, subscription_view)
 
 
@@ -95,7 +97,7 @@ def index(query_data: schemas.SubscriptionQuery) -> Response:
 def show(subscription_id: str) -> Response:
     """Return a subscription and how its consumer fares."""
     with reading(runtime().sessions) as session:
-        found = subscriptions.get(session, parse_subscription(subscription_id))
+        found = subscriptions.get(session, g.caller.application_id, parse_subscription(subscription_id))
     if found is None:
         raise SubscriptionNotFoundError
     return json_response(subscription_view(found))
@@ -115,7 +117,9 @@ def change(subscription_id: str, json_data: schemas.SubscriptionChange) -> Respo
     checked_url(runtime().settings, json_data.url, "/url")
     values = json_data.model_dump(exclude_unset=True)
     wanted = parse_subscription(subscription_id)
-    return json_response(change_subscription(runtime(), wanted, values, render=subscription_view))
+    return json_response(
+        change_subscription(runtime(), g.caller.application_id, wanted, values, render=subscription_view)
+    )
 
 
 @bp.delete("/<subscription_id>")
@@ -127,7 +131,7 @@ def change(subscription_id: str, json_data: schemas.SubscriptionChange) -> Respo
 )
 def delete(subscription_id: str) -> Response:
     """End a subscription; what it is still owed is dropped."""
-    unsubscribe(runtime(), parse_subscription(subscription_id))
+    unsubscribe(runtime(), g.caller.application_id, parse_subscription(subscription_id))
     return Response(status=204)
 
 
@@ -144,7 +148,9 @@ def rotate(subscription_id: str, json_data: schemas.RotateRequest) -> Response:
     """Make a new secret, which is in this answer only; until the overlap is over, each event has both signatures."""
     overlap = timedelta(seconds=json_data.overlap_s)
     wanted = parse_subscription(subscription_id)
-    return json_response(rotate_secret(runtime(), wanted, overlap=overlap, render=view_with_secret))
+    return json_response(
+        rotate_secret(runtime(), g.caller.application_id, wanted, overlap=overlap, render=view_with_secret)
+    )
 
 
 @bp.post("/<subscription_id>/recover")
@@ -161,7 +167,9 @@ def recover(subscription_id: str, json_data: schemas.RecoverRequest) -> Response
 
     Also those from before it was made, and from while it was disabled.
     """
-    found = recover_events(runtime(), parse_subscription(subscription_id), since=json_data.since)
+    found = recover_events(
+        runtime(), g.caller.application_id, parse_subscription(subscription_id), since=json_data.since
+    )
     return json_response(subscription_view(found), 202)
 
 
@@ -176,7 +184,9 @@ def recover(subscription_id: str, json_data: schemas.RecoverRequest) -> Response
 )
 def test(subscription_id: str, json_data: schemas.ExampleRequest) -> Response:
     """Deliver an example of an event, signed like any other; the answer's `id` tells what became of it."""
-    made = send_example(runtime(), parse_subscription(subscription_id), json_data.event_type)
+    made = send_example(
+        runtime(), g.caller.application_id, parse_subscription(subscription_id), json_data.event_type
+    )
     view = delivery_view(made)
     return json_response(view, 202, {"Location": f"{request.script_root}/sms/deliveries/{view['id']}"})
 

@@ -11,6 +11,7 @@ from smsapp.events.examples import example_of
 from smsapp.events.payload import render_event
 from smsapp.events.types import EventType
 from smsapp.ids import new_id
+from smsapp.keys.models import DEFAULT_APPLICATION
 from smsapp.runtime import Runtime
 from smsapp.submission.send import send_messages
 from smsapp.webhooks.record import disable
@@ -43,7 +44,10 @@ def test_examples_are_rendered_as_real_events_are(rt: Runtime, accept: Accept) -
         disable(tx, UUID(int=1), "https://example.com/", "failing", now=rt.clock())
 
     with reading(rt.sessions) as session:
-        told = [render_event(each) for each in feed.between(session, after=0, until=10**9, limit=1000)]
+        told = [
+            render_event(each)
+            for each in feed.between(session, DEFAULT_APPLICATION, after=0, until=10**9, limit=1000)
+        ]
     events = {event["type"]: event for event in told}
 
     assert {str(kind) for kind in EventType} - set(events) <= {

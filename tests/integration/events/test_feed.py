@@ -15,6 +15,7 @@ from smsapp.events.payload import render_event
 from smsapp.events.read_feed import FeedFilter, read_feed
 from smsapp.events.types import EventType
 from smsapp.ids import new_id, public_id
+from smsapp.keys.models import DEFAULT_APPLICATION
 from smsapp.messages.models import MessageEvent
 from smsapp.ports import PendingEvent
 from smsapp.runtime import Runtime
@@ -36,7 +37,7 @@ def told(rt: Runtime, **options: Any) -> list[dict[str, Any]]:
     """Return the feed as consumers get it."""
     asked = {"after": 0, "until": 10**9, "limit": 1000} | options
     with reading(rt.sessions) as session:
-        return [render_event(each) for each in feed.between(session, **asked)]
+        return [render_event(each) for each in feed.between(session, DEFAULT_APPLICATION, **asked)]
 
 
 def types(rt: Runtime, **options: Any) -> list[str]:
@@ -218,7 +219,7 @@ def test_after_three_days_a_consumer_misses_nothing_of_what_happened(
     rt: Runtime, accept: Accept, clock: FakeClock
 ) -> None:
     accept()
-    page = read_feed(rt, None, FeedFilter(1000))
+    page = read_feed(rt, None, FeedFilter(DEFAULT_APPLICATION, 1000))
     heard = list(page.events)
     ids = [accept() for _ in range(1699)]
     for word in ("sent", "delivered"):
@@ -226,8 +227,8 @@ def test_after_three_days_a_consumer_misses_nothing_of_what_happened(
         form = f"MessageSid={{}}&MessageStatus={word}"
         receive(rt, *(raw_callback(rt, public_id(each), form.format(f"SM{each.hex}")) for each in ids))
 
-    while page.next_after < read_feed(rt, page.next_after, FeedFilter(1)).latest:
-        page = read_feed(rt, page.next_after, FeedFilter(313))
+    while page.next_after < read_feed(rt, page.next_after, FeedFilter(DEFAULT_APPLICATION, 1)).latest:
+        page = read_feed(rt, page.next_after, FeedFilter(DEFAULT_APPLICATION, 313))
         heard += page.events
 
     assert [event["seq"] for event in heard] == list(range(1, 1 + 3 * len(ids) + 1))

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from smsapp.events.read_feed import FeedFilter, read_feed
+from smsapp.keys.models import DEFAULT_APPLICATION
 from smsapp.runtime import Runtime
 from tests.support.feed_writer import write
 
@@ -26,7 +27,7 @@ def follow(rt: Runtime, finished: Callable[[], bool]) -> list[dict[str, Any]]:
     after, limit = 0, 1
     while True:
         last = finished()
-        page = read_feed(rt, after, FeedFilter(limit))
+        page = read_feed(rt, after, FeedFilter(DEFAULT_APPLICATION, limit))
         assert [event["seq"] for event in page.events] == list(range(after + 1, page.next_after + 1))
         seen += page.events
         after, limit = page.next_after, limit % 97 + 1  # pages of all sizes

@@ -253,7 +253,7 @@ def histories(sessions: sessionmaker[Session]) -> dict[UUID, list[tuple[int, boo
 
 
 def test_suppressions_from_before_hold_for_each_spelling(
-    rt: Runtime, settings: Settings, sessions: sessionmaker[Session], before: Row, accept: Accept
+    rt: Runtime, accept: Accept, settings: Settings, sessions: sessionmaker[Session], before: Row
 ) -> None:
     before("whatsapp:+5215512345678", ON_WHATSAPP, (1, True))
     before("+554188887777", SENDER, (1, True))

@@ -20,7 +20,7 @@ from smsapp.config import Settings
 from smsapp.events.models import OutboxEvent
 from smsapp.events.types import EventType
 from smsapp.ids import new_id
-from smsapp.keys.models import ApiKey
+from smsapp.keys.models import DEFAULT_APPLICATION, ApiKey
 from smsapp.ports import PendingEvent
 from smsapp.queue.tasks import Task
 from smsapp.retention.purge import forget_deliveries
@@ -380,14 +380,14 @@ def test_recover_brings_what_was_missed_each_once(
     tell(rt, EventType.JOB_COMPLETED)
     push_events(rt)
     assert len(consumer.seen) == 1
-    change_subscription(rt, listener_id, {"enabled": False}, render=lambda _: {})
+    change_subscription(rt, DEFAULT_APPLICATION, listener_id, {"enabled": False}, render=lambda _: {})
     tell(rt, *[EventType.JOB_COMPLETED] * 3)
     push_events(rt)
-    change_subscription(rt, listener_id, {"enabled": True}, render=lambda _: {})
+    change_subscription(rt, DEFAULT_APPLICATION, listener_id, {"enabled": True}, render=lambda _: {})
     push_events(rt)
     assert len(consumer.seen) == 1
 
-    recover_events(rt, listener_id, since=before)
+    recover_events(rt, DEFAULT_APPLICATION, listener_id, since=before)
     push_events(rt)
 
     assert sorted(event["seq"] for event in consumer.events) == [1, 2, 3, 4, 5]
@@ -406,7 +406,7 @@ def test_recover_takes_up_failed_deliveries_at_once(
             update(WebhookDelivery).where(WebhookDelivery.seq == 2).values(status="failed", due_at=None)
         )
     consumer.behave = behaviours.accept
-    recover_events(rt, listener_id, since=clock() - timedelta(hours=1))
+    recover_events(rt, DEFAULT_APPLICATION, listener_id, since=clock() - timedelta(hours=1))
     push_events(rt)
 
     assert {delivery.status for delivery in owed(rt)} == {"delivered"}
@@ -423,7 +423,7 @@ def test_recover_begins_where_the_caller_says(
             session.execute(update(OutboxEvent).where(OutboxEvent.seq == seq).values(written_at=at))
     listener_id, _ = listen(consumer)
     push_events(rt)
-    recover_events(rt, listener_id, since=clock() - timedelta(days=4, hours=1))
+    recover_events(rt, DEFAULT_APPLICATION, listener_id, since=clock() - timedelta(days=4, hours=1))
     push_events(rt)
 
     assert sorted(event["seq"] for event in consumer.events) == [6, 7, 8, 9]
@@ -433,7 +433,7 @@ def test_one_delivery_can_be_made_again(rt: Runtime, consumer: Consumer, listen:
     listen(consumer)
     tell(rt, EventType.JOB_COMPLETED)
     push_events(rt)
-    resend_delivery(rt, owed(rt)[0].id)
+    resend_delivery(rt, DEFAULT_APPLICATION, owed(rt)[0].id)
     push_events(rt)
 
     assert len(consumer.seen) == 2
@@ -444,7 +444,7 @@ def test_one_delivery_can_be_made_again(rt: Runtime, consumer: Consumer, listen:
 def test_an_example_of_every_event_can_be_sent(rt: Runtime, consumer: Consumer, listen: Subscribe) -> None:
     listener_id, secret = listen(consumer, event_types=["job.completed"])
     for kind in EventType:
-        send_example(rt, listener_id, kind)
+        send_example(rt, DEFAULT_APPLICATION, listener_id, kind)
     push_events(rt)
 
     for seen in consumer.seen:
@@ -458,7 +458,11 @@ def test_both_secrets_sign_until_the_overlap_is_over(
 ) -> None:
     listener_id, old = listen(consumer)
     new = rotate_secret(
-        rt, listener_id, overlap=timedelta(seconds=30), render=lambda row: {"secret": row.secret}
+        rt,
+        DEFAULT_APPLICATION,
+        listener_id,
+        overlap=timedelta(seconds=30),
+        render=lambda row: {"secret": row.secret},
     )["secret"]
     tell(rt, EventType.JOB_COMPLETED)
     push_events(rt)
@@ -513,7 +517,7 @@ def test_a_deleted_subscription_gets_nothing_more(
     consumer.behave = refuse(500)
     tell(rt, EventType.JOB_COMPLETED)
     push_events(rt)
-    unsubscribe(rt, listener_id)
+    unsubscribe(rt, DEFAULT_APPLICATION, listener_id)
     clock.advance(timedelta(hours=1))
     tell(rt, EventType.JOB_COMPLETED)
     push_events(rt)

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from smsapp.config import Settings
 from smsapp.ids import parse_id
+from smsapp.keys.models import DEFAULT_APPLICATION
 from smsapp.webhooks import schemas
 from smsapp.webhooks import subscription_queries as subscriptions
 from smsapp.webhooks.models import WebhookDelivery
@@ -271,6 +272,6 @@ def test_a_rotated_secret_is_shown_once_and_the_former_named_no_more(api: Api) -
     subscription_id = parse_id(made["id"], "sub")
     assert subscription_id
     with api.rt.sessions() as session:
-        stored = subscriptions.get(session, subscription_id)
+        stored = subscriptions.get(session, DEFAULT_APPLICATION, subscription_id)
         assert stored is not None
         assert (stored.secret, stored.former_secret) == (rotated.json["secret"], made["secret"])
