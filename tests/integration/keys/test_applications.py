@@ -82,6 +82,7 @@ NO_KEY = {
     "getReadiness",
     "getMetrics",
     "takeInboundMessage",
+    "takeCheck",
     "takeStatusCallback",
     "takeMessageStatusCallback",
 }
