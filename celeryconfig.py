@@ -48,6 +48,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "timezone": "UTC",
         "beat_schedule": {
             "sweep": _every(Task.SWEEP, settings.sweep_every),
+            "forget": _every(Task.FORGET, 12 * settings.sweep_every),
             "reconcile": _every(Task.RECONCILE, settings.sweep_every),
             "check-ledger": _every(Task.CHECK_LEDGER, timedelta(minutes=5)),
             "check-delivery": _every(Task.CHECK_DELIVERY, _JUDGE_EVERY),

@@ -1,6 +1,9 @@
-"""The sweep: find work whose wake-up was lost. The queue may lose anything; the rows lose nothing."""
+"""The sweep, which finds work whose wake-up was lost, and forgetting, which removes what was kept for its time.
 
-from collections.abc import Callable
+The queue may lose anything; the rows lose nothing.
+"""
+
+from collections.abc import Callable, Sequence
 
 import structlog
 from redis.exceptions import RedisError
@@ -41,9 +44,19 @@ log = structlog.get_logger(__name__)
 
 
 def sweep(rt: Runtime) -> None:
-    """Run every part of the sweep, even if an earlier part failed."""
-    with singleton_lock(rt, Task.SWEEP) as may_run:
-        for part in PARTS if may_run else ():
+    """Find work whose wake-up was lost."""
+    _run(rt, Task.SWEEP, PARTS)
+
+
+def forget(rt: Runtime) -> None:
+    """Remove what has been kept for its time; less often than the sweep, since nothing here is urgent."""
+    _run(rt, Task.FORGET, FORGETTING)
+
+
+def _run(rt: Runtime, task: Task, parts: Sequence[Callable[[Runtime], int]]) -> None:
+    """Run every part in one worker at a time, even if an earlier part failed."""
+    with singleton_lock(rt, task) as may_run:
+        for part in parts if may_run else ():
             try:
                 done = part(rt)
             except (SQLAlchemyError, RedisError, StaleMessageError) as error:
@@ -71,9 +84,12 @@ PARTS: tuple[Callable[[Runtime], int], ...] = (
     wake_for_callbacks,
     redact_messages,
     wake_for_push,
+    wake_for_jobs,
+)
+
+FORGETTING: tuple[Callable[[Runtime], int], ...] = (
     forget_idempotency_keys,
     forget_events,
-    wake_for_jobs,
     discard_uploads,
     forget_inbound,
     forget_deliveries,

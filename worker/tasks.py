@@ -2,6 +2,7 @@
 
 from smsapp.bulk.feed import feed_jobs as feed
 from smsapp.callbacks.track import track_callbacks as track
+from smsapp.maintenance import forget as forget_old
 from smsapp.maintenance import sweep as sweep_up
 from smsapp.queue.lanes import Lane
 from smsapp.queue.tasks import Task
@@ -53,6 +54,12 @@ def push_events(slot: int = 0) -> None:
 def sweep() -> None:
     """Find work whose wake-up was lost."""
     sweep_up(runtime())
+
+
+@app.task(name=str(Task.FORGET))
+def forget() -> None:
+    """Remove what has been kept for its time."""
+    forget_old(runtime())
 
 
 @app.task(name=str(Task.RECONCILE))

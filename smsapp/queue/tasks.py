@@ -53,6 +53,7 @@ class Task(StrEnum):
     TRACK_CALLBACKS = "smsapp.track_callbacks"
     PUSH_EVENTS = "smsapp.push_events"
     SWEEP = "smsapp.sweep"
+    FORGET = "smsapp.forget"
     RECONCILE = "smsapp.reconcile"
     CHECK_LEDGER = "smsapp.check_ledger"
     FEED_JOBS = "smsapp.feed_jobs"
@@ -80,6 +81,7 @@ ROUTES: Mapping[Task, QueueName] = {
     Task.SWEEP: QueueName.UPKEEP,
     Task.RECONCILE: QueueName.UPKEEP,
     Task.CHECK_LEDGER: QueueName.UPKEEP,
+    Task.FORGET: QueueName.UPKEEP,
     Task.FEED_JOBS: QueueName.JOBS,
     Task.CHECK_DELIVERY: QueueName.UPKEEP,
 }
