@@ -11,6 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import sessionmaker
 
 from smsapp import __version__
+from smsapp.audit.acting import Actor, act_as
 from smsapp.bulk import schemas as bulk_schemas
 from smsapp.bulk import views as jobs
 from smsapp.callbacks import receiver as callbacks
@@ -154,6 +155,7 @@ def _register(app: APIFlask, rt: Runtime) -> None:
 def _begin() -> None:
     g.began = time.perf_counter()
     g.request_id = begin(request.headers.get("X-Request-Id", ""))
+    act_as(Actor("anonymous", address=request.remote_addr, request_id=g.request_id))
 
 
 def _end(response: Response) -> Response:

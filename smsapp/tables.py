@@ -1,5 +1,6 @@
 """Import every table, so that the metadata is complete: for Alembic, and for foreign keys between rooms."""
 
+from smsapp.audit import models as _audit
 from smsapp.breakers import models as _breakers
 from smsapp.bulk import models as _bulk
 from smsapp.callbacks import models as _callbacks
@@ -18,6 +19,7 @@ from smsapp.templates import models as _templates
 from smsapp.webhooks import models as _webhooks
 
 ROOMS = (
+    _audit,
     _breakers,
     _bulk,
     _callbacks,

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import structlog
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
 from smsapp.callbacks import dead_letters
 from smsapp.callbacks.models import DeadLetter
 from smsapp.callbacks.track import store_callbacks
@@ -46,6 +48,7 @@ def _replay(rt: Runtime, letter: DeadLetter) -> bool:
         with rt.transaction() as tx:
             store_callbacks(rt, tx, [_callback(letter.payload)])
             dead_letters.mark_replayed(tx.session, letter.id, now=rt.clock())
+            audit.record(tx.session, Act.DEAD_LETTER_REPLAYED, str(letter.id), now=rt.clock())
     except Exception as error:  # noqa: BLE001 - one letter's failure must not block the others
         log.warning("dead_letter_still_dead", id=str(letter.id), error=type(error).__name__)
         return False

@@ -8,6 +8,8 @@ import click
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
 from smsapp.cli.settings import settings_or_exit
 from smsapp.db.engine import make_sessions
 from smsapp.db.sessions import reading
@@ -44,6 +46,8 @@ def applications_create(name: str) -> None:
     try:
         with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
             added = stored.add(session, name, now=datetime.now(UTC))
+            if added is not None:
+                audit.record(session, Act.APPLICATION_CREATED, name, now=datetime.now(UTC))
     except IntegrityError:  # another process took the name first
         added = None
     if added is None:

@@ -16,10 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
 from smsapp.cli.database import alembic_config
-from smsapp.cli.public_address import check_callbacks
 from smsapp.cli.runtime import command_runtime
 from smsapp.db.sessions import reading
 from smsapp.health.checks import OK, check_database, check_redis
+from smsapp.health.public_address import check_callbacks
 from smsapp.queue.eviction import KEEPS_ALL, REMEDY, eviction_policy
 from smsapp.queue.tasks import make_publisher
 from smsapp.refusals import queries as refusals

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import click
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
 from smsapp.cli.applications import application_id
 from smsapp.cli.settings import settings_or_exit
 from smsapp.db.engine import make_sessions
@@ -44,14 +46,17 @@ def keys() -> None:
 def keys_create(name: str, mode: api_keys.Mode, application: str, quiet_hours: str | None) -> None:
     """Create an API key; its last line of output is the key, which is never shown again."""
     with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
+        now = datetime.now(UTC)
         secret = api_keys.issue(
             session,
             name,
             mode=mode,
             quiet_hours=quiet_hours,
             application_id=application_id(session, application),
-            now=datetime.now(UTC),
+            now=now,
         )
+        details = {"mode": mode, "application": application}
+        audit.record(session, Act.KEY_CREATED, api_keys.prefix_of(secret), now=now, details=details)
     click.echo(
         f"API key {name!r} ({mode}) of {application}; keep it now, only its digest is stored:", err=True
     )
@@ -79,6 +84,9 @@ def keys_quiet(prefix: str, hours: str | None) -> None:
     """Set quiet hours for the key with this prefix (such as 21:00-08:00, in the recipient's time), or `off`."""
     with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
         changed = api_keys.set_quiet_hours(session, prefix.rstrip("…"), hours)
+        if changed:
+            details = {"quiet_hours": hours or "off"}
+            audit.record(session, Act.KEY_CHANGED, prefix.rstrip("…"), now=datetime.now(UTC), details=details)
     if not changed:
         raise click.ClickException("no active key has this prefix")
     click.echo(
@@ -92,6 +100,8 @@ def keys_revoke(prefix: str) -> None:
     """Revoke the key with this prefix; it stops working within seconds."""
     with make_sessions(settings_or_exit().database_url, pool_size=1).begin() as session:
         revoked = api_keys.revoke(session, prefix.rstrip("…"), now=datetime.now(UTC))
+        if revoked:
+            audit.record(session, Act.KEY_REVOKED, prefix.rstrip("…"), now=datetime.now(UTC))
     if not revoked:
         raise click.ClickException("no active key has this prefix")
     click.echo("Revoked.")

@@ -1,14 +1,22 @@
 """The command line: `python -m smsapp …`. A command's module is imported when the command is run."""
 
+import getpass
+import os
+from socket import gethostname
+
 import click
 
 from smsapp import __version__
+from smsapp.audit.acting import Actor, act_as
 from smsapp.cli.demo import FILE as DEMO
 from smsapp.cli.demo import join_demo
 from smsapp.cli.lazy import LazyGroup, Place
 
 _COMMANDS = {
     "applications": Place("applications", "Manage applications, each of which sees only what its keys made."),
+    "audit": Place(
+        "operate", "List who did what, and check that nothing of it was changed, removed or inserted."
+    ),
     "breaker": Place("operate", "List parked scopes of sending, and release them."),
     "db": Place("database", "Prepare the database."),
     "dead": Place("operate", "List and show dead letters, process them again, or close them."),
@@ -48,5 +56,21 @@ _COMMANDS = {
 @click.version_option(package_name=None, version=__version__, prog_name="smsapp")
 def main() -> None:
     """Send SMS through Twilio and find out what became of each one."""
+    act_as(Actor(f"cli:{_user()}@{gethostname()}", address=_address()))
     if join_demo():
         click.echo(f"(of the demo that runs in this folder: {DEMO})", err=True)
+
+
+def _user() -> str:
+    """Return who runs the command: behind sudo, the person; a container's user may have no name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    person = os.environ.get("SUDO_USER")
+    return f"{person}({user})" if person and person != user else user
+
+
+def _address() -> str | None:
+    """Return the address of the terminal behind ssh, None for one of this machine."""
+    return os.environ.get("SSH_CONNECTION", "").partition(" ")[0] or None

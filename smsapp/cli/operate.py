@@ -1,5 +1,6 @@
-"""Commands for operators: the ledger, dead letters, breakers, held and unconfirmed messages, and personal data."""
+"""Commands for operators: ledger, dead letters, breakers, held and unconfirmed messages, personal data, audit log."""
 
+import re
 import sys
 from collections.abc import Collection
 from uuid import UUID
@@ -7,6 +8,8 @@ from uuid import UUID
 import click
 import orjson
 
+from smsapp.audit import queries as entries
+from smsapp.audit.rules import Act, Head, faults
 from smsapp.breakers import queries as breakers
 from smsapp.callbacks import dead_letters
 from smsapp.callbacks.replay import replay_dead_letters
@@ -26,6 +29,7 @@ from smsapp.submission.guard import open_country, release_held
 from smsapp.times import rfc3339
 from smsapp.twilio.error_codes import OwnCode
 
+_MAX_TOLD = 20
 _limit = click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 
 
@@ -77,10 +81,12 @@ def dead_list(limit: int) -> None:
 @click.argument("letter_id", type=UUID)
 def dead_show(letter_id: UUID) -> None:
     """Show a dead letter with what it holds: a callback as received, with numbers and perhaps a text."""
-    with reading(command_runtime().sessions) as session:
-        letter = dead_letters.get(session, letter_id)
-    if letter is None:
-        raise click.ClickException(f"{letter_id}: there is no such dead letter")
+    rt = command_runtime()
+    with rt.transaction() as tx:
+        letter = dead_letters.get(tx.session, letter_id)
+        if letter is None:
+            raise click.ClickException(f"{letter_id}: there is no such dead letter")
+        entries.record(tx.session, Act.DEAD_LETTER_SHOWN, str(letter_id), now=rt.clock())
     click.echo(f"kind     {letter.kind}")
     click.echo(f"created  {rfc3339(letter.created_at)}")
     click.echo(f"cause    {letter.cause}")
@@ -98,6 +104,8 @@ def dead_close(letter_ids: tuple[UUID, ...]) -> None:
         waiting = dead_letters.among(tx.session, letter_ids)
         for letter_id in waiting:
             dead_letters.mark_replayed(tx.session, letter_id, now=rt.clock())
+        for letter_id in sorted(waiting):
+            entries.record(tx.session, Act.DEAD_LETTER_CLOSED, str(letter_id), now=rt.clock())
     _tell_missing(letter_ids, waiting)
     click.echo(f"{len(waiting)} closed")
     if len(waiting) < len(set(letter_ids)):
@@ -157,6 +165,8 @@ def breaker_release(scope: str) -> None:
     else:
         with rt.transaction() as tx:
             released = breakers.release(tx.session, scope)
+            if released:
+                entries.record(tx.session, Act.BREAKER_RELEASED, scope, now=rt.clock())
     if not released:
         with reading(rt.sessions) as session:
             closed = ", ".join(item.scope for item in breakers.all_of(session))
@@ -283,5 +293,75 @@ def person() -> None:
 @click.argument("number", callback=_phone)
 def person_export(number: Phone) -> None:
     """Write everything that is stored about a number as JSON to standard output."""
-    document = export_person(command_runtime(), number)
+    rt = command_runtime()
+    document = export_person(rt, number)
+    with rt.transaction() as tx:  # before anybody sees it
+        entries.record(tx.session, Act.PERSON_EXPORTED, now=rt.clock())
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+
+
+def _head(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Head | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,18}):([0-9a-f]{64})", text)
+    if match is None:
+        raise click.BadParameter(
+            "give what `audit head` printed: a number, a colon and 64 hexadecimal digits"
+        )
+    return Head(int(match[1]), match[2])
+
+
+@click.group()
+def audit() -> None:
+    """List who did what, and check that nothing of it was changed, removed or inserted."""
+
+
+@audit.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--act", type=click.Choice([act.value for act in Act]), help="Only this act.")
+@click.option("--subject", help="Only acts on this id.")
+def audit_list(limit: int, act: str | None, subject: str | None) -> None:
+    """List the last acts, newest first."""
+    with reading(command_runtime().sessions) as session:
+        found = entries.latest(session, limit=limit, act=act, subject=subject)
+    for link in found:
+        entry = link.entry
+        details = " ".join(f"{name}={value}" for name, value in (entry.details or {}).items())
+        parts = [
+            str(entry.seq),
+            rfc3339(entry.at),
+            entry.who,
+            entry.act,
+            entry.subject or "-",
+            entry.address or "-",
+            entry.request_id or "-",
+            details,
+        ]
+        click.echo("  ".join(parts).rstrip())
+    if not found:
+        click.echo("There are none.")
+
+
+@audit.command("verify")
+@click.option(
+    "--head", "known", callback=_head, help="What `audit head` printed before; proves all up to there."
+)
+def audit_verify(known: Head | None) -> None:
+    """Check every entry; exits 1 and says where when one was changed, removed or inserted."""
+    with command_runtime().sessions() as session:
+        entries.look_at_one_moment(session)
+        head = entries.head(session)
+        found = list(faults(entries.links(session), head, known=known))
+    for fault in found[:_MAX_TOLD]:
+        click.echo(fault, err=True)
+    if found:
+        click.echo(f"{len(found)} faults", err=True)
+        sys.exit(1)
+    click.echo(f"{head.seq} entries, all as they were written.")
+
+
+@audit.command("head")
+def audit_head() -> None:
+    """Print how far the log reaches, to be kept elsewhere: `audit verify --head` proves all entries up to it."""
+    with reading(command_runtime().sessions) as session:
+        click.echo(str(entries.head(session)))

@@ -14,6 +14,7 @@ from smsapp.ids import new_id
 from smsapp.keys.models import DEFAULT_APPLICATION, ApiKey
 
 Mode = Literal["live", "test"]
+_PREFIX = 14
 
 
 def issue(
@@ -32,7 +33,7 @@ def issue(
         application_id=application_id,
         name=name,
         mode=mode,
-        prefix=secret[:14],
+        prefix=prefix_of(secret),
         secret_sha256=digest(secret),
         created_at=now,
         quiet_hours=quiet_hours,
@@ -79,6 +80,11 @@ def prefixes(session: Session, ids: Collection[UUID], *, application_id: UUID) -
         ApiKey.id.in_(ids), ApiKey.application_id == application_id
     )
     return dict(session.execute(query).all())
+
+
+def prefix_of(secret: str) -> str:
+    """Return the part of a secret that names its key and gives nothing away."""
+    return secret[:_PREFIX]
 
 
 def digest(secret: str) -> str:

@@ -15,8 +15,10 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
 from smsapp.db.sessions import reading
-from smsapp.ids import new_id
+from smsapp.ids import new_id, public_id
 from smsapp.lifecycle.apply import apply
 from smsapp.lifecycle.record_reports import TargetedReport, record_reports, report_of
 from smsapp.messages import queries as messages
@@ -118,6 +120,14 @@ def decide_unconfirmed(rt: Runtime, message_id: UUID, decision: Decision) -> boo
 
     with rt.transaction() as tx:
         decided = bool(apply(rt, tx, [message_id], decide))
+        if decided:
+            audit.record(
+                tx.session,
+                Act.UNCONFIRMED_DECIDED,
+                public_id(message_id),
+                now=now,
+                details={"decision": str(decision)},
+            )
     if decided:
         wake_senders(rt)
     return decided

@@ -5,17 +5,20 @@ docs/decisions/0033-retention-and-erasure.md says what stays and why.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 import structlog
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
 from smsapp.bulk import queries as jobs
 from smsapp.bulk import row_queries as job_rows
 from smsapp.bulk.models import BulkRow
 from smsapp.bulk.rows import RowState, SettledRow
 from smsapp.callbacks.drain_spool import drain_spool
 from smsapp.db.sessions import reading
+from smsapp.ids import public_id
 from smsapp.messages import queries as messages
 from smsapp.retention import erasure_queries as erasures
 from smsapp.retention import person_queries as people
@@ -62,6 +65,7 @@ def erase_message(rt: Runtime, message_id: UUID) -> None:
         if not is_erasable(found):
             raise MessageInFlightError
         erasures.erase(tx.session, [message_id], now=rt.clock())
+        audit.record(tx.session, Act.MESSAGE_ERASED, public_id(message_id), now=rt.clock())
     log.info("message_erased")
 
 
@@ -81,7 +85,9 @@ def erase_person(rt: Runtime, phone: Phone) -> ErasureReport:
         people.forget_in_events(tx.session, phone)
         people.forget_answers(tx.session, phone)
         suppressions = people.forget_notes(tx.session, phone)
-    report = ErasureReport(erased, later, inbound, rows, callbacks, suppressions)
+        report = ErasureReport(erased, later, inbound, rows, callbacks, suppressions)
+        # Not the number: this entry stays.
+        audit.record(tx.session, Act.PERSON_ERASED, now=rt.clock(), details=asdict(report))
     log.info("person_erased", messages=erased, later=later)
     return report
 

@@ -9,6 +9,8 @@ from functools import partial
 import structlog
 from sqlalchemy.orm import Session
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
 from smsapp.breakers import queries as breakers
 from smsapp.db.sessions import reading
 from smsapp.ids import new_id
@@ -109,6 +111,8 @@ def open_country(rt: Runtime, country: str) -> bool:
         opened = breakers.open_by_hand(
             tx.session, breakers.country_scope(country), until=now + rt.settings.delivery_window
         )
+        if opened:
+            audit.record(tx.session, Act.BREAKER_RELEASED, breakers.country_scope(country), now=now)
     if opened:
         release_held(rt, country)
     return opened
@@ -135,6 +139,8 @@ def _release_some(rt: Runtime, country: str | None) -> int:
         back = Counter(scope for each in countries for scope in rt.settings.caps.of(each))
         if back:
             tallies.add(tx.session, day_of(now), {scope: -count for scope, count in back.items()})
+        if changes:
+            audit.record(tx.session, Act.HELD_RELEASED, country, now=now, details={"count": len(changes)})
     return len(changes)
 
 

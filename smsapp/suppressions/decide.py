@@ -5,6 +5,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
+from smsapp.ids import suppression_id
 from smsapp.runtime import Runtime
 from smsapp.suppressions import queries as suppressions
 from smsapp.suppressions.models import Suppression
@@ -36,11 +39,13 @@ def add_suppression(
             api_key_id=api_key_id,
         )
         recorded = record_opt_outs(rt, tx, [evidence])[0]
+        subject = suppression_id(recorded.ids[0])
+        audit.record(tx.session, Act.SUPPRESSION_ADDED, subject, now=rt.clock())
         return _get(tx.session, recorded.ids[0]), bool(recorded.changed)
 
 
 def lift_suppression(
-    rt: Runtime, suppression_id: UUID, *, note: str | None = None, api_key_id: UUID | None = None
+    rt: Runtime, own_id: UUID, *, note: str | None = None, api_key_id: UUID | None = None
 ) -> Suppression:
     """Allow the recipient to be texted again by us; Twilio keeps its own opt-out until they text START.
 
@@ -48,7 +53,7 @@ def lift_suppression(
         SuppressionNotFoundError: there is none by this id.
     """
     with rt.transaction() as tx:
-        found = _get(tx.session, suppression_id)
+        found = _get(tx.session, own_id)
         if found.suppressed:
             evidence = OptOutEvidence(
                 recipient=found.recipient,
@@ -62,11 +67,12 @@ def lift_suppression(
                 api_key_id=api_key_id,
             )
             record_opt_outs(rt, tx, [evidence])
-        return _get(tx.session, suppression_id)
+            audit.record(tx.session, Act.SUPPRESSION_LIFTED, suppression_id(found.id), now=rt.clock())
+        return _get(tx.session, own_id)
 
 
-def _get(session: Session, suppression_id: UUID) -> Suppression:
-    found = suppressions.get(session, suppression_id)
+def _get(session: Session, own_id: UUID) -> Suppression:
+    found = suppressions.get(session, own_id)
     if found is None:
         raise SuppressionNotFoundError
     return found

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from flask import Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.datastructures import Authorization
 
+from smsapp.audit.acting import act_as, acting
 from smsapp.db.sessions import reading, writing_at_once
 from smsapp.keys import queries as api_keys
 from smsapp.runtime import Runtime
@@ -110,6 +111,7 @@ def _verify(token: str) -> Caller | None:
     caller = cache.find(token) if token else None
     if caller:
         g.caller = caller
+        act_as(replace(acting(), who=api_keys.prefix_of(token)))
     return caller
 
 

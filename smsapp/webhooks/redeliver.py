@@ -6,11 +6,14 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
 from smsapp.events.examples import example_of
 from smsapp.events.types import EventType
-from smsapp.ids import new_id
+from smsapp.ids import new_id, prefixed_id
 from smsapp.queue.tasks import Task
 from smsapp.runtime import Runtime
+from smsapp.times import rfc3339
 from smsapp.webhooks import (
     fan_out_queries as fan_out,
 )
@@ -46,6 +49,7 @@ def resend_delivery(rt: Runtime, application_id: UUID, delivery_id: UUID) -> Web
         _active(tx.session, application_id, found.subscription_id)
         deliveries.requeue(tx.session, found, now=rt.clock())
         tx.session.refresh(found)
+        audit.record(tx.session, Act.DELIVERY_RESENT, prefixed_id("dlv", delivery_id), now=rt.clock())
     rt.tasks.wake(Task.PUSH_EVENTS)
     return found
 
@@ -68,6 +72,14 @@ def recover_events(
         for name, value in values.items():
             setattr(found, name, value)
         found.updated_at = rt.clock()
+        tx.session.flush()
+        audit.record(
+            tx.session,
+            Act.EVENTS_RECOVERED,
+            prefixed_id("sub", subscription_id),
+            now=rt.clock(),
+            details={"since": rfc3339(since)},
+        )
     rt.tasks.wake(Task.PUSH_EVENTS)
     return found
 

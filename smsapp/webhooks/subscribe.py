@@ -2,13 +2,16 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from smsapp.audit import queries as audit
+from smsapp.audit.rules import Act
 from smsapp.db.idempotency import Answered, IdempotentRequest, answer_once
+from smsapp.ids import prefixed_id
 from smsapp.runtime import Runtime
 from smsapp.webhooks import subscription_queries as subscriptions
 from smsapp.webhooks.models import Subscription
@@ -41,7 +44,9 @@ def subscribe(
 
     def add(session: Session) -> dict[str, Any]:
         secret = new_secret()
-        return render(subscriptions.add(session, draft, secret=secret, api_key_id=api_key_id, now=now))
+        made = subscriptions.add(session, draft, secret=secret, api_key_id=api_key_id, now=now)
+        _record(session, Act.SUBSCRIPTION_CREATED, made.id, now=now)
+        return render(made)
 
     return answer_once(rt.sessions, request, add, now=now)
 
@@ -62,6 +67,7 @@ def rotate_secret(
         found.former_secret, found.former_secret_until = found.secret, now + overlap
         found.secret = new_secret()
         found.updated_at = now
+        _record(tx.session, Act.SECRET_ROTATED, found.id, now=now)
         return render(found)
 
 
@@ -94,6 +100,8 @@ def change_subscription(
         for name, value in changes.items():
             setattr(found, name, value)
         found.updated_at = rt.clock()
+        # Names alone: an address and its headers may hold secrets.
+        _record(tx.session, Act.SUBSCRIPTION_CHANGED, found.id, now=rt.clock(), changed=sorted(values))
         return render(found)
 
 
@@ -109,8 +117,14 @@ def unsubscribe(rt: Runtime, application_id: UUID, subscription_id: UUID) -> Non
             raise SubscriptionNotFoundError
         found.enabled, found.deleted_at = False, rt.clock()
         found.secret, found.former_secret, found.headers = "", None, None
+        _record(tx.session, Act.SUBSCRIPTION_DELETED, found.id, now=rt.clock())
 
 
 def new_secret() -> str:
     """Return a secret in the form of Standard Webhooks."""
     return written_secret(secrets.token_bytes(_KEY_BYTES))
+
+
+def _record(session: Session, act: Act, subscription_id: UUID, *, now: datetime, **details: Any) -> None:
+    session.flush()
+    audit.record(session, act, prefixed_id("sub", subscription_id), now=now, details=details or None)

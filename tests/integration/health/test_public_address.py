@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from smsapp.cli.public_address import check_callbacks
 from smsapp.config import Settings
+from smsapp.health.public_address import check_callbacks
 from smsapp.runtime import Runtime
 from tests.support.certificates import OPENSSL, Authority
 from tests.support.web import serving
