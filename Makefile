@@ -75,8 +75,12 @@ openapi: .dev  ## Write openapi.json as the service serves it
 	@exec $(RUN) smsapp openapi
 
 .PHONY: audit
-audit: .dev  ## Look for known vulnerabilities in the locked packages (needs the network)
-	@exec $(RUN) pip_audit --disable-pip --require-hashes -r requirements-dev.txt
+audit: .dev  ## Look for known vulnerabilities in the locked packages (needs the network); fails if it could not look
+	@exec $(RUN) dev.supply_chain audit
+
+.PHONY: sbom
+sbom: .dev  ## Write what production is made of to build/sbom.cdx.json (CycloneDX)
+	@exec $(RUN) dev.supply_chain sbom
 
 # Versions stay as they are unless UPGRADE=1. The files may name no index: they must work with anyone's.
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
