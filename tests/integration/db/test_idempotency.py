@@ -22,7 +22,7 @@ from smsapp.db.idempotency import (
     identify,
 )
 from smsapp.db.models import IdempotencyKey
-from smsapp.keys.models import ApiKey
+from smsapp.keys.models import DEFAULT_APPLICATION, ApiKey
 from smsapp.templates import queries as templates
 from smsapp.templates.models import Template
 
@@ -48,7 +48,7 @@ def adding(name: str) -> Act:
     """Return what stores a template and answers with its name."""
 
     def act(session: Session) -> dict[str, Any]:
-        templates.add(session, name, "hello", now=NOW)
+        templates.add(session, DEFAULT_APPLICATION, name, "hello", now=NOW)
         return {"name": name}
 
     return act

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.db.pages import Page, page_after, page_before
+from smsapp.keys.models import DEFAULT_APPLICATION
 from smsapp.templates import queries as templates
 from smsapp.templates.models import Template
 
@@ -27,7 +28,7 @@ def backwards(session: Session, cursor: str | None) -> Page[Template]:
 def add(sessions: sessionmaker[Session], *names: str) -> None:
     with sessions.begin() as session:
         for name in names:
-            templates.add(session, name, "hello", now=NOW)
+            templates.add(session, DEFAULT_APPLICATION, name, "hello", now=NOW)
 
 
 def walk(sessions: sessionmaker[Session], read: Read, between: Callable[[], None]) -> list[list[str]]:
