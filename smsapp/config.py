@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from smsapp.limits import BY_KIND, Caps, Paces, parse_caps, parse_paces, split_list
+from smsapp.recipients.phone import NumberKind
 from smsapp.servers import production
 from smsapp.servers.database_url import parse_database_url
 from smsapp.servers.redis_address import RedisAddress, parse_redis_url
@@ -37,6 +38,7 @@ _PRICE = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _MESSAGING_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 _TOKEN = re.compile(r"[!#-&(-~]+")
 _FOREVER = "forever"
+_NONE = "none"
 _SPAN_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -55,6 +57,11 @@ def _parse_span(value: object) -> object:
         return timedelta(**{_SPAN_UNITS[match[2]]: float(match[1])})
     except OverflowError:
         raise ValueError("is longer than anybody will wait") from None
+
+
+def _parse_kinds(value: object) -> object:
+    """Read `premium,satellite`, or `none`."""
+    return [] if value == _NONE else _split(value)
 
 
 def _parse_kept(value: object) -> object:
@@ -156,6 +163,9 @@ class Settings(BaseSettings):
     country_caps: Annotated[
         dict[str, Annotated[int, Field(ge=0)]], NoDecode, BeforeValidator(parse_caps)
     ] = {}
+    refuse_number_types: Annotated[frozenset[NumberKind], NoDecode, BeforeValidator(_parse_kinds)] = (
+        frozenset({"premium", "satellite", "international"})
+    )
     min_delivery_ratio: Annotated[float | None, Field(gt=0, lt=1), Optional] = None
     delivery_sample: Annotated[int, Field(ge=1)] = 100
     delivery_window: Span = timedelta(hours=1)

@@ -21,6 +21,7 @@ class RowPattern:
     variables: Mapping[str, Template] = field(default_factory=dict)
     media_urls: list[str] | None = None
     options: Options | None = None
+    refused: frozenset[str] = frozenset()
 
     @property
     def placeholders(self) -> tuple[str, ...]:

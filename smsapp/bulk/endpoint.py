@@ -78,6 +78,7 @@ def _draft(rt: Runtime, upload: Upload, context: RequestContext) -> JobDraft:
         },
         options.media_urls,
         options.options,
+        settings.refuse_number_types,
     )
     _check_options(rt, upload, body, pattern)
     return JobDraft(

@@ -12,7 +12,14 @@ from smsapp.bulk.draft import RowPattern
 from smsapp.content.rules import CONTENT_VARIABLES, Content, value_fault
 from smsapp.content.segments import MAX_BODY_CHARS
 from smsapp.recipients.identity import identity
-from smsapp.recipients.phone import PHONE_FAULTS, WHATSAPP, InvalidPhoneNumber, Recipient, parse_recipient
+from smsapp.recipients.phone import (
+    NUMBER_REFUSED,
+    PHONE_FAULTS,
+    WHATSAPP,
+    InvalidPhoneNumber,
+    Recipient,
+    parse_recipient,
+)
 from smsapp.sending.prices import ANYWHERE
 from smsapp.templates.rules import FILLING_FAULTS, MISSING_VALUE, TEXT_TOO_LONG, MissingValue
 from smsapp.text import UNSTORABLE, is_blank
@@ -148,6 +155,8 @@ def _well_formed(raw: RawRow, pattern: RowPattern) -> CheckedRow:
     if any(UNSTORABLE.search(cell) for cell in raw.cells.values()):
         raise _FaultyRow("bad_character")
     recipient = _recipient(raw.cells.get(TO, ""))
+    if recipient.kind in pattern.refused:
+        raise _FaultyRow(NUMBER_REFUSED, TO)
     content = pattern.fill(raw.cells)
     _check_content(content, pattern, recipient)
     reference = raw.cells.get(REFERENCE) or None
@@ -200,6 +209,7 @@ _SENTENCES = MappingProxyType(
         "no_messaging_service": "Its links were to be shortened, and no Messaging Service is configured any more.",
         "no_mms": "A message to WhatsApp is no MMS, and this job's are sent as MMS.",
         "not_possible": "Is not a possible phone number.",
+        NUMBER_REFUSED: "Is a premium, satellite or other number of a kind that is refused here.",
         "opted_out": "The recipient has opted out of messages from this sender.",
         "repeated_column": "Is there twice in this row.",
         "repeated": "An earlier row has the same number and the same text.",

@@ -6,12 +6,12 @@ number, so the first call per country is slower by milliseconds.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from smsapp.text import normalize
 
@@ -65,6 +65,24 @@ _LENGTH_PROBLEMS: dict[int, PhoneProblem] = {
     ValidationResult.TOO_LONG: "too_long",
 }
 
+NumberKind = Literal["premium", "satellite", "international", "unassigned"]
+"""Numbers that cost much or reach nobody; None in a `Recipient` for all others."""
+
+_KIND_OF_CODE = MappingProxyType[int, NumberKind]({870: "satellite", 881: "satellite", 979: "premium"})
+"""Inmarsat, satellite phones, premium rate of no country. Source: https://www.itu.int/pub/T-SP-E.164D"""
+
+NUMBER_REFUSED = "number_type_refused"
+"""The code of what is refused for its kind (`REFUSE_NUMBER_TYPES`)."""
+
+KINDS_IN_WORDS = MappingProxyType[NumberKind, str](
+    {
+        "premium": "a premium-rate number",
+        "satellite": "a satellite phone's number",
+        "international": "a number of no country",
+        "unassigned": "a number that its country's plan does not have",
+    }
+)
+
 PHONE_FAULTS = MappingProxyType(
     {
         "not_e164": "must be in E.164 form: a plus sign, the country code and the number, such as +14155552671",
@@ -99,6 +117,7 @@ class Recipient:
     e164: str  # plus and digits; a WhatsApp address keeps its prefix: whatsapp:+14155552671
     region: str | None  # ISO 3166-1 alpha-2; None for numbers without a country (+800) or of an unknown one
     valid: bool  # False: the length fits but the plan has no such number; worth a warning, not a refusal
+    kind: NumberKind | None = field(default=None, compare=False)  # follows from the number
 
     @property
     def country(self) -> str:
@@ -119,8 +138,8 @@ def parse_recipient(raw: str) -> Recipient:
     prefix, text = split_address(_in_one_line(raw))
     number = _parse(text if prefix else text.removeprefix(RCS))
     region = phonenumbers.region_code_for_number(number)
-    # The region is known already; this costs half of is_valid_number(), which would look it up again.
-    valid = region is not None and phonenumbers.is_valid_number_for_region(number, region)
+    sort = phonenumbers.number_type(number)
+    valid = sort != PhoneNumberType.UNKNOWN
     e164 = prefix + phonenumbers.format_number(number, PhoneNumberFormat.E164)
     if not valid and e164 != raw:
         return parse_recipient(e164)  # an unusual number can lose one more trunk zero each time it is parsed
@@ -128,7 +147,16 @@ def parse_recipient(raw: str) -> Recipient:
         e164=e164,
         region=None if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else region,
         valid=valid,
+        kind=_kind(number.country_code, region, sort),
     )
+
+
+def _kind(code: int | None, region: str | None, sort: int) -> NumberKind | None:
+    if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
+        return _KIND_OF_CODE.get(code or 0, "international")
+    if sort == PhoneNumberType.PREMIUM_RATE:
+        return "premium"
+    return "unassigned" if sort == PhoneNumberType.UNKNOWN else None
 
 
 def address(to: str, sender: str | None) -> str:

@@ -10,6 +10,7 @@ from smsapp.db.idempotency import Answered, IdempotentRequest, identify
 from smsapp.messages.documents import message_view
 from smsapp.queue.group_commit import GroupCommit
 from smsapp.queue.lanes import Lane
+from smsapp.recipients.phone import KINDS_IN_WORDS, NUMBER_REFUSED
 from smsapp.runtime import Runtime
 from smsapp.sending.accept import (
     UntimelyError,
@@ -76,7 +77,12 @@ class SendEndpoint:
         self._backpressure.check()
         try:
             # The template may have changed by the time a request is retried, so look for the stored answer first.
-            before = find_sent(self._rt, context.idempotent) if data.template else None
+            # It may have been allowed then, too.
+            refused = data.to.kind in self._rt.settings.refuse_number_types
+            before = find_sent(self._rt, context.idempotent) if data.template or refused else None
+            if refused and data.to.kind and before is None:
+                sentence = f"Is {KINDS_IN_WORDS[data.to.kind]}; those are refused here."
+                raise invalid_request(Fault("/to", NUMBER_REFUSED, sentence))
             accepted = before or self._accept(self._draft(data, context), context.idempotent)
         except RecipientOptedOutError:
             detail = "The recipient has opted out of messages from this sender."

@@ -13,6 +13,7 @@ from smsapp.pacing import backlog as queues
 from smsapp.pacing import tallies
 from smsapp.pacing.caps import day_of, hold_over, next_day
 from smsapp.pacing.fairness import ahead_of
+from smsapp.recipients.phone import KINDS_IN_WORDS, NUMBER_REFUSED
 from smsapp.recipients.quiet_hours import held_until
 from smsapp.runtime import Runtime
 from smsapp.sending.draft import Draft, time_fault
@@ -92,7 +93,11 @@ def check_content(case: Case) -> Finding:
 
 
 def check_number(case: Case) -> Finding:
-    """Say whether the numbering plan knows the recipient's number."""
+    """Say whether the numbering plan knows the recipient's number, and whether its kind is refused."""
+    kind = case.draft.recipient.kind
+    if kind and kind in case.rt.settings.refuse_number_types:
+        detail = f"It is {KINDS_IN_WORDS[kind]}; those are refused here."
+        return Finding("number", CheckVerdict.REFUSE, detail, NUMBER_REFUSED)
     if case.draft.recipient.valid:
         return Finding("number", CheckVerdict.PASS, "The number is one that exists in its country's plan.")
     return Finding(

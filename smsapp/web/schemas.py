@@ -17,6 +17,7 @@ FAULT_CODES = (
     "missing_column",
     "missing_value",
     "no_rows",
+    "number_type_refused",
     "opted_out",
     "out_of_range",
     "past",

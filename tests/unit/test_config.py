@@ -110,6 +110,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "PUSH_TIMEOUT": "-1s",
         "REDIS_URL": "http://localhost",
         "SECURITY_CONTACT": "us",
+        "REFUSE_NUMBER_TYPES": "expensive",
         "RESEND_AFTER_FAILURE": "perhaps",
         "SEND_CONCURRENCY": "10000",
         "SEND_LEASE": "5s",
@@ -348,3 +349,22 @@ def test_prices_are_read_by_country(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_prices_that_nobody_can_read_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     assert "PRICE_PER_SEGMENT" in faults(monkeypatch, PRICE_PER_SEGMENT=text)
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"),
+    [("none", set()), ("premium", {"premium"}), ("premium, unassigned", {"premium", "unassigned"})],
+)
+def test_kinds_of_numbers_are_a_list_or_none(
+    monkeypatch: pytest.MonkeyPatch, value: str, refused: set[str]
+) -> None:
+    assert load(monkeypatch, REFUSE_NUMBER_TYPES=value).refuse_number_types == refused
+
+
+@pytest.mark.parametrize(("value", "days"), [("forever", None), ("90d", 90), ("", 30)])
+def test_texts_are_kept_for_a_span_or_for_ever(
+    monkeypatch: pytest.MonkeyPatch, value: str, days: int | None
+) -> None:
+    kept = load(monkeypatch, KEEP_TEXTS=value).keep_texts
+
+    assert kept == (None if days is None else timedelta(days=days))

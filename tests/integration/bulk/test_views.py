@@ -108,6 +108,19 @@ def test_json_rows_become_a_job(api: Api) -> None:
     ]
 
 
+def test_rows_to_numbers_of_a_refused_kind_are_left_out(api: Api) -> None:
+    rows = [{"to": NUMBER}, {"to": "+979123456789"}, {"to": "+881612345678"}]
+    document = json.dumps({"rows": rows, "body": "Hi"})
+
+    job = created(upload(api, document, kind="application/json"))
+
+    assert job["counts"]["waiting"] == 1
+    assert [(fault["line"], fault["code"]) for fault in job["faults"]] == [
+        (2, "number_type_refused"),
+        (3, "number_type_refused"),
+    ]
+
+
 def test_a_form_with_a_file_becomes_a_job(api: Api) -> None:
     response = api.client.post(
         "/sms/jobs",

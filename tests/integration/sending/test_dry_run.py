@@ -97,6 +97,39 @@ def test_a_number_that_no_plan_knows_is_a_warning(api: Api) -> None:
 
 
 @one_database
+@pytest.mark.parametrize("to", ["+979123456789", "+881612345678", "+870773111632", "+449098790000"])
+def test_a_number_of_a_refused_kind_is_a_refusal_and_is_refused(api: Api, to: str) -> None:
+    answer = dry_run(api, to=to)
+    response = api.post({"to": to, "body": "hello"})
+
+    assert answer["verdict"] == "refuse"
+    assert verdicts(answer)["number"] == ("refuse", "number_type_refused")
+    assert list(faults(response)) == ["/to"]
+
+
+@one_database
+def test_the_operator_says_which_kinds_are_refused(settings: Settings, api_key: str) -> None:
+    with serving(settings.model_copy(update={"refuse_number_types": frozenset()}), api_key) as api:
+        assert verdicts(dry_run(api, to="+979123456789"))["number"][0] == "pass"
+        assert api.send(to="+979123456789")["status"] == "pending"
+
+    strict = settings.model_copy(update={"refuse_number_types": frozenset({"unassigned"})})
+    with serving(strict, api_key) as api:
+        assert verdicts(dry_run(api, to="+15550000000"))["number"] == ("refuse", "number_type_refused")
+
+
+@one_database
+def test_a_message_that_was_accepted_before_is_answered_again(settings: Settings, api_key: str) -> None:
+    wanted, key = {"to": "+979123456789", "body": "hello"}, {"Idempotency-Key": "k-1"}
+    with serving(settings.model_copy(update={"refuse_number_types": frozenset()}), api_key) as api:
+        first = api.post(wanted, headers=key)
+    with serving(settings, api_key) as api:
+        second = api.post(wanted, headers=key)
+
+    assert (second.status_code, second.json) == (202, first.json)
+
+
+@one_database
 def test_times_that_cannot_be_kept_are_a_refusal(api: Api) -> None:
     answer = dry_run(api, deliver_by="2020-01-01T00:00:00Z")
 

@@ -244,3 +244,25 @@ def test_a_mask_keeps_the_length_and_hides_at_least_half(prefix: str, secret: st
 )
 def test_a_recipient_is_addressed_on_the_senders_channel(to: str, sender: str | None, expected: str) -> None:
     assert address(to, sender) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        ("+979123456789", "premium"),
+        ("+449098790000", "premium"),
+        ("+19005551234", "premium"),
+        ("whatsapp:+449098790000", "premium"),
+        ("+881612345678", "satellite"),
+        ("+870773111632", "satellite"),
+        ("+883510000000", "international"),
+        ("+80012345678", "international"),
+        ("+15550000000", "unassigned"),
+        ("+14155552671", None),
+        ("+447911123456", None),
+        ("+18005551234", None),
+        ("+525512345678", None),
+    ],
+)
+def test_numbers_that_cost_much_or_reach_nobody_are_told_apart(number: str, kind: str | None) -> None:
+    assert parse_recipient(number).kind == kind
