@@ -33,9 +33,9 @@ Remove = Callable[[Session, Sequence[UUID], datetime], int]
 """Removes something of these messages, given in the order of their ids; returns of how many."""
 
 
-def expire_texts(rt: Runtime) -> int:
+def expire_texts(rt: Runtime, *, batch: int = _BATCH, batches: int = _BATCHES) -> int:
     """Remove texts older than `KEEP_TEXTS`; of a message that is still under way, as soon as no attempt needs it."""
-    return _pass(rt, "texts", rt.settings.keep_texts, _remove_texts)
+    return _pass(rt, "texts", rt.settings.keep_texts, _remove_texts, batch=batch, batches=batches)
 
 
 def expire_numbers(rt: Runtime) -> int:
@@ -91,15 +91,23 @@ def expire_dead_letters(rt: Runtime) -> int:
     return removed
 
 
-def _pass(rt: Runtime, name: str, age: timedelta | None, remove: Remove) -> int:
+def _pass(
+    rt: Runtime,
+    name: str,
+    age: timedelta | None,
+    remove: Remove,
+    *,
+    batch: int = _BATCH,
+    batches: int = _BATCHES,
+) -> int:
     if age is None:
         return 0
     until = first_id_at(rt.clock() - age)
     total = 0
-    for _ in range(_BATCHES):
+    for _ in range(batches):
         with reading(rt.sessions) as session:
             after = erasures.position(session, name)
-            ids = erasures.next_messages(session, after=after, until=until, limit=_BATCH)
+            ids = erasures.next_messages(session, after=after, until=until, limit=batch)
         if not ids or rt.stopping.is_set():
             break
         with rt.transaction() as tx:

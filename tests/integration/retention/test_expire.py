@@ -125,16 +125,14 @@ def test_nothing_goes_where_it_is_kept_for_ever(rt: Runtime, clock: FakeClock, d
 
 
 def test_a_pass_takes_small_batches_and_never_looks_at_a_message_twice(
-    rt: Runtime, clock: FakeClock, accept: Accept, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime, clock: FakeClock, accept: Accept
 ) -> None:
-    monkeypatch.setattr(expire, "_BATCH", 2)
-    monkeypatch.setattr(expire, "_BATCHES", 2)
     for number in range(5):
         accept(body=f"text {number}")
     send_messages(rt)
     clock.advance(31 * DAY)
 
-    assert [expire_texts(rt) for _ in range(3)] == [4, 1, 0]
+    assert [expire_texts(rt, batch=2, batches=2) for _ in range(3)] == [4, 1, 0]
 
 
 def test_dead_letters_expire(rt: Runtime, clock: FakeClock) -> None:

@@ -109,7 +109,7 @@ def test_links_lead_from_what_was_made_to_what_can_be_done_with_it(document: Doc
     }
 
     assert {name for source, name in found if source == "sendMessage"} == {
-        "getMessage", "cancelMessage", "listMessageEvents", "listMessageDeliveries"
+        "getMessage", "cancelMessage", "eraseMessage", "listMessageEvents", "listMessageDeliveries"
     }  # fmt: skip
     for link in found.values():
         assert set(link["parameters"]) <= set(re.findall(r"{(\w+)}", addresses[link["operationId"]]))

@@ -151,6 +151,7 @@ _API: list[tuple[str, bytes, object, str] | tuple[str, bytes, object] | tuple[st
     ("GET /sms/messages/{message_id}/events", b"", None, "after=1&limit=5"),
     ("GET /sms/messages/{message_id}/deliveries", b"", None, f"status=pending&{_LIST}dlv_{'0' * 32}"),
     ("POST /sms/messages/{message_id}/cancel", JSON),
+    ("DELETE /sms/messages/{message_id}",),
     ("GET /sms/events", b"", None, "after=0&limit=5&types=message.sent,message.delivered&tags=a&wait=0"),
     ("GET /sms/inbound", b"", None, f"from=%2B14155559273&to=%2B15005550006&{_LIST}in_{'0' * 32}"),
     ("GET /sms/inbound", b"", None, "received_from=2026-01-01T00:00:00Z&received_until=2027-01-01T00:00:00%2B02:00"),
