@@ -46,7 +46,7 @@ class ConfigurationError(Exception):
     """The environment does not describe a runnable service; the text lists every fault."""
 
 
-def _parse_span(value: object) -> object:
+def parse_span(value: object) -> object:
     """Read `90s`, `2m`, `72h`, `3d` or `500ms`."""
     if not isinstance(value, str):
         return value
@@ -69,7 +69,7 @@ def _parse_kept(value: object) -> object:
     if value == _FOREVER:
         return None
     try:
-        return _parse_span(value)
+        return parse_span(value)
     except ValueError as error:
         raise ValueError(f"{error}, or `{_FOREVER}`") from None
 
@@ -108,7 +108,7 @@ def _in_capitals(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-Span = Annotated[timedelta, BeforeValidator(_parse_span), Field(gt=timedelta(0))]
+Span = Annotated[timedelta, BeforeValidator(parse_span), Field(gt=timedelta(0))]
 Optional = BeforeValidator(_blank_is_unset)
 Kept = Annotated[Annotated[timedelta, Field(gt=timedelta(0))] | None, BeforeValidator(_parse_kept)]
 """For how long personal data are kept, None (written `forever`) for ever."""

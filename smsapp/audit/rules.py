@@ -18,6 +18,7 @@ class Act(StrEnum):
     APPLICATION_CREATED = "application.created"
     KEY_CREATED = "key.created"
     KEY_CHANGED = "key.changed"
+    KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"
     SUBSCRIPTION_CREATED = "subscription.created"
     SUBSCRIPTION_CHANGED = "subscription.changed"

@@ -21,6 +21,7 @@ from smsapp.bulk.queries import Progress
 from smsapp.bulk.uploads import read_upload
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_job_id, public_job_id
+from smsapp.keys.scopes import Scope
 from smsapp.runtime import Runtime
 from smsapp.web.auth import auth
 from smsapp.web.openapi import answer, problems
@@ -37,7 +38,7 @@ _RESULTS_AT_A_TIME = 200
 
 
 @bp.post("")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.SEND])
 @bp.input(SendHeaders, location="headers")
 @bp.doc(
     summary="Upload a job",
@@ -48,7 +49,7 @@ _RESULTS_AT_A_TIME = 200
         schemas.JobDocument,
         headers={"Location": "Location", "Idempotent-Replayed": "IdempotentReplayed"},
     )
-    | problems(400, 401, 413, 415, 422, 500, 503),
+    | problems(400, 401, 403, 413, 415, 422, 500, 503),
 )
 def create(headers_data: SendHeaders) -> Response:
     """Check and store up to 100,000 rows, and send none of them before the job is started.
@@ -66,13 +67,13 @@ def create(headers_data: SendHeaders) -> Response:
 
 
 @bp.get("")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.JobListQuery, location="query")
 @bp.doc(
     summary="List jobs",
     operation_id="listJobs",
     responses=answer(200, "A page of jobs.", schemas.JobList, headers={"Link": "Link"})
-    | problems(400, 401, 500, 503),
+    | problems(400, 401, 403, 500, 503),
 )
 def index(query_data: schemas.JobListQuery) -> Response:
     """Return jobs, newest first."""
@@ -88,11 +89,11 @@ def index(query_data: schemas.JobListQuery) -> Response:
 
 
 @bp.get("/<job_id>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.doc(
     summary="Show a job",
     operation_id="getJob",
-    responses=answer(200, "The job.", schemas.JobDocument) | problems(401, 404, 500, 503),
+    responses=answer(200, "The job.", schemas.JobDocument) | problems(401, 403, 404, 500, 503),
 )
 def show(job_id: str) -> Response:
     """Return a job: how many rows are sent, how many messages have each status, and the first faulty rows."""
@@ -100,11 +101,11 @@ def show(job_id: str) -> Response:
 
 
 @bp.post("/<job_id>/start")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.SEND])
 @bp.doc(
     summary="Start a job",
     operation_id="startJob",
-    responses=answer(200, "It runs.", schemas.JobDocument) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It runs.", schemas.JobDocument) | problems(401, 403, 404, 409, 500, 503),
 )
 def start(job_id: str) -> Response:
     """Begin to send a job that is `ready`; safe to repeat."""
@@ -112,11 +113,11 @@ def start(job_id: str) -> Response:
 
 
 @bp.post("/<job_id>/pause")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.SEND])
 @bp.doc(
     summary="Pause a job",
     operation_id="pauseJob",
-    responses=answer(200, "It is paused.", schemas.JobDocument) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It is paused.", schemas.JobDocument) | problems(401, 403, 404, 409, 500, 503),
 )
 def pause(job_id: str) -> Response:
     """Make no more messages of rows; those that are messages already are still sent. Safe to repeat."""
@@ -124,11 +125,11 @@ def pause(job_id: str) -> Response:
 
 
 @bp.post("/<job_id>/resume")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.SEND])
 @bp.doc(
     summary="Resume a job",
     operation_id="resumeJob",
-    responses=answer(200, "It runs.", schemas.JobDocument) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It runs.", schemas.JobDocument) | problems(401, 403, 404, 409, 500, 503),
 )
 def resume(job_id: str) -> Response:
     """Go on with a paused job; safe to repeat."""
@@ -136,11 +137,11 @@ def resume(job_id: str) -> Response:
 
 
 @bp.post("/<job_id>/cancel")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.SEND])
 @bp.doc(
     summary="Cancel a job",
     operation_id="cancelJob",
-    responses=answer(200, "It is canceled.", schemas.JobDocument) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It is canceled.", schemas.JobDocument) | problems(401, 403, 404, 409, 500, 503),
 )
 def cancel(job_id: str) -> Response:
     """Cancel every row that is no message yet, and soon after messages that are not being sent; safe to repeat."""
@@ -148,12 +149,12 @@ def cancel(job_id: str) -> Response:
 
 
 @bp.get("/<job_id>/results.csv")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.doc(
     summary="Fetch what became of each row",
     operation_id="getJobResults",
     responses=answer(200, "A row for each row of the upload, in its order.", media_type="text/csv")
-    | problems(401, 404, 500, 503),
+    | problems(401, 403, 404, 500, 503),
 )
 def results(job_id: str) -> Response:
     """Return every row with its reason when it was not sent, else with its message's id, status and outcome, as CSV."""

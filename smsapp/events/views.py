@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from smsapp.events import schemas
 from smsapp.events.feed_limits import FeedLimits
 from smsapp.events.read_feed import CursorExpiredError, CursorUnknownError, FeedFilter, FeedPage, read_feed
+from smsapp.keys.scopes import Scope
 from smsapp.news.desk import NewsDesk, Wait
 from smsapp.news.hang_ups import on_hang_up
 from smsapp.runtime import Runtime
@@ -32,7 +33,7 @@ _RECONNECT_AFTER_MS = 1000
 
 
 @bp.get("/events")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.FeedHeaders, location="headers")
 @bp.input(schemas.FeedQuery, location="query")
 @bp.doc(
@@ -45,7 +46,7 @@ _RECONNECT_AFTER_MS = 1000
         headers={"Link": "Link"},
         text_media_type=EVENT_STREAM,
     )
-    | problems(400, 401, 404, 410, 500, 503),
+    | problems(400, 401, 403, 404, 410, 500, 503),
 )
 def feed(headers_data: schemas.FeedHeaders, query_data: schemas.FeedQuery) -> Response:
     """Return what has happened, in order and without gaps, after the number of the last event that you have.

@@ -14,6 +14,7 @@ from flask import g
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from smsapp.keys.scopes import Scope
 from smsapp.sending.endpoint import PATH, SendEndpoint, Sent
 from smsapp.sending.schemas import SendRequest
 from smsapp.web.auth import Caller, KeyCache
@@ -43,7 +44,7 @@ class FastPathSends:
         if request.raw_target != PATH or media_type(request.fields.get("content-type", "")) != JSON_TYPE:
             return None
         caller = self._caller(request)
-        if caller is None:
+        if caller is None or Scope.SEND not in caller.scopes:
             return None
         try:
             key = SendHeaders(idempotency_key=request.fields.get("idempotency-key")).idempotency_key

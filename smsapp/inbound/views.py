@@ -8,6 +8,7 @@ from smsapp.ids import parse_id
 from smsapp.inbound import queries as inbound
 from smsapp.inbound import schemas
 from smsapp.inbound.documents import inbound_view
+from smsapp.keys.scopes import Scope
 from smsapp.web.auth import auth
 from smsapp.web.openapi import answer, problems
 from smsapp.web.problems import ProblemError
@@ -18,13 +19,13 @@ bp = APIBlueprint("inbound", __name__, url_prefix="/sms", tag="Inbound")
 
 
 @bp.get("/inbound")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.InboundQuery, location="query")
 @bp.doc(
     summary="List inbound texts",
     operation_id="listInboundMessages",
     responses=answer(200, "A page of texts.", schemas.InboundList, headers={"Link": "Link"})
-    | problems(400, 401, 500, 503),
+    | problems(400, 401, 403, 500, 503),
 )
 def index(query_data: schemas.InboundQuery) -> Response:
     """Return texts that match every filter, newest first."""
@@ -43,11 +44,11 @@ def index(query_data: schemas.InboundQuery) -> Response:
 
 
 @bp.get("/inbound/<inbound_id>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.doc(
     summary="Show an inbound text",
     operation_id="getInboundMessage",
-    responses=answer(200, "The text.", schemas.InboundMessage) | problems(401, 404, 500, 503),
+    responses=answer(200, "The text.", schemas.InboundMessage) | problems(401, 403, 404, 500, 503),
 )
 def show(inbound_id: str) -> Response:
     """Return a text that somebody sent to us."""

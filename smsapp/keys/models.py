@@ -7,6 +7,7 @@ from sqlalchemy import String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from smsapp.db.base import Base
+from smsapp.keys.scopes import ALL, written
 
 DEFAULT_APPLICATION = UUID("00000000-0000-7000-8000-000000000001")
 """The application `default`, to which all belongs that was made before there were applications."""
@@ -37,9 +38,11 @@ class ApiKey(Base):
     application_id: Mapped[UUID] = mapped_column(server_default=OF_DEFAULT)
     name: Mapped[str] = mapped_column(String(100))
     mode: Mapped[str] = mapped_column(String(4))
+    scopes: Mapped[str] = mapped_column(String(40), server_default=text(f"'{written(ALL)}'"))
     prefix: Mapped[str] = mapped_column(String(20))
     quiet_hours: Mapped[str | None] = mapped_column(String(11))
     secret_sha256: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

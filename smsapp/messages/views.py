@@ -12,6 +12,7 @@ from smsapp.breakers import queries as breakers
 from smsapp.breakers.queries import ParkedScope
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_public_id, public_id
+from smsapp.keys.scopes import Scope
 from smsapp.messages import reads, schemas
 from smsapp.messages.documents import event_view, message_view
 from smsapp.messages.models import Message
@@ -29,12 +30,12 @@ NO_SUCH_MESSAGE = "There is no such message."
 
 
 @bp.get("/messages/<message_id>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.WaitQuery, location="query")
 @bp.doc(
     summary="Show a message",
     operation_id="getMessage",
-    responses=answer(200, "The message.", schemas.Message) | problems(400, 401, 404, 500, 503),
+    responses=answer(200, "The message.", schemas.Message) | problems(400, 401, 403, 404, 500, 503),
 )
 def show(message_id: str, query_data: schemas.WaitQuery) -> Response:
     """Return a message; with `wait`, as soon as its outcome is known or the seconds are over."""
@@ -50,13 +51,13 @@ def show(message_id: str, query_data: schemas.WaitQuery) -> Response:
 
 
 @bp.get("/messages/<message_id>/events")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.EventQuery, location="query")
 @bp.doc(
     summary="Show a message's history",
     operation_id="listMessageEvents",
     responses=answer(200, "A page of its events.", schemas.EventList, headers={"Link": "Link"})
-    | problems(400, 401, 404, 500, 503),
+    | problems(400, 401, 403, 404, 500, 503),
 )
 def events(message_id: str, query_data: schemas.EventQuery) -> Response:
     """Return everything that is known of a message, also what changed nothing, in the order of recording."""
@@ -69,13 +70,13 @@ def events(message_id: str, query_data: schemas.EventQuery) -> Response:
 
 
 @bp.get("/messages")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.ListQuery, location="query")
 @bp.doc(
     summary="List messages",
     operation_id="listMessages",
     responses=answer(200, "A page of messages.", schemas.MessageList, headers={"Link": "Link"})
-    | problems(400, 401, 500, 503),
+    | problems(400, 401, 403, 500, 503),
 )
 def index(query_data: schemas.ListQuery) -> Response:
     """Return messages that match every filter, newest first."""

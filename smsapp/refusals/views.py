@@ -4,6 +4,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from smsapp.db.sessions import reading
+from smsapp.keys.scopes import Scope
 from smsapp.refusals import queries as refusals
 from smsapp.refusals import schemas
 from smsapp.refusals.documents import refusal_view
@@ -16,13 +17,13 @@ bp = APIBlueprint("refused_callbacks", __name__, url_prefix="/sms/callbacks", ta
 
 
 @bp.get("/refused")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.RefusedCallbackQuery, location="query")
 @bp.doc(
     summary="List refused callbacks",
     operation_id="listRefusedCallbacks",
     responses=answer(200, "A page of refusals.", schemas.RefusedCallbackList, headers={"Link": "Link"})
-    | problems(400, 401, 500, 503),
+    | problems(400, 401, 403, 500, 503),
 )
 def index(query_data: schemas.RefusedCallbackQuery) -> Response:
     """Return what was refused within the last 7 days, newest first: a sample of one request a second, all counted."""

@@ -3,6 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response
 
+from smsapp.keys.scopes import Scope
 from smsapp.messages.views import no_such_message, owned_message
 from smsapp.retention.erase import MessageInFlightError, erase_message
 from smsapp.sending.cancel import MessageNotFoundError
@@ -15,12 +16,12 @@ bp = APIBlueprint("retention", __name__, url_prefix="/sms", tag="Messages")
 
 
 @bp.delete("/messages/<message_id>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.doc(
     summary="Erase a message",
     operation_id="eraseMessage",
     responses=answer(204, "Its number and its text are gone here, and soon at Twilio.")
-    | problems(401, 404, 409, 500, 503),
+    | problems(401, 403, 404, 409, 500, 503),
 )
 def erase(message_id: str) -> Response:
     """Remove a message's number, text, reference and tags; its status, times and price stay. Safe to repeat.

@@ -4,6 +4,7 @@ from apiflask import APIBlueprint
 from flask import Response, g, request
 
 from smsapp.db.sessions import reading
+from smsapp.keys.scopes import Scope
 from smsapp.messages import reads
 from smsapp.messages.documents import message_view
 from smsapp.messages.schemas import Message
@@ -24,7 +25,7 @@ bp = APIBlueprint("sending", __name__, url_prefix="/sms", tag="Messages")
 
 
 @bp.post("/send")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.SEND])
 @bp.input(SendHeaders, location="headers")
 @bp.input(schemas.SendRequest, location="json")
 @bp.doc(
@@ -38,7 +39,7 @@ bp = APIBlueprint("sending", __name__, url_prefix="/sms", tag="Messages")
         Message,
         headers={"Location": "Location", "Idempotent-Replayed": "IdempotentReplayed"},
     )
-    | problems(400, 401, 413, 415, 422, 500, 503),
+    | problems(400, 401, 403, 413, 415, 422, 500, 503),
 )
 def send(headers_data: SendHeaders, json_data: schemas.SendRequest) -> Response:
     """Store a text and hand it to Twilio soon after.
@@ -59,11 +60,11 @@ def send(headers_data: SendHeaders, json_data: schemas.SendRequest) -> Response:
 
 
 @bp.post("/messages/<message_id>/cancel")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.SEND])
 @bp.doc(
     summary="Cancel a message",
     operation_id="cancelMessage",
-    responses=answer(200, "It is canceled.", Message) | problems(401, 404, 409, 500, 503),
+    responses=answer(200, "It is canceled.", Message) | problems(401, 403, 404, 409, 500, 503),
 )
 def cancel(message_id: str) -> Response:
     """Cancel a message that has not been handed to Twilio, or that Twilio has scheduled; safe to repeat.

@@ -3,6 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response, g
 
+from smsapp.keys.scopes import Scope
 from smsapp.suppressions import schemas
 from smsapp.suppressions.documents import import_view
 from smsapp.suppressions.import_rows import import_suppressions
@@ -17,13 +18,13 @@ bp = APIBlueprint("suppression_imports", __name__, url_prefix="/sms", tag="Opt-o
 
 
 @bp.post("/suppressions/import")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.NoQuery, location="query")
 @bp.doc(
     summary="Import suppressions",
     operation_id="importSuppressions",
     responses=answer(200, "What became of the rows.", schemas.ImportResult)
-    | problems(400, 401, 413, 415, 500, 503),
+    | problems(400, 401, 403, 413, 415, 500, 503),
 )
 def take_over(query_data: schemas.NoQuery) -> Response:  # noqa: ARG001 - checked is all it is
     """Suppress every recipient of a list; faulty rows are left out and named with their lines.

@@ -11,6 +11,7 @@ from flask import Response, g, request
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_id, suppression_id
 from smsapp.keys import queries as api_keys
+from smsapp.keys.scopes import Scope
 from smsapp.runtime import Runtime
 from smsapp.suppressions import queries as suppressions
 from smsapp.suppressions import schemas
@@ -30,13 +31,13 @@ _STATUSES = {"active": True, "lifted": False, "all": None}
 
 
 @bp.get("/suppressions")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.SuppressionQuery, location="query")
 @bp.doc(
     summary="List suppressions",
     operation_id="listSuppressions",
     responses=answer(200, "A page of suppressions.", schemas.SuppressionList, headers={"Link": "Link"})
-    | problems(400, 401, 500, 503),
+    | problems(400, 401, 403, 500, 503),
 )
 def index(query_data: schemas.SuppressionQuery) -> Response:
     """Return suppressions that match every filter, in the order in which they were first known."""
@@ -54,14 +55,14 @@ def index(query_data: schemas.SuppressionQuery) -> Response:
 
 
 @bp.post("/suppressions")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.SuppressionRequest, location="json")
 @bp.doc(
     summary="Suppress a recipient",
     operation_id="addSuppression",
     responses=answer(200, "It was suppressed already; the note is kept.", schemas.SuppressionDetail)
     | answer(201, "Suppressed.", schemas.SuppressionDetail, headers={"Location": "Location"})
-    | problems(400, 401, 413, 415, 500, 503),
+    | problems(400, 401, 403, 413, 415, 500, 503),
 )
 def add(json_data: schemas.SuppressionRequest) -> Response:
     """Text a recipient no more: from a sender, from a Messaging Service, or with neither from any; safe to repeat."""
@@ -77,11 +78,11 @@ def add(json_data: schemas.SuppressionRequest) -> Response:
 
 
 @bp.get("/suppressions/<string(minlength=7):suppression_id>")  # "import" is another address
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.doc(
     summary="Show a suppression",
     operation_id="getSuppression",
-    responses=answer(200, "The suppression.", schemas.SuppressionDetail) | problems(401, 404, 500, 503),
+    responses=answer(200, "The suppression.", schemas.SuppressionDetail) | problems(401, 403, 404, 500, 503),
 )
 def show(suppression_id: str) -> Response:
     """Return a suppression with its history, also one that is lifted."""
@@ -89,13 +90,13 @@ def show(suppression_id: str) -> Response:
 
 
 @bp.post("/suppressions/<suppression_id>/lift")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.LiftRequest, location="json")
 @bp.doc(
     summary="Lift a suppression",
     operation_id="liftSuppression",
     responses=answer(200, "It is lifted.", schemas.SuppressionDetail)
-    | problems(400, 401, 404, 413, 415, 500, 503),
+    | problems(400, 401, 403, 404, 413, 415, 500, 503),
 )
 def lift(suppression_id: str, json_data: schemas.LiftRequest) -> Response:
     """Let a recipient be texted again, for a reason that is kept; safe to repeat.
@@ -112,13 +113,13 @@ def lift(suppression_id: str, json_data: schemas.LiftRequest) -> Response:
 
 
 @bp.get("/suppressions/export.csv")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.NoQuery, location="query")
 @bp.doc(
     summary="Export suppressions",
     operation_id="exportSuppressions",
     responses=answer(200, "All that hold at present, as CSV.", media_type="text/csv")
-    | problems(400, 401, 500, 503),
+    | problems(400, 401, 403, 500, 503),
 )
 def export(query_data: schemas.NoQuery) -> Response:  # noqa: ARG001 - checked is all it is
     """Return every suppression that holds, a row each; the file can be imported elsewhere as it is."""

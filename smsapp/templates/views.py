@@ -4,6 +4,7 @@ from apiflask import APIBlueprint
 from flask import Response, g, request
 
 from smsapp.db.sessions import reading
+from smsapp.keys.scopes import Scope
 from smsapp.templates import queries as templates
 from smsapp.templates import schemas
 from smsapp.templates.documents import template_view
@@ -26,13 +27,13 @@ bp = APIBlueprint("templates", __name__, url_prefix="/sms/templates", tag="Templ
 
 
 @bp.post("")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.TemplateRequest, location="json")
 @bp.doc(
     summary="Store a template",
     operation_id="createTemplate",
     responses=answer(201, "Stored, as version 1.", schemas.TemplateDocument, headers={"Location": "Location"})
-    | problems(400, 401, 409, 413, 415, 500, 503),
+    | problems(400, 401, 403, 409, 413, 415, 500, 503),
 )
 def create(json_data: schemas.TemplateRequest) -> Response:
     """Store a text with placeholders under a new name."""
@@ -49,13 +50,13 @@ def create(json_data: schemas.TemplateRequest) -> Response:
 
 
 @bp.get("")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.TemplateListQuery, location="query")
 @bp.doc(
     summary="List templates",
     operation_id="listTemplates",
     responses=answer(200, "A page of templates.", schemas.TemplateList, headers={"Link": "Link"})
-    | problems(400, 401, 500, 503),
+    | problems(400, 401, 403, 500, 503),
 )
 def index(query_data: schemas.TemplateListQuery) -> Response:
     """Return the newest version of each template, in the order of their names."""
@@ -67,12 +68,12 @@ def index(query_data: schemas.TemplateListQuery) -> Response:
 
 
 @bp.get("/<template_name>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.TemplateQuery, location="query")
 @bp.doc(
     summary="Show a template",
     operation_id="getTemplate",
-    responses=answer(200, "The template.", schemas.TemplateDocument) | problems(400, 401, 404, 500, 503),
+    responses=answer(200, "The template.", schemas.TemplateDocument) | problems(400, 401, 403, 404, 500, 503),
 )
 def show(template_name: str, query_data: schemas.TemplateQuery) -> Response:
     """Return the newest version of a template, or the one that is asked for."""
@@ -87,13 +88,13 @@ def show(template_name: str, query_data: schemas.TemplateQuery) -> Response:
 
 
 @bp.get("/<template_name>/versions")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.VersionListQuery, location="query")
 @bp.doc(
     summary="List a template's versions",
     operation_id="listTemplateVersions",
     responses=answer(200, "A page of versions.", schemas.TemplateList, headers={"Link": "Link"})
-    | problems(400, 401, 404, 500, 503),
+    | problems(400, 401, 403, 404, 500, 503),
 )
 def versions(template_name: str, query_data: schemas.VersionListQuery) -> Response:
     """Return everything that a template has said, newest first."""
@@ -108,13 +109,13 @@ def versions(template_name: str, query_data: schemas.VersionListQuery) -> Respon
 
 
 @bp.post("/<template_name>/versions")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.TemplateVersionRequest, location="json")
 @bp.doc(
     summary="Change a template",
     operation_id="createTemplateVersion",
     responses=answer(201, "Stored, as the newest version.", schemas.TemplateDocument)
-    | problems(400, 401, 404, 413, 415, 500, 503),
+    | problems(400, 401, 403, 404, 413, 415, 500, 503),
 )
 def change(template_name: str, json_data: schemas.TemplateVersionRequest) -> Response:
     """Store the next version of a template; what was made of earlier ones stays as it is."""
@@ -128,11 +129,11 @@ def change(template_name: str, json_data: schemas.TemplateVersionRequest) -> Res
 
 
 @bp.delete("/<template_name>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.doc(
     summary="Remove a template",
     operation_id="deleteTemplate",
-    responses=answer(204, "It is gone.") | problems(401, 404, 500, 503),
+    responses=answer(204, "It is gone.") | problems(401, 403, 404, 500, 503),
 )
 def remove(template_name: str) -> Response:
     """Remove a template with all its versions; jobs and texts that were made of it keep theirs."""

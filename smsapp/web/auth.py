@@ -1,6 +1,7 @@
-"""Bearer API keys. Each process looks a key up once every few seconds, not once per request."""
+"""Bearer API keys and their scopes. Each process looks a key up once every few seconds, not once per request."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,12 +15,13 @@ from werkzeug.datastructures import Authorization
 from smsapp.audit.acting import act_as, acting
 from smsapp.db.sessions import reading, writing_at_once
 from smsapp.keys import queries as api_keys
+from smsapp.keys.scopes import Scope, missing, parsed
 from smsapp.runtime import Runtime
-from smsapp.web.problems import problem_response
+from smsapp.web.problems import ProblemError, problem_response
 from smsapp.web.wiring import provide, provided
 
 CACHE_S = 5.0
-"""A revoked key works for at most this long."""
+"""A key that was revoked or has expired works for at most this long."""
 
 _LOOKING_S = 1.0
 """While one request looks a key up again, the others rely on the last answer, for at most this part of CACHE_S."""
@@ -36,6 +38,17 @@ class _BearerAuth(HTTPTokenAuth):
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         return Authorization("bearer", token=secret.strip(" \t")) if scheme.lower() == "bearer" else None
 
+    def authorize(self, role: Sequence[str], user: "Caller", _auth: Authorization) -> bool:
+        """Return True if the caller's key has the scopes that the route declares as its roles.
+
+        Raises:
+            ProblemError: it has not.
+        """
+        if lacking := missing(role, user.scopes):
+            detail = f"This key lacks the scope `{lacking[0]}`."
+            raise ProblemError(403, "scope_missing", detail)
+        return True
+
 
 auth = _BearerAuth(scheme="Bearer", description="An API key, from `python -m smsapp keys create NAME`.")
 
@@ -47,6 +60,7 @@ class Caller:
     key_id: UUID
     application_id: UUID
     mode: str
+    scopes: frozenset[Scope]
     quiet_hours: str | None = None
 
 
@@ -87,12 +101,12 @@ class KeyCache:
     def _look_up(self, secret: str) -> Caller | None:
         now = self._rt.clock()
         with reading(self._rt.sessions) as session:
-            key = api_keys.find_active(session, secret)
+            key = api_keys.find_active(session, secret, now=now)
         if key is None:
             return None
         if key.last_used_at is None or now - key.last_used_at > _TOUCH_EVERY:
             self._touch(key.id, now)
-        return Caller(key.id, key.application_id, key.mode, key.quiet_hours)
+        return Caller(key.id, key.application_id, key.mode, parsed(key.scopes), key.quiet_hours)
 
     def _touch(self, key_id: UUID, now: datetime) -> None:
         """Note the use of a key, if the database takes it at once: the request may only want to read."""

@@ -118,7 +118,11 @@ PROBLEMS = {
     401: ProblemKind(
         "Unauthorized", "No valid API key: `unauthorized`.", {"WWW-Authenticate": "WwwAuthenticate"}
     ),
-    403: ProblemKind("Forbidden", "Not signed by Twilio: `signature_missing`, `signature_invalid`."),
+    403: ProblemKind(
+        "Forbidden",
+        "The API key lacks the scope of this operation: `scope_missing`. Or not signed by Twilio: `signature_missing`, "
+        "`signature_invalid`.",
+    ),
     404: ProblemKind(
         "NotFound",
         "There is no such thing: `message_not_found`, `event_not_found`, `job_not_found`, `template_not_found`, "

@@ -8,6 +8,7 @@ from flask import Response, g
 
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_id, parse_public_id
+from smsapp.keys.scopes import Scope
 from smsapp.messages import reads
 from smsapp.messages.views import no_such_message
 from smsapp.web.auth import auth
@@ -29,13 +30,13 @@ _MAX_ATTEMPTS = 100
 
 
 @bp.get("/subscriptions/<subscription_id>/deliveries")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.DeliveryQuery, location="query")
 @bp.doc(
     summary="List a subscription's deliveries",
     operation_id="listDeliveries",
     responses=answer(200, "A page of deliveries.", schemas.DeliveryList, headers={"Link": "Link"})
-    | problems(400, 401, 404, 500, 503),
+    | problems(400, 401, 403, 404, 500, 503),
 )
 def index(subscription_id: str, query_data: schemas.DeliveryQuery) -> Response:
     """Return what a consumer was told or is owed, newest first, for 30 days."""
@@ -47,13 +48,13 @@ def index(subscription_id: str, query_data: schemas.DeliveryQuery) -> Response:
 
 
 @bp.get("/messages/<message_id>/deliveries")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.DeliveryQuery, location="query")
 @bp.doc(
     summary="List who was told of a message",
     operation_id="listMessageDeliveries",
     responses=answer(200, "A page of deliveries.", schemas.DeliveryList, headers={"Link": "Link"})
-    | problems(400, 401, 404, 500, 503),
+    | problems(400, 401, 403, 404, 500, 503),
 )
 def of_message(message_id: str, query_data: schemas.DeliveryQuery) -> Response:
     """Return the deliveries of a message's events to every consumer, newest first."""
@@ -65,12 +66,12 @@ def of_message(message_id: str, query_data: schemas.DeliveryQuery) -> Response:
 
 
 @bp.get("/deliveries/<delivery_id>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.doc(
     summary="Show a delivery",
     operation_id="getDelivery",
     responses=answer(200, "The delivery and its attempts.", schemas.DeliveryDetail)
-    | problems(401, 404, 500, 503),
+    | problems(401, 403, 404, 500, 503),
 )
 def show(delivery_id: str) -> Response:
     """Return a delivery with every request that was made for it, and what came of each."""
@@ -84,11 +85,11 @@ def show(delivery_id: str) -> Response:
 
 
 @bp.post("/deliveries/<delivery_id>/resend")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.doc(
     summary="Deliver again",
     operation_id="resendDelivery",
-    responses=answer(202, "It will be delivered.", schemas.Delivery) | problems(401, 404, 409, 500, 503),
+    responses=answer(202, "It will be delivered.", schemas.Delivery) | problems(401, 403, 404, 409, 500, 503),
 )
 def resend(delivery_id: str) -> Response:
     """Deliver one event again, with the same `webhook-id`, also when the consumer said that it has it."""

@@ -9,6 +9,7 @@ from flask import Response, g, request
 from smsapp.db.idempotency import identify
 from smsapp.db.sessions import reading
 from smsapp.ids import parse_id
+from smsapp.keys.scopes import Scope
 from smsapp.web.auth import auth
 from smsapp.web.consumer_urls import checked_url
 from smsapp.web.openapi import answer, problems
@@ -34,7 +35,7 @@ bp = APIBlueprint("subscriptions", __name__, url_prefix="/sms/subscriptions", ta
 
 
 @bp.post("")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(SendHeaders, location="headers")
 @bp.input(schemas.SubscriptionRequest, location="json")
 @bp.doc(
@@ -46,7 +47,7 @@ bp = APIBlueprint("subscriptions", __name__, url_prefix="/sms/subscriptions", ta
         schemas.SubscriptionWithSecret,
         headers={"Location": "Location", "Idempotent-Replayed": "IdempotentReplayed"},
     )
-    | problems(400, 401, 413, 415, 422, 500, 503),
+    | problems(400, 401, 403, 413, 415, 422, 500, 503),
 )
 def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) -> Response:
     """Have events POSTed to an address, signed as Standard Webhooks has it. The secret is in this answer only."""
@@ -70,13 +71,13 @@ def create(headers_data: SendHeaders, json_data: schemas.SubscriptionRequest) ->
 
 
 @bp.get("")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.input(schemas.SubscriptionQuery, location="query")
 @bp.doc(
     summary="List subscriptions",
     operation_id="listSubscriptions",
     responses=answer(200, "A page of subscriptions.", schemas.SubscriptionList, headers={"Link": "Link"})
-    | problems(400, 401, 500, 503),
+    | problems(400, 401, 403, 500, 503),
 )
 def index(query_data: schemas.SubscriptionQuery) -> Response:
     """Return subscriptions, oldest first; those of the kind `callback` came of messages' `callback_url`s."""
@@ -88,11 +89,11 @@ def index(query_data: schemas.SubscriptionQuery) -> Response:
 
 
 @bp.get("/<subscription_id>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.READ])
 @bp.doc(
     summary="Show a subscription",
     operation_id="getSubscription",
-    responses=answer(200, "The subscription.", schemas.Subscription) | problems(401, 404, 500, 503),
+    responses=answer(200, "The subscription.", schemas.Subscription) | problems(401, 403, 404, 500, 503),
 )
 def show(subscription_id: str) -> Response:
     """Return a subscription and how its consumer fares."""
@@ -104,13 +105,13 @@ def show(subscription_id: str) -> Response:
 
 
 @bp.patch("/<subscription_id>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.SubscriptionChange, location="json")
 @bp.doc(
     summary="Change a subscription",
     operation_id="changeSubscription",
     responses=answer(200, "As it is now.", schemas.Subscription)
-    | problems(400, 401, 404, 413, 415, 500, 503),
+    | problems(400, 401, 403, 404, 413, 415, 500, 503),
 )
 def change(subscription_id: str, json_data: schemas.SubscriptionChange) -> Response:
     """Change what is named. Once enabled again, a subscription gets what waited; `recover` brings what did not."""
@@ -123,11 +124,11 @@ def change(subscription_id: str, json_data: schemas.SubscriptionChange) -> Respo
 
 
 @bp.delete("/<subscription_id>")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.doc(
     summary="Unsubscribe",
     operation_id="deleteSubscription",
-    responses=answer(204, "It is gone.") | problems(401, 404, 500, 503),
+    responses=answer(204, "It is gone.") | problems(401, 403, 404, 500, 503),
 )
 def delete(subscription_id: str) -> Response:
     """End a subscription; what it is still owed is dropped."""
@@ -136,13 +137,13 @@ def delete(subscription_id: str) -> Response:
 
 
 @bp.post("/<subscription_id>/rotate")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.RotateRequest, location="json")
 @bp.doc(
     summary="Change the secret",
     operation_id="rotateSecret",
     responses=answer(200, "With its new secret.", schemas.SubscriptionWithSecret)
-    | problems(400, 401, 404, 413, 415, 500, 503),
+    | problems(400, 401, 403, 404, 413, 415, 500, 503),
 )
 def rotate(subscription_id: str, json_data: schemas.RotateRequest) -> Response:
     """Make a new secret, which is in this answer only; until the overlap is over, each event has both signatures."""
@@ -154,13 +155,13 @@ def rotate(subscription_id: str, json_data: schemas.RotateRequest) -> Response:
 
 
 @bp.post("/<subscription_id>/recover")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.RecoverRequest, location="json")
 @bp.doc(
     summary="Recover what was missed",
     operation_id="recoverEvents",
     responses=answer(202, "It will be delivered.", schemas.Subscription)
-    | problems(400, 401, 404, 409, 413, 415, 500, 503),
+    | problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
 )
 def recover(subscription_id: str, json_data: schemas.RecoverRequest) -> Response:
     """Deliver every event since a time that the subscription asks for and its consumer does not have, each once.
@@ -174,13 +175,13 @@ def recover(subscription_id: str, json_data: schemas.RecoverRequest) -> Response
 
 
 @bp.post("/<subscription_id>/test")
-@bp.auth_required(auth)
+@bp.auth_required(auth, roles=[Scope.MANAGE])
 @bp.input(schemas.ExampleRequest, location="json")
 @bp.doc(
     summary="Send an example",
     operation_id="sendExample",
     responses=answer(202, "It will be delivered.", schemas.Delivery, headers={"Location": "Location"})
-    | problems(400, 401, 404, 409, 413, 415, 500, 503),
+    | problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
 )
 def test(subscription_id: str, json_data: schemas.ExampleRequest) -> Response:
     """Deliver an example of an event, signed like any other; the answer's `id` tells what became of it."""

@@ -81,7 +81,7 @@ def test_processes_of_the_former_version_still_write(
     write_as_before(former, clock, "sms_live_late", "late")
 
     with former() as session:
-        key = api_keys.find_active(session, "sms_live_late")
+        key = api_keys.find_active(session, "sms_live_late", now=clock())
         assert key
         assert key.application_id == DEFAULT_APPLICATION
         owners = session.scalars(select(Template.application_id).where(Template.name == "late")).all()

@@ -1,5 +1,7 @@
 """API keys in a process that has seen them before: few queries, and a revoked key ends soon."""
 
+from datetime import datetime
+
 import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -36,9 +38,9 @@ def test_a_key_is_looked_up_by_one_request_at_a_time(
     meanwhile: list[auth.Caller | None] = []
     find = api_keys.find_active
 
-    def slowly(session: Session, secret: str) -> ApiKey | None:
+    def slowly(session: Session, secret: str, *, now: datetime) -> ApiKey | None:
         meanwhile.extend(cache.known(secret) for _ in range(50))
-        return find(session, secret)
+        return find(session, secret, now=now)
 
     monkeypatch.setattr(api_keys, "find_active", slowly)
     seconds.now += CACHE_S
