@@ -11,8 +11,8 @@ import urllib3
 from sqlalchemy import text
 
 from smsapp.callbacks.stream import STREAM
-from tests.e2e.test_privacy import opened, stored_in_redis
 from tests.support.consumer import Consumer, refuse
+from tests.support.private_traces import opened, stored_in_redis
 from tests.support.stack import Stack
 
 CRASHES = {

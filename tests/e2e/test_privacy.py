@@ -1,20 +1,16 @@
 """Ids connect the logs; texts and numbers appear nowhere but in the database and in the callback stream."""
 
-import base64
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import takewhile
-from urllib.parse import unquote_plus
 from uuid import uuid4
 
 from redis import Redis
 
 from smsapp.callbacks.stream import STREAM
+from tests.support.private_traces import opened, stored_in_redis
 from tests.support.stack import Stack
-
-BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4}){4,}")
 
 
 @contextmanager
@@ -30,33 +26,6 @@ def overheard(stack: Stack) -> Iterator[list[str]]:
         with Redis.from_url(stack.redis.url) as redis:
             redis.echo(end)
         commands += takewhile(lambda line: end not in line, lines)
-
-
-def opened(text: str) -> str:
-    """Return a text with everything that is encoded in it made readable: Celery's messages are base64 in JSON."""
-    parts = [text, unquote_plus(text)]
-    parts += [base64.b64decode(found).decode("utf-8", "replace") for found in BASE64.findall(text)]
-    return "\n".join(parts)
-
-
-def stored_in_redis(stack: Stack) -> dict[str, str]:
-    """Return everything that Redis holds now, by key, but the callback stream."""
-    held = {}
-    with Redis.from_url(stack.redis.url) as redis:
-        for key in redis.scan_iter():
-            if key == STREAM.encode():
-                continue
-            kind = redis.type(key)
-            value = {
-                b"string": redis.get,
-                b"list": lambda name: redis.lrange(name, 0, -1),
-                b"hash": redis.hgetall,
-                b"set": redis.smembers,
-                b"zset": lambda name: redis.zrange(name, 0, -1),
-                b"none": lambda _name: None,  # it was gone before it could be looked at
-            }[kind](key)
-            held[key.decode()] = str(value)
-    return held
 
 
 def test_a_text_and_its_number_are_nowhere_but_where_they_belong(stack: Stack) -> None:
