@@ -19,10 +19,12 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(settings: Settings, sessions: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `python -m smsapp …` on this test's database."""
     for module in ("keys", "applications"):
         monkeypatch.setattr(f"smsapp.cli.{module}.settings_or_exit", lambda: settings)
+        # A command's process ends with its connections; this one does not.
+        monkeypatch.setattr(f"smsapp.cli.{module}.make_sessions", lambda *_, **__: sessions)
     return lambda *arguments: CliRunner().invoke(main, arguments)
 
 
