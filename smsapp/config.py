@@ -163,6 +163,7 @@ class Settings(BaseSettings):
     country_caps: Annotated[
         dict[str, Annotated[int, Field(ge=0)]], NoDecode, BeforeValidator(parse_caps)
     ] = {}
+    recipient_daily_limit: Annotated[int | None, Field(ge=1), Optional] = None
     refuse_number_types: Annotated[frozenset[NumberKind], NoDecode, BeforeValidator(_parse_kinds)] = (
         frozenset({"premium", "satellite", "international"})
     )

@@ -31,6 +31,7 @@ from smsapp.runtime import Runtime
 from smsapp.sending.accept import PendingInsert, prepare, store_together
 from smsapp.sending.cancel import cancel_pending
 from smsapp.sending.draft import Draft
+from smsapp.sending.recipient_limit import RecipientLimitError
 from smsapp.sending.sender_pool import sender_for
 from smsapp.suppressions.check import RecipientOptedOutError
 
@@ -158,6 +159,8 @@ def _settle(session: Session, job_id: UUID, settled: Sequence[SettledRow], now: 
 def _settled(number: int, pending: PendingInsert) -> SettledRow:
     if isinstance(pending.error, RecipientOptedOutError):
         return SettledRow(number, RowState.OPTED_OUT, reason="opted_out")
+    if isinstance(pending.error, RecipientLimitError):
+        return SettledRow(number, RowState.REFUSED, reason="recipient_limit")
     if pending.error:
         return SettledRow(number, RowState.REFUSED, reason="not_storable")
     return SettledRow(number, RowState.STORED, message_id=pending.message.id)

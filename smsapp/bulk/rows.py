@@ -211,6 +211,7 @@ _SENTENCES = MappingProxyType(
         "not_possible": "Is not a possible phone number.",
         NUMBER_REFUSED: "Is a premium, satellite or other number of a kind that is refused here.",
         "opted_out": "The recipient has opted out of messages from this sender.",
+        "recipient_limit": "The recipient has got as many messages within 24 hours as are allowed.",
         "repeated_column": "Is there twice in this row.",
         "repeated": "An earlier row has the same number and the same text.",
         "too_long": "Is too long.",

@@ -26,6 +26,7 @@ from smsapp.recipients.quiet_hours import QUIET_HOURS
 from smsapp.runtime import Runtime
 from smsapp.sending.draft import Draft, TimeFault, time_fault
 from smsapp.sending.kept_answers import recall, without_person
+from smsapp.sending.recipient_limit import RecipientLimitError, above_limit
 from smsapp.suppressions.check import RecipientOptedOutError, opted_out
 from smsapp.suppressions.rules import Route
 from smsapp.twilio.error_codes import OwnCode
@@ -80,6 +81,7 @@ def accept_message(
     Raises:
         IdempotencyKeyReusedError: the key was used for a different request.
         RecipientOptedOutError: the recipient has opted out of this sender.
+        RecipientLimitError: the recipient has got as many messages within a day as are allowed.
         UntimelyError: a time in the request has passed, and this is not the retry of a request that came in time.
     """
     now = rt.clock()
@@ -157,13 +159,18 @@ def _accepted_event(pending: PendingInsert) -> PendingEvent:
 
 
 def _wanted(rt: Runtime, session: Session, inserts: list[PendingInsert]) -> list[PendingInsert]:
-    """Return those whose recipients have not opted out; the others get an error, or the answer stored before."""
+    """Return those whose recipients may be texted; the others get an error, or the answer stored before."""
     sent = (pending.message for pending in inserts)
     refused = opted_out(rt, session, [Route(m.to, m.sender, m.messaging_service_sid) for m in sent])
     for pending, is_refused in zip(inserts, refused, strict=True):
         if is_refused and not _replay(session, pending):
             pending.error = RecipientOptedOutError()
-    return [pending for pending, is_refused in zip(inserts, refused, strict=True) if not is_refused]
+    allowed = [pending for pending, is_refused in zip(inserts, refused, strict=True) if not is_refused]
+    too_many = above_limit(rt, session, [pending.message.to for pending in allowed])
+    for pending, is_one in zip(allowed, too_many, strict=True):
+        if is_one and not _replay(session, pending):
+            pending.error = RecipientLimitError()
+    return [pending for pending, is_one in zip(allowed, too_many, strict=True) if not is_one]
 
 
 def _is_first(

@@ -22,6 +22,7 @@ from smsapp.sending.backpressure import Backpressure
 from smsapp.sending.documents import dry_run_view
 from smsapp.sending.draft import Draft, content_fault
 from smsapp.sending.preview import preview_message
+from smsapp.sending.recipient_limit import RecipientLimitError
 from smsapp.sending.schemas import SendRequest
 from smsapp.sending.sender_pool import sender_for
 from smsapp.suppressions.check import RecipientOptedOutError
@@ -88,6 +89,11 @@ class SendEndpoint:
             detail = "The recipient has opted out of messages from this sender."
             raise ProblemError(
                 422, "recipient_opted_out", detail, [Fault("/to", "opted_out", detail)]
+            ) from None
+        except RecipientLimitError:
+            detail = "The recipient has got as many messages within 24 hours as are allowed."
+            raise ProblemError(
+                422, "recipient_limit", detail, [Fault("/to", "recipient_limit", detail)]
             ) from None
         except UntimelyError as error:
             late = error.fault

@@ -18,6 +18,7 @@ from smsapp.recipients.quiet_hours import held_until
 from smsapp.runtime import Runtime
 from smsapp.sending.draft import Draft, time_fault
 from smsapp.sending.prices import Price, estimate
+from smsapp.sending.recipient_limit import above_limit
 from smsapp.sending.verdict import CheckVerdict, Finding
 from smsapp.suppressions import queries as suppressions
 from smsapp.suppressions.rules import Route
@@ -126,6 +127,14 @@ def check_opt_out(case: Case) -> Finding:
     return Finding("opt_out", CheckVerdict.PASS, "The recipient has not opted out, as far as is known.")
 
 
+def check_recipient(case: Case) -> Finding:
+    """Say whether the recipient has got as many messages within a day as are allowed."""
+    if above_limit(case.rt, case.session, [case.draft.recipient.e164])[0]:
+        detail = "The recipient has got as many messages within 24 hours as are allowed."
+        return Finding("recipient", CheckVerdict.REFUSE, detail, "recipient_limit")
+    return Finding("recipient", CheckVerdict.PASS, "The recipient may get more messages.")
+
+
 def check_quiet_hours(case: Case) -> Finding:
     """Say whether quiet hours apply at the recipient's when the text would go out."""
     until, deliver_by = case.quiet_until, case.draft.deliver_by
@@ -203,6 +212,7 @@ CHECKS: tuple[Check, ...] = (
     check_number,
     check_times,
     check_opt_out,
+    check_recipient,
     check_quiet_hours,
     check_caps,
     check_country,

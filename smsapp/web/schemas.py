@@ -21,6 +21,7 @@ FAULT_CODES = (
     "opted_out",
     "out_of_range",
     "past",
+    "recipient_limit",
     "repeated",
     "repeated_column",
     "required",

@@ -110,6 +110,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "PUSH_TIMEOUT": "-1s",
         "REDIS_URL": "http://localhost",
         "SECURITY_CONTACT": "us",
+        "RECIPIENT_DAILY_LIMIT": "0",
         "REFUSE_NUMBER_TYPES": "expensive",
         "RESEND_AFTER_FAILURE": "perhaps",
         "SEND_CONCURRENCY": "10000",

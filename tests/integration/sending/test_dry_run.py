@@ -19,7 +19,7 @@ from smsapp.sending import schemas
 from smsapp.suppressions import queries as suppressions
 from smsapp.suppressions.rules import OptOutEvidence, OptOutSource
 from tests.support.environment import SENDER
-from tests.support.web import TO, Api, faults, serving
+from tests.support.web import TO, Api, faults, problem, serving
 
 one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -127,6 +127,23 @@ def test_a_message_that_was_accepted_before_is_answered_again(settings: Settings
         second = api.post(wanted, headers=key)
 
     assert (second.status_code, second.json) == (202, first.json)
+
+
+def test_a_phone_gets_no_more_in_a_day_than_is_allowed(settings: Settings, api_key: str) -> None:
+    few = settings.model_copy(update={"recipient_daily_limit": 2})
+    with serving(few, api_key) as api:
+        before = verdicts(dry_run(api, to="+525512345678"))["recipient"]
+        first = api.post({"to": "+5215512345678", "body": "1"}, headers={"Idempotency-Key": "k-1"})
+        api.send(to="whatsapp:+525512345678", **{"from": "whatsapp:+15005550006"})
+
+        after = verdicts(dry_run(api, to="+525512345678"))["recipient"]
+        third = api.post({"to": "+525512345678", "body": "3"})
+        again = api.post({"to": "+5215512345678", "body": "1"}, headers={"Idempotency-Key": "k-1"})
+        other = api.post({"to": TO, "body": "hello"})
+
+    assert (before, after) == (("pass", None), ("refuse", "recipient_limit"))
+    assert problem(third, 422, "recipient_limit").errors[0].pointer == "/to"
+    assert (again.status_code, again.json, other.status_code) == (202, first.json, 202)
 
 
 @one_database
