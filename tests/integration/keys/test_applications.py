@@ -1,6 +1,5 @@
 """Two applications in one installation: neither sees, hears of or changes what the other's keys made."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -9,7 +8,6 @@ import pytest
 from werkzeug.test import TestResponse
 
 from smsapp.bulk.feed import feed_jobs
-from smsapp.cli.openapi import FILE
 from smsapp.config import Settings
 from smsapp.events.types import EventType
 from smsapp.ids import inbound_id, new_id, parse_id
@@ -22,70 +20,8 @@ from smsapp.webhooks.record import disable
 from tests.support import consumer as behaviours
 from tests.support.consumer import Consumer
 from tests.support.environment import make_settings
+from tests.support.operations import CREATES, EMPTY, NO_KEY, NOT_FOUND, OPERATIONS, SHARED, SINCE
 from tests.support.web import TO, Api, problem, serving
-
-OPERATIONS = {
-    operation["operationId"]: (method.upper(), path)
-    for path, methods in json.loads(FILE.read_bytes())["paths"].items()
-    for method, operation in methods.items()
-}
-TEXT = {"to": TO, "body": "hello"}
-SINCE = "2026-01-01T00:00:00Z"
-
-NOT_FOUND: dict[str, Any] = {
-    # What is another's is not there. The value is a valid body, so that only the owner is in the way.
-    "getMessage": None,
-    "listMessageEvents": None,
-    "listMessageDeliveries": None,
-    "getJob": None,
-    "getJobResults": None,
-    "startJob": None,
-    "pauseJob": None,
-    "resumeJob": None,
-    "getTemplate": None,
-    "listTemplateVersions": None,
-    "createTemplateVersion": {"body": "Hi again"},
-    "getSubscription": None,
-    "changeSubscription": {"description": "mine now"},
-    "rotateSecret": {},
-    "recoverEvents": {"since": SINCE},
-    "sendExample": {"event_type": "message.delivered"},
-    "listDeliveries": None,
-    "getDelivery": None,
-    "resendDelivery": None,
-    "cancelMessage": None,
-    "eraseMessage": None,
-    "cancelJob": None,
-    "deleteTemplate": None,
-    "deleteSubscription": None,
-}
-EMPTY = {"listMessages", "listJobs", "listTemplates", "listSubscriptions", "listEvents"}
-"""Lists of what is the caller's own."""
-CREATES = {"sendMessage", "createJob", "createTemplate", "createSubscription"}
-"""What is made belongs to the caller; below are tests of what a request may refer to."""
-SHARED = {
-    # Recipients opt out of senders, which applications share.
-    "listSuppressions",
-    "addSuppression",
-    "exportSuppressions",
-    "importSuppressions",
-    "getSuppression",
-    "liftSuppression",
-    # No number belongs to an application yet.
-    "listInboundMessages",
-    "getInboundMessage",
-    # What Twilio, or somebody else, tried to tell the installation; which application it is about is unproven.
-    "listRefusedCallbacks",
-}
-NO_KEY = {
-    "getLiveness",
-    "getReadiness",
-    "getMetrics",
-    "takeInboundMessage",
-    "takeCheck",
-    "takeStatusCallback",
-    "takeMessageStatusCallback",
-}
 
 
 @pytest.fixture

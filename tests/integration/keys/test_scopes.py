@@ -13,8 +13,8 @@ from smsapp.keys import queries as api_keys
 from smsapp.keys.scopes import ALL, Scope, parsed, written
 from smsapp.sending.endpoint import PATH
 from smsapp.web.plain_http import EXTENSION, PlainRequest
-from tests.integration.keys.test_applications import CREATES, EMPTY, NO_KEY, NOT_FOUND, OPERATIONS, SHARED
 from tests.support.fakes import FakeClock
+from tests.support.operations import CREATES, EMPTY, NO_KEY, NOT_FOUND, OPERATIONS, SHARED
 from tests.support.web import Api, problem, serving
 
 SENDS = {
