@@ -7,6 +7,7 @@ from uuid import UUID
 from smsapp.ids import parse_target
 from smsapp.inbound.rules import InboundText
 from smsapp.messages.fold import Report, Source
+from smsapp.twilio.callback import IDEMPOTENCY_TOKEN
 from smsapp.twilio.forms import parse_form
 
 _PERSONAL = frozenset(
@@ -55,7 +56,7 @@ def report_from(
     message_id, attempt = (parse_target(target) if target else None) or (None, None)
     payload = _without_person(form, form.get("To", ""))
     if idempotency_token:
-        payload["I-Twilio-Idempotency-Token"] = idempotency_token
+        payload[IDEMPOTENCY_TOKEN] = idempotency_token
     report = Report(
         source=Source.CALLBACK,
         raw_status=raw_status,

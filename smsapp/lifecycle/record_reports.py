@@ -7,11 +7,21 @@ from uuid import UUID
 
 from smsapp.ids import new_id
 from smsapp.lifecycle.apply import conclude
+from smsapp.lifecycle.count_repeats import RepeatCounter
 from smsapp.messages import queries as messages
-from smsapp.messages.fold import Event, MessageState, Report, Source, Step, apply_report, apply_step
+from smsapp.messages.fold import (
+    Event,
+    MessageState,
+    Report,
+    Source,
+    Step,
+    apply_report,
+    apply_step,
+    only_repeats,
+)
 from smsapp.messages.queries import Change
 from smsapp.messages.refold import SID_IS_ANOTHERS
-from smsapp.messages.status import Status
+from smsapp.messages.status import Status, bit_of, parse_status
 from smsapp.runtime import Runtime, Transaction
 from smsapp.twilio.error_codes import OwnCode
 from smsapp.twilio.gateway import TwilioMessage
@@ -43,17 +53,40 @@ def record_reports(
     after = dict(before)
     events: dict[UUID, list[Event]] = {}
     unknown: list[TargetedReport] = []
+    repeats = RepeatCounter(tx.session, _suspects(reports, before, owners))
     for item in reports:
         found = _find(item, after, owners)
         if found is None:
             unknown.append(item)
             continue
         message, report = found
-        after[message.id], event = apply_report(message, report)
-        events.setdefault(message.id, []).append(event)
+        changed, event = apply_report(message, report)
+        entries = events.setdefault(message.id, [])
+        if only_repeats(message, changed, event) and repeats.count(message.id, event, entries):
+            continue
+        after[message.id] = changed
+        entries.append(event)
+    repeats.write()
 
-    changes = [Change(before[message_id], after[message_id], kept) for message_id, kept in events.items()]
+    changes = [
+        Change(before[message_id], after[message_id], kept) for message_id, kept in events.items() if kept
+    ]
     return [*returned, *conclude(rt, tx, changes)], unknown
+
+
+def _suspects(
+    reports: Sequence[TargetedReport],
+    known: dict[UUID, MessageState],
+    owners: dict[str, tuple[UUID, int | None]],
+) -> set[UUID]:
+    """Return the messages that were called back with one of these statuses before."""
+    suspects = set()
+    for item in reports:
+        if item.report.source is Source.CALLBACK and (found := _find(item, known, owners)):
+            status = parse_status(item.report.raw_status)
+            if status and found[0].reported & bit_of(status):
+                suspects.add(found[0].id)
+    return suspects
 
 
 def _return_sids(

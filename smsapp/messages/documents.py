@@ -113,5 +113,6 @@ def event_view(event: MessageEvent) -> dict[str, Any]:
         "twilio_sid": event.twilio_sid,
         "received_at": optional_rfc3339(event.received_at),
         "carrier_at": optional_rfc3339(event.carrier_at),
+        "repeats": event.repeats,
         "payload": event.payload,
     }

@@ -127,7 +127,10 @@ class Step:
 
 
 class Event(NamedTuple):
-    """One entry of a message's history. `reason` says why a report was not applied, or why a step was taken."""
+    """One entry of a message's history. `reason` says why a report was not applied, or why a step was taken.
+
+    `repeats` is how often the same report came again and was only counted.
+    """
 
     source: Source
     raw_status: str
@@ -140,6 +143,7 @@ class Event(NamedTuple):
     receipt_id: UUID
     payload: dict[str, object] | None = None
     carrier_at: datetime | None = None
+    repeats: int = 0
 
 
 def apply_report(message: MessageState, report: Report) -> tuple[MessageState, Event]:
@@ -172,6 +176,13 @@ def apply_report(message: MessageState, report: Report) -> tuple[MessageState, E
         carrier_at=carrier_at,
     )
     return message._replace(**changes), event
+
+
+def only_repeats(before: MessageState, after: MessageState, event: Event) -> bool:
+    """Return whether a report said nothing that its message did not know, not even where it came from."""
+    return event.reason == Reason.DUPLICATE and before == after._replace(
+        version=before.version, updated_at=before.updated_at
+    )
 
 
 def apply_step(message: MessageState, step: Step) -> tuple[MessageState, Event]:

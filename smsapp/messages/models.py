@@ -161,7 +161,10 @@ class FormerSid(Base):
 
 
 class MessageEvent(Base):
-    """One entry of a message's history; append-only. `receipt_id` makes a redelivered report harmless."""
+    """One entry of a message's history; append-only, but for `repeats`: how often the same callback came again.
+
+    `receipt_id` makes a redelivered report harmless.
+    """
 
     __tablename__ = "message_events"
 
@@ -178,3 +181,4 @@ class MessageEvent(Base):
     payload: Mapped[dict[str, Any] | None]
     received_at: Mapped[datetime]
     carrier_at: Mapped[datetime | None]
+    repeats: Mapped[int] = mapped_column(server_default=text("0"))

@@ -1,14 +1,14 @@
 """Insert, lock and change messages together with their histories; nothing here commits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, select
+from sqlalchemy import ColumnElement, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from smsapp.db import bulk_writes as bulk
-from smsapp.messages.fold import Event, MessageState
+from smsapp.messages.fold import Event, MessageState, Source
 from smsapp.messages.models import FormerSid, Message, MessageEvent
 from smsapp.messages.new_message import NewMessage
 from smsapp.messages.status import Outcome, Status
@@ -95,6 +95,38 @@ def save(session: Session, changes: Sequence[Change]) -> set[UUID] | None:
     return {row[0] for row in recorded} if len(recorded) < len(events) else None
 
 
+def callbacks_of(session: Session, ids: Collection[UUID]) -> Sequence[Any]:
+    """Return the callbacks in the histories of these messages: what a repeat of one can be told from."""
+    columns = (
+        "message_id",
+        "seq",
+        "receipt_id",
+        "status",
+        "reason",
+        "attempt",
+        "twilio_sid",
+        "error_code",
+        "payload",
+    )
+    query = select(*(_EVENTS.c[name] for name in columns)).where(
+        bulk.among(session, _EVENTS.c.message_id, list(ids)), _EVENTS.c.source == Source.CALLBACK
+    )
+    return session.execute(query.order_by(_EVENTS.c.message_id, _EVENTS.c.seq)).all()
+
+
+def add_repeats(session: Session, counts: Mapping[tuple[UUID, int], int]) -> None:
+    """Raise the numbers of repeats of these entries, named by message and number."""
+    statement = (
+        update(_EVENTS)
+        .where(_EVENTS.c.message_id == bindparam("b_id"), _EVENTS.c.seq == bindparam("b_seq"))
+        .values(repeats=_EVENTS.c.repeats + bindparam("b_count"))
+    )
+    rows = [
+        {"b_id": message_id, "b_seq": seq, "b_count": count} for (message_id, seq), count in counts.items()
+    ]
+    session.connection().execute(statement, rows)
+
+
 def lock(session: Session, ids: Iterable[UUID]) -> dict[UUID, MessageState]:
     """Return the messages, locked in the order of their ids so that two batches cannot deadlock."""
     return _locked(session, _MESSAGES.c.id.in_(list(ids)))
@@ -149,4 +181,5 @@ def event_values(message_id: UUID, seq: int, event: Event) -> dict[str, Any]:
         "payload": event.payload,
         "received_at": event.received_at,
         "carrier_at": event.carrier_at,
+        "repeats": event.repeats,
     }

@@ -138,6 +138,9 @@ class Event(BaseModel):
     carrier_at: Annotated[
         datetime | None, Field(description="The carrier's time of what was reported, to the minute.")
     ] = None
+    repeats: Annotated[
+        int, Field(description="How often the same callback came again and was only counted.")
+    ] = 0
     payload: dict[str, Any] | None
 
 

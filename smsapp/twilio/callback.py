@@ -7,6 +7,9 @@ from uuid import UUID
 CallbackKind = Literal["status", "inbound"]
 """Why Twilio calls us: a message's status, or an inbound text."""
 
+IDEMPOTENCY_TOKEN = "I-Twilio-Idempotency-Token"  # noqa: S105 - a name
+"""The header whose value names one request of Twilio's; it is kept among the parameters."""
+
 
 class Callback(NamedTuple):
     """One verified request from Twilio.

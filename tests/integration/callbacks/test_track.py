@@ -318,7 +318,7 @@ def test_a_poison_callback_in_a_batch_of_500_costs_only_itself(rt: Runtime, acce
     receive(rt, *good[:333], raw_callback(rt, public_id(ids[0]), POISON), *good[333:])
 
     assert {stored(rt, message_id).status for message_id in ids} == {Status.SENT}
-    assert sum(len(callbacks_kept(rt, message_id)) for message_id in ids) == 499
+    assert sum(1 + repeats for each in ids for _, _, repeats in repeats_kept(rt, each)) == 499
     assert letters(rt) == [(POISON, "InvalidCallbackError: a status callback without MessageStatus")]
     assert rt.stream.length() == 0
 
@@ -662,3 +662,67 @@ def test_the_carriers_time_is_kept_where_it_is_one(
     assert (message.status, letters(rt)) == (Status.DELIVERED, [])
     assert (message.carrier_at, entry.carrier_at) == ((noon, noon) if known else (None, None))
     assert message_view(message)["latency_s"] == (0.0 if known else 90.0)
+
+
+# Repeats.
+
+
+def repeats_kept(rt: Runtime, message_id: UUID) -> list[tuple[str, str | None, int]]:
+    return [
+        (event.status, event.reason, event.repeats)
+        for event in events(rt, message_id)
+        if event.source == "callback"
+    ]
+
+
+@pytest.mark.parametrize("together", [200, 7, 1])
+def test_repeats_of_one_callback_are_counted_on_one_row(rt: Runtime, message_id: UUID, together: int) -> None:
+    receive(rt, callback(rt, message_id, "sent"))
+    before = stored(rt, message_id).version
+    copies = [callback(rt, message_id, "sent") for _ in range(200)]
+
+    for first in range(0, len(copies), together):
+        receive(rt, *copies[first : first + together])
+
+    assert repeats_kept(rt, message_id) == [("sent", None, 0), ("sent", "duplicate", 199)]
+    assert stored(rt, message_id).version == before + 1
+
+
+def test_the_token_of_each_request_makes_no_other_callback(rt: Runtime, message_id: UUID) -> None:
+    made = [callback(rt, message_id, "sent")._replace(idempotency_token=f"token-{n}") for n in range(5)]
+
+    receive(rt, *made)
+
+    assert repeats_kept(rt, message_id) == [("sent", None, 0), ("sent", "duplicate", 3)]
+
+
+def test_a_copy_that_says_more_is_kept(rt: Runtime, message_id: UUID) -> None:
+    receive(rt, *(callback(rt, message_id, "undelivered") for _ in range(3)))
+
+    receive(rt, *(callback(rt, message_id, "undelivered", ErrorCode="30003") for _ in range(3)))
+    receive(rt, *(callback(rt, message_id, "undelivered", Price="-0.01") for _ in range(3)))
+
+    assert stored(rt, message_id).error_code == 30003
+    assert repeats_kept(rt, message_id) == [
+        ("undelivered", None, 0),
+        ("undelivered", "duplicate", 1),
+        ("undelivered", "duplicate", 2),  # the first of them brought the code
+        ("undelivered", "duplicate", 2),
+    ]
+
+
+def test_repeats_of_several_messages_and_statuses_count_apart(rt: Runtime, accept: Accept) -> None:
+    ids = [accept(), accept()]
+    send_messages(rt)
+    words = ["sent", "delivered", "sent", "delivered", "sent", "sent", "delivered"]
+
+    receive(rt, *(callback(rt, each, word) for word in words for each in ids))
+    receive(rt, *(callback(rt, each, "sent") for each in ids))
+
+    for each in ids:
+        assert repeats_kept(rt, each) == [
+            ("sent", None, 0),
+            ("delivered", None, 0),
+            ("sent", "duplicate", 3),
+            ("delivered", "duplicate", 1),
+        ]
