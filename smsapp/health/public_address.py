@@ -29,7 +29,7 @@ _LOOK_FOR_S = 3.0
 _AGENT = "smsapp-doctor"
 
 
-class Fault(NamedTuple):
+class Diagnosis(NamedTuple):
     """What is wrong with the public address, and how to fix it."""
 
     fault: str
@@ -42,7 +42,7 @@ class _Answer(NamedTuple):
     headers: Mapping[str, str]
 
 
-def check_callbacks(rt: Runtime) -> Fault | None:
+def check_callbacks(rt: Runtime) -> Diagnosis | None:
     """Return why a callback of Twilio's would not arrive, or None if it would."""
     base = rt.settings.app_base_url
     form = [("AccountSid", rt.settings.twilio_account_sid)]
@@ -54,7 +54,7 @@ def check_callbacks(rt: Runtime) -> Fault | None:
     except http.HTTPError as error:
         return _unreached(base, error)
     if (unsigned.status, unsigned.code) != (403, "signature_missing"):
-        return Fault(
+        return Diagnosis(
             f"{base}{TARGET} answers 204 to anything, signed or not",
             "APP_BASE_URL leads to another program, or a proxy answers in our place.",
         )
@@ -80,31 +80,31 @@ def _code_of(body: bytes) -> str:
     return code if isinstance(code, str) else ""
 
 
-def _unreached(base: str, error: http.HTTPError) -> Fault:
+def _unreached(base: str, error: http.HTTPError) -> Diagnosis:
     host = urlsplit(base).hostname
     causes = list(_causes(error))
     certificate = next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None)
     if certificate:
-        return Fault(
+        return Diagnosis(
             f"the certificate of {host} is not one to trust: {certificate.verify_message}",
             "Twilio refuses it, too (error 11237): install a certificate for this name, with its whole chain.",
         )
     if any(isinstance(each, (ssl.SSLError, http.SSLError)) for each in causes):
-        return Fault(
+        return Diagnosis(
             f"{host} speaks no TLS that we understand", "Is APP_BASE_URL https although the port serves http?"
         )
     if any(isinstance(each, (socket.gaierror, http.NameResolutionError)) for each in causes):
-        return Fault(f"the DNS knows no {host}", "Correct APP_BASE_URL, or add the name to the DNS.")
+        return Diagnosis(f"the DNS knows no {host}", "Correct APP_BASE_URL, or add the name to the DNS.")
     if any(isinstance(each, ConnectionRefusedError) for each in causes):
-        return Fault(
+        return Diagnosis(
             f"{base}: the connection is refused", "Is the web process or its proxy up, and the port right?"
         )
     if any(isinstance(each, (http.TimeoutError, TimeoutError)) for each in causes):
-        return Fault(
+        return Diagnosis(
             f"{base} does not answer within {_TIMEOUT_S:.0f} s",
             "A firewall drops the packets, or the proxy does not reach the web process.",
         )
-    return Fault(f"{base} does not answer ({type(error).__name__})", "Is it a web server's address?")
+    return Diagnosis(f"{base} does not answer ({type(error).__name__})", "Is it a web server's address?")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -114,17 +114,17 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
 
 
-def _explained(rt: Runtime, base: str, answer: _Answer) -> Fault:
+def _explained(rt: Runtime, base: str, answer: _Answer) -> Diagnosis:
     told = f"{base}{TARGET} answers {answer.status}" + (f" ({answer.code})" if answer.code else "")
     if answer.status in {301, 302, 303, 307, 308}:
         to = answer.headers.get("Location", "nowhere")
-        return Fault(f"{told}: it redirects to {to}", _REDIRECTED)
+        return Diagnosis(f"{told}: it redirects to {to}", _REDIRECTED)
     if answer.code == "signature_invalid":
-        return Fault(told, _why_refused(rt) or _SIGNATURE_INVALID)
+        return Diagnosis(told, _why_refused(rt) or _SIGNATURE_INVALID)
     remedy = _OURS.get((answer.status, answer.code)) or _BY_STATUS.get(answer.status)
     if remedy is None:
         remedy = "The proxy does not reach the web process." if answer.status >= 500 else _ANOTHER
-    return Fault(told, remedy)
+    return Diagnosis(told, remedy)
 
 
 def _why_refused(rt: Runtime) -> str | None:
