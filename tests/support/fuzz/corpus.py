@@ -125,6 +125,7 @@ _CALLBACKS = [
     ("/twilio/status", _STATUS),
     ("/twilio/status/{target}", _STATUS),
     ("/twilio/inbound", _INBOUND),
+    ("/twilio/check", [("AccountSid", "AC" + "0" * 32)]),
 ]
 
 _PLAN = {"steps": [{"on": ["any"], "do": "resend", "from": "+15005550001", "after": "5m"}]}
@@ -156,6 +157,7 @@ _API: list[tuple[str, bytes, object, str] | tuple[str, bytes, object] | tuple[st
     ("GET /sms/inbound", b"", None, f"from=%2B14155559273&to=%2B15005550006&{_LIST}in_{'0' * 32}"),
     ("GET /sms/inbound", b"", None, "received_from=2026-01-01T00:00:00Z&received_until=2027-01-01T00:00:00%2B02:00"),
     ("GET /sms/inbound/{inbound_id}",),
+    ("GET /sms/callbacks/refused", b"", None, f"limit=5&cursor=ref_{'0' * 32}"),
     ("GET /sms/deliveries/{delivery_id}",),
     ("POST /sms/deliveries/{delivery_id}/resend",),
     ("GET /sms/jobs", b"", None, f"state=running&{_LIST}job_{'0' * 32}"),
