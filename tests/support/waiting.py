@@ -14,13 +14,21 @@ from sqlalchemy.orm import Session, sessionmaker
 from smsapp.config import Settings
 from smsapp.connect import connect_redis
 from smsapp.events.look_for_news import look_for_news
+from smsapp.keys.models import DEFAULT_APPLICATION
+from smsapp.keys.scopes import Scope
 from smsapp.messages.wait_for_outcome import OutcomeWaits
 from smsapp.news.channel import Subscription
 from smsapp.news.desk import NewsDesk
 from smsapp.runtime import Runtime
+from smsapp.web.auth import Caller
 
 _WAIT_S = 120.0
 _STACK_BYTES = 256 * 1024
+
+
+def somebody() -> Caller:
+    """Return a caller of the application whose messages tests accept."""
+    return Caller(uuid4(), DEFAULT_APPLICATION, "live", frozenset(Scope))
 
 
 class Waiters:
@@ -62,7 +70,7 @@ class Waiters:
         return sum(map(len, list(self.answers.values())))
 
     def _wait(self, message_id: UUID) -> None:
-        message = self._waits.find(message_id, uuid4(), seconds=_WAIT_S, client=None)
+        message = self._waits.find(message_id, somebody(), seconds=_WAIT_S, client=None)
         with self._changed:
             if message and message.outcome:
                 self.answers.setdefault(message_id, []).append(time.monotonic())
