@@ -5,6 +5,7 @@ Batches are counted on PostgreSQL: SQLite is in the process, so there is no roun
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from smsapp.callbacks.track import persist_entries
 from smsapp.config import Settings
+from smsapp.events.outbox import DatabaseOutbox
 from smsapp.ids import new_id, public_id
 from smsapp.ports import StreamEntry
 from smsapp.runtime import Runtime
@@ -28,6 +30,12 @@ from tests.support.web import TO, serving
 
 SIZES = (2, 50)
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
+
+@pytest.fixture
+def rt(rt: Runtime) -> Runtime:
+    """A process that knows that nobody listens: else it looks now and then, whatever the size."""
+    return replace(rt, outbox=DatabaseOutbox(lambda _session: False))
 
 
 @contextmanager

@@ -35,6 +35,7 @@ QUICK = {
 RECIPIENT = "+15005550123"
 UNKNOWABLE = "+15005590011"  # see docs/simulator.md
 CAPPED = "+33612345678"
+PERSON = "+15005550160"
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +115,33 @@ def check_keys(beside: Beside) -> None:
     assert "quiet 21:00-08:00" in listed
     beside.ok("keys", "quiet", prefix, "off")
     assert beside.ok("keys", "revoke", prefix) == "Revoked.\n"
+
+
+def check_applications(beside: Beside) -> None:
+    beside.ok("applications", "create", "billing")
+    key = beside.ok("keys", "create", "of-billing", "--application", "billing").strip().splitlines()[-1]
+    assert "billing" in beside.ok("applications", "list")
+
+    listed = next(line for line in beside.ok("keys", "list").splitlines() if "of-billing" in line)
+    prefix = listed.split()[0]
+    assert key.startswith(prefix.rstrip("…"))
+    assert beside.ok("keys", "rotate", prefix, "--overlap", "1h").strip().splitlines()[-1].startswith("sms_")
+
+
+def check_audit(beside: Beside) -> None:
+    beside.ok("keys", "create", "audited")
+
+    assert "key.created" in beside.ok("audit", "list")
+    head = beside.ok("audit", "head").strip().splitlines()[-1]
+    beside.ok("audit", "verify")
+    beside.ok("audit", "verify", "--head", head)
+
+
+def check_people(beside: Beside) -> None:
+    message_id = beside.ok("send", "--no-watch", PERSON, "About you").strip()
+
+    assert message_id in beside.ok("person", "export", PERSON)
+    beside.ok("erase", "--yes", PERSON)
 
 
 def check_suppressions(beside: Beside) -> None:
@@ -199,6 +227,14 @@ CHECKS: dict[str, Callable[[Beside], None]] = {
     "db upgrade": check_database,
     "keys create": check_keys,
     "keys list": check_keys,
+    "applications create": check_applications,
+    "applications list": check_applications,
+    "keys rotate": check_applications,
+    "audit list": check_audit,
+    "audit head": check_audit,
+    "audit verify": check_audit,
+    "erase": check_people,
+    "person export": check_people,
     "keys quiet": check_keys,
     "keys revoke": check_keys,
     "suppressions list": check_suppressions,
