@@ -35,7 +35,7 @@ QUICK = {
 RECIPIENT = "+15005550123"
 UNKNOWABLE = "+15005590011"  # see docs/simulator.md
 CAPPED = "+33612345678"
-PERSON = "+15005550160"
+PERSON = "+15005550177"
 
 pytestmark = pytest.mark.slow
 
