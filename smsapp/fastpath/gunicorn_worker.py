@@ -103,7 +103,8 @@ class FastPathWorker(GeventWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Return how many connections an address may have: all of them if it is a proxy that we trust."""
         trusted = self.cfg.forwarded_allow_ips
         everybody_comes_from_it = not address or address in trusted or "*" in trusted
-        return int(self.worker_connections if everybody_comes_from_it else self.worker_connections // 4)
+        most: int = self.worker_connections
+        return most if everybody_comes_from_it else max(1, most // 4)
 
     def _handle(self, listener: socket, client: socket, addr: Any) -> None:
         if not self._handlers:

@@ -305,16 +305,6 @@ def test_a_connection_without_a_request_does_not_keep_it_from_ending(tmp_path: P
         assert time.monotonic() - began < GRACEFUL_TIMEOUT_S
 
 
-def test_a_body_that_never_comes_is_given_up_without_a_fuss(tmp_path: Path) -> None:
-    quick = {"GUNICORN_CMD_ARGS": "--keep-alive 1"}
-    with Stack(tmp_path, only={"web"}, environment=quick) as stack, connect(stack) as connection:
-        connection.sendall(callback(stack, "/twilio/status")[:-1])
-
-        assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
-        assert connection.recv(65536) == b""
-        assert "Traceback" not in "".join(stack.logs().values())
-
-
 @pytest.mark.parametrize("fields", [b"", b"Connection: close\r\n"], ids=["fast path", "WSGI"])
 def test_a_body_that_ends_early_is_a_bad_request(stack: Stack, fields: bytes) -> None:
     with connect(stack) as connection:
