@@ -17,12 +17,18 @@ from bench.system import Faults
 from bench.traffic import ACCOUNT_SID, AUTH_TOKEN, SENDER, STEPS, Address, message_id_of
 from dev.processes import procfile_commands
 from dev.var_folder import ROOT
+from smsapp.tables import metadata
 
 NOT_MEASURED = {"redis", "simulator", "flower", "console"}
 """The Procfile's processes to run: the stand has its own Redis and fake Twilio, and the others only observe."""
 
 SEND_CONCURRENCY = 64
-_TABLES = ("outbox", "message_events", "former_sids", "messages", "callback_spool", "dead_letters")
+_TABLES = tuple(
+    table.name
+    for table in reversed(metadata.sorted_tables)  # what refers to messages comes before them
+    if table.name in {"outbox", "messages", "callback_spool", "dead_letters"}
+    or any(key.column.table.name == "messages" for key in table.foreign_keys)
+)
 _FINAL = "('delivered', 'read', 'undelivered', 'failed', 'canceled')"
 
 
