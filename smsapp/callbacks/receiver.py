@@ -170,12 +170,13 @@ class CallbackIntake:
         body, form = _form(request.body)
         if not self._verifier.verify(request.raw_target, form, signature):
             raise _forged()
-        if any(name == "AccountSid" and value.lower() not in self._accounts for name, value in form):
-            raise _Refused(
-                HTTPStatus.FORBIDDEN,
-                "account_unknown",
-                "The signature is right, but AccountSid is neither our account nor a sub-account that we listed.",
-            )
+        for name, value in form:
+            if name == "AccountSid" and value.lower() not in self._accounts:
+                raise _Refused(
+                    HTTPStatus.FORBIDDEN,
+                    "account_unknown",
+                    "The signature is right, but AccountSid is neither our account nor a sub-account that we listed.",
+                )
         return body
 
     def _keep(self, callbacks: list[Callback]) -> None:
