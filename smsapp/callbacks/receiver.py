@@ -145,10 +145,7 @@ class CallbackIntake:
     def _refusal(self, kind: _Kind, refused: _Refused, request_id: UUID, request: PlainRequest) -> Answer:
         CALLBACKS_RECEIVED.labels(kind, refused.code).inc()
         if refused.status is not HTTPStatus.SERVICE_UNAVAILABLE:
-            self._refused.note(kind, refused.code, request)
-        if refused.code == "signature_invalid":
-            # Not the address: whoever sends this may have put anything into it.
-            log.warning("callback_refused", kind=kind, request_id=str(request_id))
+            self._refused.note(kind, refused.code, request, request_id)
         headers = {"Retry-After": "2"} if refused.status is HTTPStatus.SERVICE_UNAVAILABLE else None
         return problem_answer(
             refused.status, refused.code, refused.detail, request_id=str(request_id), headers=headers

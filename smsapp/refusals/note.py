@@ -1,12 +1,14 @@
 """Count refused callbacks, and find out why for a sample: beside the answers, so that a flood of them costs nothing.
 
 A refusal costs its request a number and perhaps a reference. One thread (with gevent a greenlet) analyses at most one
-request of each reason a second and writes what it found, with how many were alike in being refused for that reason.
+request of each reason a second and writes what it found, with how many were alike in being refused for that reason. It
+also logs them, a line for each reason: a line for each request would fill a disk.
 """
 
 import random
 import threading
 from typing import NamedTuple
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 _EVERY_S = 1.0
 _PATIENCE_S = 1.0
+_TELLING = frozenset({"signature_invalid", "account_unknown"})
+"""Reasons that are logged: such requests may be Twilio's, and then something is set up wrong."""
+
 _MAX_ANALYSED_BYTES = 8 * 1024
 """Some 700 addresses are tried at most, each with all parameters."""
 
@@ -31,6 +36,7 @@ _MAX_ANALYSED_BYTES = 8 * 1024
 class _Sample(NamedTuple):
     kind: str
     request: PlainRequest
+    request_id: UUID
     times: int
 
 
@@ -45,7 +51,7 @@ class RefusedCallbacks:
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def note(self, kind: str, reason: str, request: PlainRequest) -> None:
+    def note(self, kind: str, reason: str, request: PlainRequest, request_id: UUID) -> None:
         """Remember a refusal; never raises, and never waits for the database.
 
         Of several between two writes each has the same chance of being the one that is analysed: a flood of forgeries
@@ -55,7 +61,7 @@ class RefusedCallbacks:
             known = self._samples.get(reason)
             times = known.times + 1 if known else 1
             if known is None or random.random() * times < 1:  # noqa: S311 - a sample, no secret
-                known = _Sample(kind, request, times)
+                known = _Sample(kind, request, request_id, times)
             self._samples[reason] = known._replace(times=times)
             if self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._work, name="refused-callbacks", daemon=True)
@@ -80,6 +86,16 @@ class RefusedCallbacks:
 
     def _write(self, samples: dict[str, _Sample]) -> None:
         now = self._rt.clock()
+        for reason, sample in samples.items():
+            if reason in _TELLING:
+                # Not the address: whoever sends this may have put anything into it.
+                log.warning(
+                    "callback_refused",
+                    kind=sample.kind,
+                    reason=reason,
+                    count=sample.times,
+                    request_id=str(sample.request_id),
+                )
         found = [(self._analyse(reason, sample), sample.times) for reason, sample in sorted(samples.items())]
         try:
             with writing_at_once(self._rt.sessions, patience_s=_PATIENCE_S) as session:

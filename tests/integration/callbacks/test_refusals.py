@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import CapturingLogger
 
 from simulator.signature import sign
 from smsapp.callbacks import receiver
 from smsapp.config import Settings
 from smsapp.db import counters
+from smsapp.ids import new_id
 from smsapp.refusals import queries as refusals
 from smsapp.refusals.models import RefusedCallback
 from smsapp.refusals.note import RefusedCallbacks
@@ -133,14 +135,19 @@ def test_a_flood_is_counted_on_few_rows(api: Api, rt: Runtime) -> None:
 def test_a_flood_costs_its_requests_nothing(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     analysed = []
     monkeypatch.setattr("smsapp.refusals.note.find_signed_address", lambda *_a, **_k: analysed.append(1))
+    log = CapturingLogger()
+    monkeypatch.setattr("smsapp.refusals.note.log", log)
     refused = RefusedCallbacks(rt, every_s=60)
     request = PlainRequest("/twilio/status", "/twilio/status", {"x-twilio-signature": "x" * 28}, b"a=1")
 
     for _ in range(10_000):
-        refused.note("status", "signature_invalid", request)
+        refused.note("status", "signature_invalid", request, new_id())
     refused.close()
 
     assert len(analysed) <= 2
+    lines = [call.kwargs for call in log.calls if call.args == ("callback_refused",)]
+    assert len(lines) <= 2
+    assert sum(line["count"] for line in lines) == 10_000
 
 
 def test_a_database_that_is_away_delays_no_answer_and_breaks_nothing(rt: Runtime, settings: Settings) -> None:
